@@ -1,0 +1,55 @@
+#include "support/data.hpp"
+
+#include <cmath>
+#include <cstddef>
+#include <numbers>
+
+namespace polyattn::bench {
+
+double Random::normal() {
+  const double radius = std::sqrt(-2.0 * std::log(1.0 - uniform()));
+  return radius * std::cos(2.0 * std::numbers::pi * uniform());
+}
+
+template <class T>
+std::vector<T> normal_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<T> tokens(static_cast<std::size_t>(n * d));
+  for (T& entry : tokens) entry = static_cast<T>(random.normal());
+  return tokens;
+}
+
+template std::vector<float> normal_tokens<float>(std::int64_t, std::int64_t, std::uint64_t);
+template std::vector<double> normal_tokens<double>(std::int64_t, std::int64_t, std::uint64_t);
+
+std::vector<float> uniform_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<float> tokens(static_cast<std::size_t>(n * d));
+  for (float& entry : tokens) entry = static_cast<float>(2.0 * random.uniform() - 1.0);
+  return tokens;
+}
+
+std::vector<float> values_of_keys(const std::vector<float>& keys, std::int64_t d, std::int64_t d_v, double deviation,
+                                  double frequency, std::uint64_t seed) {
+  Random random(seed);
+  const std::int64_t n = static_cast<std::int64_t>(keys.size()) / d;
+  std::vector<float> values;
+  values.reserve(static_cast<std::size_t>(n * d_v));
+  for (std::int64_t j = 0; j < n; ++j) {
+    for (std::int64_t c = 0; c < d_v; ++c) {
+      const double z = static_cast<double>(keys[static_cast<std::size_t>(j * d + c % d)]) / deviation;
+      values.push_back(
+          static_cast<float>(std::sin(frequency * z * static_cast<double>(1 + c / d)) + 0.1 * random.normal()));
+    }
+  }
+  return values;
+}
+
+std::vector<std::int64_t> random_rows(std::int64_t count, std::int64_t n, std::uint64_t seed) {
+  Random random(seed);
+  std::vector<std::int64_t> rows(static_cast<std::size_t>(count));
+  for (std::int64_t& row : rows) row = static_cast<std::int64_t>(random.uniform() * static_cast<double>(n));
+  return rows;
+}
+
+}  // namespace polyattn::bench

@@ -1,0 +1,185 @@
+// From the flags of attend, plan and verify to polyattn::Options.
+
+#include "io/tensor_file.hpp"
+#include "problem.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace polyattn::cli {
+
+namespace {
+
+constexpr std::int64_t most_threads = 1024;
+constexpr std::int64_t most_order = 16;
+constexpr std::int64_t most_degree = 400;
+
+void parse_score(const ProblemFlags& flags, Request& request) {
+  const bool gaussian =
+      flags.score && parse_choice<bool>("--score", *flags.score, {{"dot", false}, {"gaussian", true}});
+  if (flags.scale && flags.scale_rule) throw UsageError("--scale and --scale-rule exclude each other");
+  if (gaussian) {
+    if (flags.scale || flags.scale_rule) {
+      throw UsageError(std::string(flags.scale ? "--scale" : "--scale-rule") +
+                       " does not go with --score gaussian, whose temperature is --bandwidth");
+    }
+    if (!flags.bandwidth) throw UsageError("--score gaussian needs --bandwidth");
+    Gaussian score{parse_reals("--bandwidth", *flags.bandwidth)};
+    for (const double h : score.bandwidth) {
+      // Scores divide by the square.
+      if (!(h > 0.0) || !std::isfinite(1.0 / (h * h)) || 1.0 / (h * h) == 0.0) {
+        refuse_flag("--bandwidth", *flags.bandwidth, "positive numbers whose squares neither vanish nor overflow");
+      }
+    }
+    request.options.score = score;
+    return;
+  }
+  if (flags.bandwidth) throw UsageError("--bandwidth needs --score gaussian");
+  Dot score;
+  if (flags.scale) score.scale = parse_real("--scale", *flags.scale);
+  request.options.score = score;
+  if (request.keys.size() > 1 && !flags.scale && !flags.scale_rule) {
+    throw UsageError("order " + std::to_string(request.keys.size() + 1) +
+                     " has no usual scale: --scale or --scale-rule is needed");
+  }
+  if (flags.scale_rule) {
+    parse_choice<int>("--scale-rule", *flags.scale_rule, {{"inverse-sqrt-dim", 0}, {"inverse-dim", 1}});
+    request.scale_rule = flags.scale_rule;
+  }
+}
+
+void parse_tolerance(const ProblemFlags& flags, Options& options) {
+  if (flags.tolerance) {
+    options.tolerance.value = parse_real("--tolerance", *flags.tolerance);
+    if (options.tolerance.value < 0.0) refuse_flag("--tolerance", *flags.tolerance, "a number that is not negative");
+  }
+  if (flags.tolerance_kind) {
+    if (!flags.tolerance) throw UsageError("--tolerance-kind needs --tolerance");
+    options.tolerance.kind = parse_choice<ToleranceKind>(
+        "--tolerance-kind", *flags.tolerance_kind,
+        {{"absolute", ToleranceKind::absolute}, {"of_value_range", ToleranceKind::of_value_range}});
+  }
+}
+
+/// Q, k-1 keys, k-1 values and `extra` further files.
+void split_files(const ProblemFlags& flags, std::size_t extra, Request& request) {
+  const std::vector<std::string>& files = flags.files;
+  const std::string wanted = extra == 0 ? "Q, K and V" : "Q, K, V and the output to check";
+  std::size_t sets = files.size() > 1 + extra ? (files.size() - 1 - extra) / 2 : 0;
+  if (flags.order) {
+    sets = static_cast<std::size_t>(parse_integer("--order", *flags.order, 2, most_order)) - 1;
+    if (files.size() != 1 + 2 * sets + extra) {
+      throw UsageError("--order " + *flags.order + " takes " + std::to_string(1 + 2 * sets + extra) + " files (Q, " +
+                       std::to_string(sets) + " keys, " + std::to_string(sets) + " values" +
+                       (extra == 0 ? "" : ", the output to check") + "), got " + std::to_string(files.size()));
+    }
+  }
+  if (sets == 0 || files.size() != 1 + 2 * sets + extra) {
+    throw UsageError("expected the files " + wanted + " (or as many keys as values for a higher order), got " +
+                     std::to_string(files.size()) + " files");
+  }
+  const auto first = files.begin() + 1;
+  const auto count = static_cast<std::ptrdiff_t>(sets);
+  request.q = files.front();
+  request.keys.assign(first, first + count);
+  request.values.assign(first + count, first + 2 * count);
+  if (extra != 0) request.extra = files.back();
+}
+
+}  // namespace
+
+void add_problem_flags(CLI::App& app, ProblemFlags& flags, const std::string& positionals) {
+  app.add_option("files", flags.files, positionals)->type_name("FILE ...");
+  text_flag(app, "--order", flags.order, "K",
+            "Order k of attention: k-1 keys and k-1 values (default: from their number)");
+  text_flag(app, "--tolerance", flags.tolerance, "EPS",
+            "Largest error allowed (default 0: exact, in the input's type)");
+  text_flag(app, "--tolerance-kind", flags.tolerance_kind, "KIND",
+            "absolute (default) or of_value_range: times the largest max-min of a value column");
+  text_flag(app, "--scale", flags.scale, "X", "Scores are X <q, k> (default 1/sqrt(d))");
+  text_flag(app, "--scale-rule", flags.scale_rule, "RULE", "inverse-sqrt-dim: 1/sqrt(d); inverse-dim: 1/d");
+  text_flag(app, "--score", flags.score, "SCORE", "dot (default) or gaussian: -sum (q_l - k_l)^2 / (2 H_l^2)");
+  text_flag(app, "--bandwidth", flags.bandwidth, "H[,H2...]", "For --score gaussian: one H, or one for each axis");
+  text_flag(app, "--causal", flags.causal, "ALIGN",
+            "upper_left: row i sees keys j <= i; lower_right: the last row sees all keys");
+  text_flag(app, "--key-bias", flags.key_bias, "FILE",
+            "Added to every score of a key, -inf hides it; [n_kv], [heads, n_kv] or [batch, heads, n_kv]");
+  text_flag(app, "--non-finite", flags.non_finite, "WHAT",
+            "NaN or infinity in the input: error (default) or propagate");
+  text_flag(app, "--max-memory", flags.max_memory, "BYTES", "Refuse to use more; K, M, G, T are powers of 1024");
+  text_flag(app, "--threads", flags.threads, "N", "Threads (default 0: all there are)");
+}
+
+void add_engine_flags(CLI::App& app, EngineFlags& flags) {
+  text_flag(app, "--engine", flags.engine, "ENGINE", "auto (default), reference, exact, polynomial, grid or clustered");
+  text_flag(app, "--arithmetic", flags.arithmetic, "TYPE", "float32 or float64 (default: the cheaper that suffices)");
+  text_flag(app, "--degree", flags.degree, "G",
+            "Degree of the polynomial engine (default: the cheapest that suffices)");
+  app.add_flag("--strict", flags.strict, "A forced engine fails instead of handing rows it cannot certify to exact");
+  text_flag(app, "--dtype", flags.dtype, "TYPE",
+            "Type of the output: float16, float32 or float64 (default: Q's; float32 for 16-bit Q)");
+}
+
+std::vector<std::string> Request::input_paths() const {
+  std::vector<std::string> names{q};
+  names.insert(names.end(), keys.begin(), keys.end());
+  names.insert(names.end(), values.begin(), values.end());
+  if (!extra.empty()) names.push_back(extra);
+  if (key_bias) names.push_back(*key_bias);
+  std::ranges::transform(names, names.begin(), [](const std::string& name) { return io::split_name(name).path; });
+  return names;
+}
+
+Request make_request(const ProblemFlags& flags, std::size_t extra_files) {
+  Request request;
+  split_files(flags, extra_files, request);
+  Options& options = request.options;
+  parse_score(flags, request);
+  parse_tolerance(flags, options);
+  request.key_bias = flags.key_bias;
+  if (flags.causal) {
+    options.mask.visibility.causal = parse_choice<Causal>(
+        "--causal", *flags.causal, {{"upper_left", Causal::upper_left}, {"lower_right", Causal::lower_right}});
+  }
+  if (flags.non_finite) {
+    options.non_finite = parse_choice<NonFinite>("--non-finite", *flags.non_finite,
+                                                 {{"error", NonFinite::error}, {"propagate", NonFinite::propagate}});
+  }
+  if (flags.max_memory) options.max_memory = parse_bytes("--max-memory", *flags.max_memory);
+  if (flags.threads) options.threads = static_cast<int>(parse_integer("--threads", *flags.threads, 0, most_threads));
+  return request;
+}
+
+void apply_engine_flags(const EngineFlags& flags, Options& options) {
+  if (flags.engine) {
+    options.engine = parse_choice<Engine>("--engine", *flags.engine,
+                                          {{"auto", Engine::automatic},
+                                           {"reference", Engine::reference},
+                                           {"exact", Engine::exact},
+                                           {"polynomial", Engine::polynomial},
+                                           {"grid", Engine::grid},
+                                           {"clustered", Engine::clustered}});
+  }
+  if (flags.arithmetic) {
+    options.arithmetic = parse_choice<Arithmetic>("--arithmetic", *flags.arithmetic,
+                                                  {{"float32", Arithmetic::float32}, {"float64", Arithmetic::float64}});
+  }
+  if (flags.degree) {
+    if (options.engine != Engine::automatic && options.engine != Engine::polynomial) {
+      throw UsageError("--degree is the polynomial engine's; it does not go with --engine " + *flags.engine);
+    }
+    options.degree = static_cast<int>(parse_integer("--degree", *flags.degree, 0, most_degree));
+  }
+  if (flags.strict && options.engine == Engine::automatic) throw UsageError("--strict needs a forced --engine");
+  options.strict = flags.strict;
+  if (flags.dtype) {
+    if (*flags.dtype == "bfloat16") {
+      throw UsageError("--dtype bfloat16: .npy has no such type; use float16 or float32");
+    }
+    options.output_dtype =
+        parse_choice<DType>("--dtype", *flags.dtype,
+                            {{"float16", DType::float16}, {"float32", DType::float32}, {"float64", DType::float64}});
+  }
+}
+
+}  // namespace polyattn::cli

@@ -1,0 +1,152 @@
+#pragma once
+
+/// Attention with a tolerance: one call, plan and execute, or prepared keys.
+///
+/// For queries q_i, keys k_j and values v_j of one head, scores s_ij and key bias b_j,
+///
+///     T_i = sum_j exp(s_ij + b_j) v_j / sum_j exp(s_ij + b_j)      over the keys row i may see,
+///
+/// and T~ with max |T~ - T| <= tolerance is returned together with a proved bound. Keys and values are lists of k-1
+/// views for attention of order k; this version computes order 2.
+
+#include "polyattn/error.hpp"
+#include "polyattn/export.hpp"
+#include "polyattn/options.hpp"
+#include "polyattn/report.hpp"
+#include "polyattn/tensor.hpp"
+#include "polyattn/view.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+namespace polyattn {
+
+namespace detail {
+struct PlanState;
+struct PreparedState;
+struct SavedState;
+}  // namespace detail
+
+/// Rows answered: [batch, heads, n_q, d_v] and friends, owned.
+struct Result {
+  Tensor output;                          ///< [batch, heads, n_q, d_v]
+  std::optional<Tensor> lse;              ///< float64 [batch, heads, n_q, 1], -inf for rows that see no key
+  std::optional<Tensor> lse_bound;        ///< float64 [batch, heads, n_q, 1]
+  std::optional<Tensor> row_max;          ///< float64 [batch, heads, n_q, 1]
+  std::optional<Tensor> row_bounds;       ///< float64 [batch, heads, n_q, 1]: bound on the row's error
+  std::vector<Engine> row_engine;         ///< batch-major, if asked for
+  std::shared_ptr<const detail::SavedState> saved;  ///< for a later backward pass; opaque
+  Report report;
+};
+
+/// Caller-owned destinations. Absent views are not written. They may not overlap the inputs; after an error or a cancel
+/// their contents are unspecified.
+struct Destinations {
+  View output;
+  std::optional<View> lse;         ///< float64
+  std::optional<View> lse_bound;   ///< float64
+  std::optional<View> row_max;     ///< float64
+  std::optional<View> row_bounds;  ///< float64
+  std::span<Engine> row_engine;    ///< empty, or batch * heads * n_q entries
+};
+
+/// Shape of the output of attend: Q's batch, heads and length, V's dim.
+POLYATTN_EXPORT Shape output_shape(const ConstView& q, std::span<const ConstView> values);
+/// Storage type of the output: `options.output_dtype`, else Q's, else float32 for 16-bit Q.
+POLYATTN_EXPORT DType output_dtype(const ConstView& q, const Options& options);
+
+POLYATTN_EXPORT Result attend(const ConstView& q, std::span<const ConstView> keys, std::span<const ConstView> values,
+                              const Options& options = {});
+POLYATTN_EXPORT Report attend_into(const Destinations& out, const ConstView& q, std::span<const ConstView> keys,
+                                   std::span<const ConstView> values, const Options& options = {});
+
+/// Exact attention in float64 for the rows `rows` (indices into the sequence, the same for every batch and head), masks
+/// applied as for the full problem. Output [batch, heads, rows.size(), d_v] in float64, always with row bounds, with
+/// log-sum-exp and row maximum if asked for. Used to verify.
+POLYATTN_EXPORT Result attend_rows(const ConstView& q, std::span<const ConstView> keys,
+                                   std::span<const ConstView> values, std::span<const std::int64_t> rows,
+                                   const Options& options = {});
+
+/// An immutable decision for one set of inputs, which it borrows. Thread-safe.
+class POLYATTN_EXPORT Plan {
+ public:
+  explicit Plan(std::shared_ptr<const detail::PlanState> state) noexcept;
+  [[nodiscard]] const PlanReport& report() const noexcept;
+  [[nodiscard]] Result execute() const;
+  /// `progress` replaces the one given when planning, if set.
+  Report execute(const Destinations& out, const Progress& progress = {}) const;
+
+ private:
+  std::shared_ptr<const detail::PlanState> state_;
+};
+
+POLYATTN_EXPORT Plan plan(const ConstView& q, std::span<const ConstView> keys, std::span<const ConstView> values,
+                          const Options& options = {});
+
+/// Where queries may lie; fixes centres and radii before any query is seen.
+struct QueryDomain {
+  /// Representative queries [batch, heads, n, dim]; their bounding ball and box are the domain.
+  std::optional<ConstView> representative;
+  /// Or a box, the same for every head: `low[l] <= q_l <= high[l]`.
+  std::vector<double> low;
+  std::vector<double> high;
+  /// Or a ball, the same for every head.
+  std::vector<double> centre;
+  double radius = 0.0;
+};
+
+/// What to do with a query set that leaves the domain.
+enum class OutsideDomain : std::uint8_t {
+  exact,      ///< answer the rows outside by the exact engine (default)
+  reprepare,  ///< prepare again for the union of the domain and these queries
+};
+
+struct PrepareOptions {
+  Options options;             ///< score, masks (not causal), tolerance, engine, resources
+  bool borrow = false;         ///< keep views of K and V instead of copies
+  std::int64_t query_heads = 0;  ///< 0: as many as key heads
+  /// Query rows expected per call; the planner weighs preparing against answering with it. 0: as many as keys.
+  std::int64_t expected_queries = 0;
+  OutsideDomain outside = OutsideDomain::exact;
+};
+
+/// Keys and values ready for many query sets. Immutable and thread-safe; `append` shares storage with the original.
+class POLYATTN_EXPORT Prepared {
+ public:
+  explicit Prepared(std::shared_ptr<const detail::PreparedState> state) noexcept;
+  /// How queries inside the domain will be answered.
+  [[nodiscard]] const PlanReport& report() const noexcept;
+  [[nodiscard]] std::int64_t keys() const noexcept;
+  [[nodiscard]] Plan plan(const ConstView& q) const;
+  [[nodiscard]] Result query(const ConstView& q) const;
+  Report query_into(const Destinations& out, const ConstView& q) const;
+  /// A new object that also holds these keys, values and (if the original had one) key biases.
+  [[nodiscard]] Prepared append(std::span<const ConstView> keys, std::span<const ConstView> values,
+                                std::span<const ConstView> key_bias = {}) const;
+
+ private:
+  std::shared_ptr<const detail::PreparedState> state_;
+};
+
+POLYATTN_EXPORT Prepared prepare(std::span<const ConstView> keys, std::span<const ConstView> values,
+                                 const QueryDomain& domain, const PrepareOptions& options = {});
+
+/// What an engine can do; the one table read by the planner, the error messages and the documents.
+struct Capability {
+  Engine engine;
+  const char* feature;  ///< e.g. "causal", "key_bias", "boolean", "order 3"
+  bool supported;
+};
+POLYATTN_EXPORT std::vector<Capability> capabilities();
+
+/// "avx512", "avx2" or "scalar": what runs now. POLYATTN_ISA in the environment forces one.
+POLYATTN_EXPORT const char* instruction_set();
+/// Every instruction set this build contains and this processor can run, best first.
+POLYATTN_EXPORT std::vector<const char*> instruction_sets();
+
+POLYATTN_EXPORT const char* version() noexcept;
+
+}  // namespace polyattn

@@ -1,0 +1,6 @@
+#pragma once
+
+/// Everything: `#include <polyattn/polyattn.hpp>`.
+
+#include "polyattn/attention.hpp"
+#include "polyattn/polynomial.hpp"

@@ -1,0 +1,138 @@
+#include "base/error.hpp"
+#include "polyattn/report.hpp"
+
+#include <cmath>
+#include <cstdio>
+#include <string>
+
+namespace polyattn {
+
+namespace {
+
+std::string number(double value, int digits = 3) {
+  if (std::isnan(value)) {
+    return "unknown";
+  }
+  if (std::isinf(value)) {
+    return value > 0 ? "infinite" : "-infinite";
+  }
+  char buffer[40];
+  std::snprintf(buffer, sizeof buffer, "%.*g", digits, value);
+  return buffer;
+}
+
+std::string duration(double seconds) {
+  if (!std::isfinite(seconds)) {
+    return "-";
+  }
+  if (seconds < 1e-3) {
+    return number(seconds * 1e6) + " us";
+  }
+  if (seconds < 1.0) {
+    return number(seconds * 1e3) + " ms";
+  }
+  return number(seconds, 4) + " s";
+}
+
+std::string bytes(double count) {
+  if (!std::isfinite(count)) {
+    return "-";
+  }
+  const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  int unit = 0;
+  while (count >= 1024.0 && unit < 4) {
+    count /= 1024.0;
+    ++unit;
+  }
+  return number(count) + " " + units[unit];
+}
+
+std::string head_name(std::int64_t batch, std::int64_t head) {
+  return "batch " + std::to_string(batch) + ", head " + std::to_string(head);
+}
+
+std::string engine_name(Engine engine, Arithmetic arithmetic, int degree, std::int64_t rank) {
+  std::string name = std::string(name_of(engine)) + " " + name_of(arithmetic);
+  if (engine == Engine::polynomial && degree >= 0) {
+    name += ", degree " + std::to_string(degree) + ", rank " + std::to_string(rank);
+  }
+  return name;
+}
+
+void describe_candidate(const Candidate& candidate, std::string& out) {
+  out += std::string(candidate.chosen ? "    * " : "      ") +
+         engine_name(candidate.engine, candidate.arithmetic, candidate.degree, candidate.rank);
+  if (std::isfinite(candidate.seconds)) {
+    out += ": " + duration(candidate.seconds) + ", " + bytes(candidate.bytes);
+  }
+  if (std::isfinite(candidate.predicted_bound)) {
+    out += ", bound about " + number(candidate.predicted_bound);
+  }
+  if (candidate.engine == Engine::polynomial && candidate.degree >= 0) {
+    out += " (a priori " + number(candidate.a_priori_bound) + ", the papers' " + number(candidate.papers_bound) + ")";
+  }
+  out += "; " + candidate.reason + "\n";
+}
+
+}  // namespace
+
+std::string describe(const PlanReport& plan) {
+  std::string out = "plan: " + std::to_string(plan.heads.size()) + (plan.heads.size() == 1 ? " head, " : " heads, ") +
+                    std::to_string(plan.threads) + (plan.threads == 1 ? " thread, " : " threads, ") +
+                    plan.instruction_set + ", about " + duration(plan.predicted_seconds) + " and " +
+                    bytes(plan.predicted_bytes) + "\n";
+  for (const HeadPlan& head : plan.heads) {
+    const InputStatistics& s = head.statistics;
+    out += head_name(head.batch, head.head) + ": " + std::to_string(s.queries) + " queries x " + std::to_string(s.keys) +
+           " keys, dim " + std::to_string(s.dim) + ", value dim " + std::to_string(s.value_dim) + "\n";
+    out += "  chosen: " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) + ", about " +
+           duration(head.predicted_seconds) + "; " + head.why + "\n";
+    out += "  exact would take about " + duration(head.exact_seconds) + "; tolerance " + number(head.tolerance) + "\n";
+    if (head.statistics_known) {
+      out += "  inputs: max |q| " + number(s.max_abs_query) + ", max |k| " + number(s.max_abs_key) + ", max |v| " +
+             number(s.max_abs_value) + ", value range " + number(s.value_range) + ", visible keys " +
+             std::to_string(s.visible_keys) + "\n  score radius " + number(s.radius_before) + " as given, " +
+             number(s.radius_after) + " after centring\n";
+    }
+    if (!std::isnan(head.mean_answer_error)) {
+      out += "  the constant answer mean(V) would err by about " + number(head.mean_answer_error) + " (from " +
+             std::to_string(head.mean_answer_rows) + " exact rows)\n";
+    }
+    for (const Candidate& candidate : head.candidates) {
+      describe_candidate(candidate, out);
+    }
+  }
+  return out;
+}
+
+std::string describe(const Report& report) {
+  std::string out;
+  for (const HeadReport& head : report.heads) {
+    const Certificate& c = head.certificate;
+    out += head_name(head.batch, head.head) + ": " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) +
+           "; " + head.why + "\n";
+    out += "  certified |error| <= " + number(c.bound()) + " (approximation " + number(c.approximation) + ", rounding " +
+           number(c.rounding) + (c.storage > 0.0 ? ", 16-bit storage " + number(c.storage) : "") + "), tolerance " +
+           number(head.tolerance) + ", value range " + number(head.value_range) + "\n";
+    out += "  rows: " + std::to_string(head.rows_total);
+    const std::pair<const char*, std::int64_t> parts[] = {{"polynomial", head.rows_polynomial},
+                                                          {"exact", head.rows_exact},
+                                                          {"reference", head.rows_reference}};
+    for (const auto& [name, count] : parts) {
+      if (count > 0) {
+        out += ", " + std::string(name) + " " + std::to_string(count);
+      }
+    }
+    if (!std::isnan(head.radius_after)) {
+      out += "; score radius " + number(head.radius_before) + " as given, " + number(head.radius_after) + " after centring";
+    }
+    out += "\n  the constant answer mean(V) would have erred by " + number(head.mean_answer_error) + "; " +
+           duration(head.seconds) + ", predicted " + duration(head.predicted_seconds) + "\n";
+  }
+  out += "total " + duration(report.seconds) + " after " + duration(report.planning_seconds) + " of planning, " +
+         std::to_string(report.threads) + (report.threads == 1 ? " thread, " : " threads, ") + report.instruction_set +
+         ", peak memory " + bytes(static_cast<double>(report.peak_bytes)) + "\n";
+  return out;
+}
+
+}  // namespace polyattn

@@ -1,0 +1,253 @@
+#include "api/plan_state.hpp"
+#include "base/error.hpp"
+#include "base/float_environment.hpp"
+#include "engines/exact/exact.hpp"
+#include "planning/execute.hpp"
+#include "planning/values.hpp"
+#include "simd/dispatch.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+
+namespace polyattn {
+
+namespace api {
+
+namespace {
+
+using base::usize;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// max |T - mean(V)| over at most 64 rows, evenly spaced, answered by exact.
+void estimate_mean_answer(const engines::HeadProblem& problem, HeadPlan& plan, const base::Context& context) {
+  constexpr std::int64_t kRows = 64;
+  const std::int64_t count = std::min(kRows, problem.n_q());
+  if (count == 0 || problem.n_kv() == 0 || problem.value_dim() == 0) {
+    plan.mean_answer_error = 0.0;
+    return;
+  }
+  engines::RowList rows;
+  rows.all = false;
+  for (std::int64_t i = 0; i < count; ++i) {
+    rows.rows.push_back(i * problem.n_q() / count);
+    rows.targets.push_back(i);
+  }
+  std::vector<double> answers(usize(count * problem.value_dim()));
+  engines::HeadOutputs out;
+  out.output = {answers.data(), DType::float64, problem.value_dim(), 1};
+  engines::exact_rows(problem, engines::pack_keys<double>(problem, context), rows, out, context);
+  const std::vector<double> mean = planning::mean_value(problem, context);
+  double largest = 0.0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (problem.mask.visible(rows.rows[usize(i)], problem.n_kv()) == 0) {
+      continue;
+    }
+    for (std::size_t c = 0; c < mean.size(); ++c) {
+      largest = std::max(largest, std::fabs(answers[usize(i) * mean.size() + c] - mean[c]));
+    }
+  }
+  plan.mean_answer_error = largest;
+  plan.mean_answer_rows = static_cast<int>(count);
+}
+
+double* head_array(const std::optional<View>& view, const engines::HeadProblem& problem) {
+  if (!view) {
+    return nullptr;
+  }
+  return static_cast<double*>(view->data) + problem.batch * view->strides[0] + problem.head * view->strides[1];
+}
+
+/// Per-row destinations are filled as plain arrays; a view with gaps is filled through a copy.
+struct RowDestination {
+  RowDestination(const std::optional<View>& view, const engines::HeadProblem& problem)
+      : target(head_array(view, problem)), stride(view ? view->strides[2] : 1), rows(problem.n_q()) {
+    if (target != nullptr && stride != 1) {
+      copy.resize(usize(rows));
+    }
+  }
+  [[nodiscard]] double* data() noexcept { return copy.empty() ? target : copy.data(); }
+  void finish() noexcept {
+    for (std::size_t i = 0; i < copy.size(); ++i) {
+      target[static_cast<std::int64_t>(i) * stride] = copy[i];
+    }
+  }
+  double* target;
+  std::int64_t stride;
+  std::int64_t rows;
+  std::vector<double> copy;
+};
+
+HeadReport run_head(const detail::PlanState& state, std::size_t i, const Destinations& out,
+                    const base::Context& context) {
+  const engines::HeadProblem& problem = state.problems[i];
+  RowDestination lse(out.lse, problem);
+  RowDestination lse_bound(out.lse_bound, problem);
+  RowDestination row_max(out.row_max, problem);
+  RowDestination row_bounds(out.row_bounds, problem);
+  planning::HeadDestinations head;
+  head.output = base::head_sink(out.output, problem.batch, problem.head);
+  head.lse = lse.data();
+  head.lse_bound = lse_bound.data();
+  head.row_max = row_max.data();
+  head.row_bounds = row_bounds.data();
+  if (!out.row_engine.empty()) {
+    head.row_engine = out.row_engine.data() + static_cast<std::int64_t>(i) * problem.n_q();
+  }
+  HeadReport report = planning::execute(problem, state.decisions[i], state.request, head, context);
+  for (RowDestination* rows : {&lse, &lse_bound, &row_max, &row_bounds}) {
+    rows->finish();
+  }
+  return report;
+}
+
+void check_row_view(const char* name, const std::optional<View>& view, const detail::PlanState& state,
+                    std::vector<ConstView>& taken) {
+  if (!view) {
+    return;
+  }
+  if (view->dtype != DType::float64) {
+    base::fail(ErrorCode::invalid_argument, name, "float64", name_of(view->dtype));
+  }
+  check_destination(name, *view, {state.shape.batch, state.shape.query_heads, state.shape.n_q, 1}, taken);
+  taken.push_back(*view);
+}
+
+}  // namespace
+
+int thread_count(const Options& options) noexcept {
+  return options.threads == 0 ? base::hardware_threads() : options.threads;
+}
+
+void decide_heads(detail::PlanState& state, bool full) {
+  const auto start = Clock::now();
+  base::Context context{thread_count(state.options), state.memory.get(), nullptr};
+  state.request.full_report = full;
+  const auto heads = static_cast<std::int64_t>(state.problems.size());
+  state.decisions.resize(state.problems.size());
+  for_each_head(context, heads, [&](std::int64_t i, const base::Context& inner) {
+    const base::FloatEnvironment environment;
+    const engines::HeadProblem& problem = state.problems[usize(i)];
+    planning::require_bias(problem);
+    planning::HeadDecision& decision = state.decisions[usize(i)];
+    decision = planning::decide(problem, state.request, inner);
+    if (full) {
+      estimate_mean_answer(problem, decision.plan, inner);
+    }
+  });
+  state.report.instruction_set = simd::kernels().name;
+  state.report.threads = context.threads;
+  for (const planning::HeadDecision& decision : state.decisions) {
+    state.report.heads.push_back(decision.plan);
+    state.report.predicted_seconds += decision.plan.predicted_seconds;
+    state.report.predicted_bytes = std::max(state.report.predicted_bytes, decision.plan.predicted_bytes);
+  }
+  if (state.report.predicted_bytes > static_cast<double>(state.options.max_memory)) {
+    base::fail(ErrorCode::out_of_memory, "max_memory", "at least the predicted " + base::text(state.report.predicted_bytes) + " bytes",
+               std::to_string(state.options.max_memory));
+  }
+  state.planning_seconds = seconds_since(start);
+}
+
+std::shared_ptr<detail::PlanState> make_plan(const ConstView& q, std::span<const ConstView> keys,
+                                             std::span<const ConstView> values, const Options& options, bool full) {
+  const base::FloatEnvironment environment;
+  const CallShape shape = check_shapes(q, keys, values);
+  check_options(options, shape, keys.size());
+  const std::int64_t rows = base::checked_product({shape.batch, shape.query_heads, shape.n_q}, "output");
+  base::checked_mul(base::checked_mul(rows, shape.value_dim, "output"), 8, "output");
+  auto state = std::make_shared<detail::PlanState>(options.max_memory);
+  state->options = options;
+  state->shape = shape;
+  state->request = make_request(options, q, keys, values);
+  state->inputs.push_back(q);
+  state->inputs.insert(state->inputs.end(), keys.begin(), keys.end());
+  state->inputs.insert(state->inputs.end(), values.begin(), values.end());
+  state->inputs.insert(state->inputs.end(), options.mask.key_bias.begin(), options.mask.key_bias.end());
+  state->problems = make_problems(q, keys, values, options, shape);
+  decide_heads(*state, full);
+  return state;
+}
+
+Report run_plan(const detail::PlanState& state, const Destinations& out, const Progress& progress) {
+  const base::FloatEnvironment environment;
+  const auto start = Clock::now();
+  const CallShape& shape = state.shape;
+  if (out.output.dtype != state.request.output) {
+    base::fail(ErrorCode::invalid_argument, "output", name_of(state.request.output), name_of(out.output.dtype));
+  }
+  std::vector<ConstView> taken = state.inputs;
+  check_destination("output", out.output, {shape.batch, shape.query_heads, shape.n_q, shape.value_dim}, taken);
+  taken.push_back(out.output);
+  check_row_view("lse", out.lse, state, taken);
+  check_row_view("lse_bound", out.lse_bound, state, taken);
+  check_row_view("row_max", out.row_max, state, taken);
+  check_row_view("row_bounds", out.row_bounds, state, taken);
+  const std::int64_t rows = shape.batch * shape.query_heads * shape.n_q;
+  if (!out.row_engine.empty() && static_cast<std::int64_t>(out.row_engine.size()) != rows) {
+    base::fail(ErrorCode::invalid_argument, "row_engine", std::to_string(rows) + " entries", std::to_string(out.row_engine.size()));
+  }
+  if (out.row_max && !state.options.want_row_max) {
+    base::fail(ErrorCode::invalid_argument, "row_max", "want_row_max in the options, which restricts the engines", "false");
+  }
+  double work = 0.0;
+  for (std::size_t i = 0; i < state.problems.size(); ++i) {
+    work += planning::predicted_work(state.problems[i], state.decisions[i]);
+  }
+  base::ProgressMeter meter(progress ? progress : state.options.progress, work);
+  base::Context context{thread_count(state.options), state.memory.get(), &meter};
+  Report report;
+  report.heads.resize(state.problems.size());
+  for_each_head(context, static_cast<std::int64_t>(state.problems.size()),
+                [&](std::int64_t i, const base::Context& inner) { report.heads[usize(i)] = run_head(state, usize(i), out, inner); });
+  base::check_cancelled(context);
+  report.instruction_set = simd::kernels().name;
+  report.threads = context.threads;
+  report.planning_seconds = state.planning_seconds;
+  report.seconds = seconds_since(start);
+  report.peak_bytes = state.memory->peak();
+  return report;
+}
+
+Result run_plan(const detail::PlanState& state) {
+  const CallShape& shape = state.shape;
+  const Shape per_row{shape.batch, shape.query_heads, shape.n_q, 1};
+  Result result;
+  result.output = Tensor(state.request.output, {shape.batch, shape.query_heads, shape.n_q, shape.value_dim});
+  Destinations out;
+  out.output = result.output.view();
+  const auto add = [&](bool wanted, std::optional<Tensor>& tensor, std::optional<View>& view) {
+    if (wanted) {
+      tensor.emplace(DType::float64, per_row);
+      view = tensor->view();
+    }
+  };
+  add(state.options.want_lse, result.lse, out.lse);
+  add(state.options.want_lse, result.lse_bound, out.lse_bound);
+  add(state.options.want_row_max, result.row_max, out.row_max);
+  add(state.options.want_row_bounds, result.row_bounds, out.row_bounds);
+  if (state.options.want_row_engine) {
+    result.row_engine.resize(usize(shape.batch * shape.query_heads * shape.n_q));
+    out.row_engine = result.row_engine;
+  }
+  result.report = run_plan(state, out, {});
+  return result;
+}
+
+}  // namespace api
+
+Plan::Plan(std::shared_ptr<const detail::PlanState> state) noexcept : state_(std::move(state)) {}
+const PlanReport& Plan::report() const noexcept { return state_->report; }
+Result Plan::execute() const { return api::run_plan(*state_); }
+Report Plan::execute(const Destinations& out, const Progress& progress) const {
+  return api::run_plan(*state_, out, progress);
+}
+
+Plan plan(const ConstView& q, std::span<const ConstView> keys, std::span<const ConstView> values,
+          const Options& options) {
+  return Plan(api::make_plan(q, keys, values, options, true));
+}
+
+}  // namespace polyattn

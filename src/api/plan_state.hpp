@@ -1,0 +1,54 @@
+#pragma once
+
+/// What a Plan holds: problems with borrowed data, one decision per head.
+
+#include "api/validate.hpp"
+#include "base/memory.hpp"
+#include "planning/decide.hpp"
+
+#include <memory>
+#include <vector>
+
+namespace polyattn::detail {
+
+struct PlanState {
+  explicit PlanState(std::uint64_t max_memory) : memory(std::make_shared<base::MemoryMeter>(max_memory)) {}
+  std::shared_ptr<base::MemoryMeter> memory;  // first: it must outlive what it counts
+  Options options;
+  api::CallShape shape;
+  planning::Request request;
+  std::vector<ConstView> inputs;
+  std::vector<engines::HeadProblem> problems;
+  std::vector<planning::HeadDecision> decisions;
+  PlanReport report;
+  double planning_seconds = 0.0;
+  std::shared_ptr<const void> keep_alive;  ///< prepared keys, if any
+};
+
+}  // namespace polyattn::detail
+
+namespace polyattn::api {
+
+/// Heads side by side where there are enough of them, else one after the other with all threads inside. The bits are the
+/// same either way.
+template <class Body>
+void for_each_head(const base::Context& context, std::int64_t heads, const Body& body) {
+  if (heads >= context.threads && context.threads > 1) {
+    base::parallel_for(context, heads, [&](std::int64_t i, int) { body(i, context.serial()); });
+  } else {
+    for (std::int64_t i = 0; i < heads; ++i) {
+      body(i, context);
+    }
+  }
+}
+
+int thread_count(const Options& options) noexcept;
+
+/// Decides every head of `state` and fills its report. `full` adds statistics and the estimate of mean(V)'s error.
+void decide_heads(detail::PlanState& state, bool full);
+std::shared_ptr<detail::PlanState> make_plan(const ConstView& q, std::span<const ConstView> keys,
+                                             std::span<const ConstView> values, const Options& options, bool full);
+Report run_plan(const detail::PlanState& state, const Destinations& out, const Progress& progress);
+Result run_plan(const detail::PlanState& state);
+
+}  // namespace polyattn::api

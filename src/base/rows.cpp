@@ -1,0 +1,188 @@
+#include "base/rows.hpp"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+
+namespace polyattn::base {
+
+double half_to_double(std::uint16_t bits) noexcept {
+  const int exponent = (bits >> 10) & 0x1f;
+  const int fraction = bits & 0x3ff;
+  double magnitude = 0.0;
+  if (exponent == 0x1f) {
+    magnitude = fraction == 0 ? HUGE_VAL : std::nan("");
+  } else if (exponent == 0) {
+    magnitude = std::ldexp(fraction, -24);
+  } else {
+    magnitude = std::ldexp(fraction + 0x400, exponent - 25);
+  }
+  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
+}
+
+double bfloat_to_double(std::uint16_t bits) noexcept {
+  return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
+}
+
+namespace {
+
+/// Rounds to a binary format of `precision` bits whose least exponent gives spacing 2^min_spacing; overflow to infinity
+/// is left to the caller.
+double round_to_spacing(double value, int precision, int min_spacing) noexcept {
+  if (value == 0.0 || !std::isfinite(value)) {
+    return value;
+  }
+  const int spacing = std::max(std::ilogb(value) - (precision - 1), min_spacing);
+  return std::ldexp(std::nearbyint(std::ldexp(value, -spacing)), spacing);  // ties to even in the default environment
+}
+
+template <class Stored>
+double decode(Stored stored, DType) noexcept {
+  return static_cast<double>(stored);
+}
+template <>
+double decode(std::uint16_t stored, DType type) noexcept {
+  return type == DType::float16 ? half_to_double(stored) : bfloat_to_double(stored);
+}
+
+template <class Stored, class T>
+void load_piece(const RowPiece& piece, std::int64_t first, std::int64_t count, std::int64_t columns, T* out,
+                std::int64_t ld) noexcept {
+  const Stored* base = static_cast<const Stored*>(piece.data) + (first - piece.begin) * piece.row_stride;
+  for (std::int64_t r = 0; r < count; ++r) {
+    const Stored* row = base + r * piece.row_stride;
+    T* target = out + r * ld;
+    if (piece.column_stride == 1) {
+      for (std::int64_t c = 0; c < columns; ++c) {
+        target[c] = static_cast<T>(decode(row[c], piece.dtype));
+      }
+    } else {
+      for (std::int64_t c = 0; c < columns; ++c) {
+        target[c] = static_cast<T>(decode(row[c * piece.column_stride], piece.dtype));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+std::uint16_t double_to_half(double value) noexcept {
+  const std::uint16_t sign = std::signbit(value) ? 0x8000U : 0U;
+  if (std::isnan(value)) {
+    return static_cast<std::uint16_t>(sign | 0x7e00U);
+  }
+  const double magnitude = round_to_spacing(std::fabs(value), 11, -24);
+  if (magnitude > 65504.0) {
+    return static_cast<std::uint16_t>(sign | 0x7c00U);
+  }
+  if (magnitude < std::ldexp(1.0, -14)) {
+    return static_cast<std::uint16_t>(sign | static_cast<unsigned>(std::ldexp(magnitude, 24)));
+  }
+  const int exponent = std::ilogb(magnitude);
+  const auto fraction = static_cast<unsigned>(std::ldexp(magnitude, 10 - exponent)) & 0x3ffU;
+  return static_cast<std::uint16_t>(sign | (static_cast<unsigned>(exponent + 15) << 10) | fraction);
+}
+
+std::uint16_t double_to_bfloat(double value) noexcept {
+  const float rounded = static_cast<float>(round_to_spacing(value, 8, -133));
+  const auto bits = std::bit_cast<std::uint32_t>(rounded);
+  return static_cast<std::uint16_t>((bits >> 16) | (std::isnan(value) ? 0x40U : 0U));
+}
+
+double unit_roundoff(DType type) noexcept {
+  switch (type) {
+    case DType::float16:
+      return 0x1p-11;
+    case DType::bfloat16:
+      return 0x1p-8;
+    case DType::float32:
+      return 0x1p-24;
+    case DType::float64:
+      return 0x1p-53;
+  }
+  return 1.0;
+}
+
+Rows head_rows(const ConstView& view, std::int64_t batch, std::int64_t head) {
+  const std::int64_t offset = batch * view.strides[0] + head * view.strides[1];
+  const auto* bytes = static_cast<const std::byte*>(view.data);
+  RowPiece piece;
+  piece.data = bytes == nullptr ? nullptr : bytes + offset * static_cast<std::int64_t>(size_of(view.dtype));
+  piece.dtype = view.dtype;
+  piece.count = view.shape[2];
+  piece.row_stride = view.strides[2];
+  piece.column_stride = view.strides[3];
+  return {{piece}, view.shape[2], view.shape[3]};
+}
+
+void append_rows(Rows& rows, const Rows& tail) {
+  for (RowPiece piece : tail.pieces) {
+    piece.begin += rows.rows;
+    rows.pieces.push_back(piece);
+  }
+  rows.rows += tail.rows;
+}
+
+template <class T>
+void load_rows(const Rows& rows, std::int64_t first, std::int64_t count, T* out, std::int64_t ld) noexcept {
+  for (const RowPiece& piece : rows.pieces) {
+    const std::int64_t begin = std::max(first, piece.begin);
+    const std::int64_t end = std::min(first + count, piece.begin + piece.count);
+    if (begin >= end) {
+      continue;
+    }
+    T* target = out + (begin - first) * ld;
+    switch (piece.dtype) {
+      case DType::float16:
+      case DType::bfloat16:
+        load_piece<std::uint16_t>(piece, begin, end - begin, rows.columns, target, ld);
+        break;
+      case DType::float32:
+        load_piece<float>(piece, begin, end - begin, rows.columns, target, ld);
+        break;
+      case DType::float64:
+        load_piece<double>(piece, begin, end - begin, rows.columns, target, ld);
+        break;
+    }
+  }
+}
+template void load_rows<float>(const Rows&, std::int64_t, std::int64_t, float*, std::int64_t) noexcept;
+template void load_rows<double>(const Rows&, std::int64_t, std::int64_t, double*, std::int64_t) noexcept;
+
+bool fits_float32(const Rows& rows) noexcept {
+  return std::none_of(rows.pieces.begin(), rows.pieces.end(),
+                      [](const RowPiece& piece) { return piece.dtype == DType::float64; });
+}
+
+RowSink head_sink(const View& view, std::int64_t batch, std::int64_t head) noexcept {
+  auto* bytes = static_cast<std::byte*>(view.data);
+  const std::int64_t offset = batch * view.strides[0] + head * view.strides[1];
+  return {bytes == nullptr ? nullptr : bytes + offset * static_cast<std::int64_t>(size_of(view.dtype)), view.dtype,
+          view.strides[2], view.strides[3]};
+}
+
+void store_row(const RowSink& sink, std::int64_t row, const double* values, std::int64_t columns) noexcept {
+  const auto store = [&](auto* data, const auto& encode) {
+    auto* target = data + row * sink.row_stride;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      target[c * sink.column_stride] = encode(values[c]);
+    }
+  };
+  switch (sink.dtype) {
+    case DType::float16:
+      store(static_cast<std::uint16_t*>(sink.data), double_to_half);
+      break;
+    case DType::bfloat16:
+      store(static_cast<std::uint16_t*>(sink.data), double_to_bfloat);
+      break;
+    case DType::float32:
+      store(static_cast<float*>(sink.data), [](double v) { return static_cast<float>(v); });
+      break;
+    case DType::float64:
+      store(static_cast<double*>(sink.data), [](double v) { return v; });
+      break;
+  }
+}
+
+}  // namespace polyattn::base

@@ -1,0 +1,47 @@
+#pragma once
+
+/// What each engine can do: one table, read by the planner, the error messages and the documents.
+
+#include "engines/problem.hpp"
+#include "polyattn/options.hpp"
+
+#include <span>
+#include <string>
+
+namespace polyattn::engines {
+
+enum class Feature : std::uint8_t {
+  order_2,
+  higher_order,
+  dot_score,
+  gaussian_score,
+  causal,
+  key_bias,
+  window,
+  segments,
+  boolean_mask,
+  additive_mask,
+  exclude_self,
+  soft_cap,
+  log_sum_exp,
+  row_maximum,
+  prepared_keys,
+};
+
+struct EngineCapability {
+  Engine engine;
+  Feature feature;
+  bool supported;
+};
+
+const char* name_of(Feature feature) noexcept;
+std::span<const EngineCapability> capability_table() noexcept;
+bool supports(Engine engine, Feature feature) noexcept;
+
+/// Names of the engines that support a feature, "none" if there is none.
+std::string engines_with(Feature feature);
+
+/// Whether the polynomial engine may be considered for this head.
+bool supports_polynomial(const HeadProblem& problem) noexcept;
+
+}  // namespace polyattn::engines

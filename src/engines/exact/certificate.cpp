@@ -1,0 +1,263 @@
+#include "engines/exact/certificate.hpp"
+
+#include "base/rows.hpp"
+#include "numerics/rounding.hpp"
+#include "simd/exact_kernels.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+// All of it in log2 units; u is the unit roundoff of T, U of float64. Section numbers are those of
+// docs/proofs/exact-engine.md.
+
+namespace polyattn::engines {
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kLog2E = 0x1.71547652b82fep+0;
+constexpr double kLn2 = 0x1.62e42fefa39efp-1;
+constexpr double kU = numerics::kU64;
+/// Covers the roundings made in computing a bound (at most 2^20 in a row, none of them a subtraction that matters).
+constexpr double kSlack = 1 + 0x1p-30;
+
+template <class T>
+struct Arithmetic;
+template <>
+struct Arithmetic<float> {
+  static constexpr double unit = numerics::kU32;
+  static constexpr double tiny = 0x1p-149;       // spacing of subnormal numbers
+  static constexpr double normal = 0x1p-126;
+  static constexpr double near_bits = 40;        // section 2: keys below 2^-X of the largest weight, X = 40 + log2 n, are far
+  static constexpr double conversions = 2;       // section 3: rounding q times its factor to T
+  static constexpr double gaussian_factor = 3;   // section 3: twice the error of sqrt(log2(e)/2)/H rounded to T
+  static constexpr double whole = 0x1p22;        // whole numbers of this size and their differences are exact
+  static constexpr double overflow = 0x1p120;
+  static constexpr double exp2_error = simd::kExp2MaxRelF32;
+  static constexpr bool wide = false;
+};
+template <>
+struct Arithmetic<double> {
+  static constexpr double unit = numerics::kU64;
+  static constexpr double tiny = 0x1p-1074;
+  static constexpr double normal = 0x1p-1022;
+  static constexpr double near_bits = 90;
+  static constexpr double conversions = 4;
+  static constexpr double gaussian_factor = 10;
+  static constexpr double whole = 0x1p51;
+  static constexpr double overflow = 0x1p1000;
+  static constexpr double exp2_error = simd::kExp2MaxRelF64;
+  static constexpr bool wide = true;
+};
+
+double largest_magnitude(double low, double high) { return std::max(std::fabs(low), std::fabs(high)); }
+
+}  // namespace
+
+template <class T>
+RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const KeyStatistics& keys, double shift,
+                              bool queries_exact, DType output)
+    : kind_(score.kind),
+      dim_(static_cast<double>(dim)),
+      output_(output),
+      finite_(keys.finite),
+      values_exact_(keys.values_exact),
+      max_key_(0.0),
+      isotropic_(1.0),
+      factors_normal_(true),
+      spread_((keys.bias_spread * kLog2E + 1) * kSlack),
+      bias_range_((keys.bias_max - keys.bias_min) * kLog2E * kSlack),
+      max_bias_(largest_magnitude(keys.bias_min, keys.bias_max) * kLog2E * kSlack),
+      top_bias_(std::fabs(keys.bias_max) * kLog2E * kSlack),
+      shift_(shift),
+      smallest_value_(keys.smallest_value) {
+  using A = Arithmetic<T>;
+  // Section 3, (3.2) and (3.4).
+  chain_ = dim_ + (keys.keys_exact ? 0 : 1) + A::conversions + (queries_exact ? 0 : 1);
+  if (kind_ == ScoreKind::dot) {
+    factors_normal_ = score.scale == 0.0 || std::fabs(score.scale) >= 0x1p-1000;
+  } else {
+    chain_ = dim_ + 4 + A::gaussian_factor;
+    for (const double h : score.bandwidth) {
+      const double factor = std::sqrt(kLog2E / 2) / h;
+      const double limit = A::wide ? 0x1p450 : 0x1p60;
+      factors_normal_ = factors_normal_ && factor >= 1 / limit && factor <= limit;
+      isotropic_ = std::max(isotropic_, factor * factor * kSlack);
+    }
+  }
+  for (std::size_t l = 0; l < keys.key_min.size(); ++l) {
+    max_key_ = std::max(max_key_, largest_magnitude(keys.key_min[l], keys.key_max[l]));
+  }
+  std::vector<Column> all;
+  for (std::size_t c = 0; c < keys.value_min.size(); ++c) {
+    all.push_back({keys.value_max[c] - keys.value_min[c], largest_magnitude(keys.value_min[c], keys.value_max[c])});
+  }
+  std::sort(all.begin(), all.end(), [](const Column& a, const Column& b) {
+    return a.range != b.range ? a.range > b.range : a.magnitude > b.magnitude;
+  });
+  for (const Column& column : all) {  // bounds grow with range and magnitude
+    if (columns_.empty() || !(column.magnitude <= columns_.back().magnitude)) {
+      columns_.push_back(column);
+    }
+  }
+}
+
+/// Section 4: computed weights against true ones.
+template <class T>
+typename RowCertifier<T>::Weights RowCertifier<T>::weights(const RowMeasures& row) const noexcept {
+  using A = Arithmetic<T>;
+  const double near = A::near_bits + std::log2(static_cast<double>(std::max<std::int64_t>(row.keys, 2))) + 1;
+  const double below = std::max(-row.row_max, 0.0) * (1 + 0x1p-20);  // largest bias over largest score, at least
+  // Sizes of the two parts of a score, for keys that matter.
+  const double size = kind_ == ScoreKind::dot ? row.size : std::min(row.size, near + below + 2);
+  const double bias = std::min(spread_, near + below + 3 + (kind_ == ScoreKind::dot ? size : 0.0));
+  const double absolute_bias = std::min(max_bias_, std::max(top_bias_, std::fabs(shift_) + below + near + size + 2));
+  const double span = (kind_ == ScoreKind::dot ? 2 * row.size : row.size) + bias_range_ + 2;
+
+  double underflow = dim_ * A::tiny;
+  if (kind_ == ScoreKind::dot) {
+    underflow *= 1 + max_key_ + row.packed_query;
+  } else {
+    underflow *= isotropic_ * (1 + 2 * std::sqrt(size));
+  }
+  const double converted = 2 * std::sqrt(size * row.conversion) + row.conversion;
+  const double rounded = numerics::gamma(chain_, A::unit) * size + A::unit * (size + 2 * bias) * (1 + 0x1p-18);
+  Weights out{};
+  out.score = (rounded + converted + underflow + 3 * kU * absolute_bias) * kSlack;
+  const bool exact_whole = std::fabs(row.row_max) + near + size + 3 <= A::whole;
+  if (!exact_whole || !factors_normal_ || !(out.score <= 0.25)) {
+    out.score = kInfinity;
+    return out;
+  }
+  out.far = span <= near ? 0.0 : 4 * std::exp2(-A::near_bits);
+  const double subtraction = A::unit * std::min(near + 2, span);
+  out.zeta = (kLn2 * (out.score + subtraction * (1 + 0x1p-18)) + A::exp2_error * (1 + 0x1p-18)) * kSlack;
+  return out;
+}
+
+/// Section 5: sums of weights, and of weights times values, relative to the sums of absolute values.
+template <class T>
+double RowCertifier<T>::sums(std::int64_t keys) const noexcept {
+  const auto count = static_cast<double>(keys);
+  const double blocks = std::ceil(count / static_cast<double>(simd::kKeyBlock));
+  const double in_block = std::min(count, static_cast<double>(simd::kKeyBlock));
+  const double in_superblock = std::min(blocks, static_cast<double>(simd::kSuperblock)) - 1;
+  const double flushes = std::ceil(blocks / static_cast<double>(simd::kSuperblock)) + 1;
+  return numerics::gamma(in_block + in_superblock, Arithmetic<T>::unit) + 1.01 * numerics::gamma(flushes, kU);
+}
+
+template <class T>
+bool RowCertifier<T>::may_overflow(const RowMeasures& row) const noexcept {
+  if (!finite_) {
+    return true;
+  }
+  if (kind_ == ScoreKind::gaussian) {
+    return !std::isfinite(row.row_max);
+  }
+  return !(row.size + row.packed_query <= Arithmetic<T>::overflow);
+}
+
+template <class T>
+ExactBound RowCertifier<T>::certify(const RowMeasures& row, bool with_relative) const noexcept {
+  using A = Arithmetic<T>;
+  ExactBound bound;
+  if (may_overflow(row)) {
+    return {kInfinity, kInfinity, kInfinity};
+  }
+  const Weights weight = weights(row);
+  const bool known = std::isfinite(weight.score);
+  const double gamma = sums(row.keys);
+  const double ratio = 2 * gamma / (1 - gamma) + 4 * kU;
+  const double mixing = known ? std::min(1.0, numerics::perturbation(weight.zeta) + weight.far) : 1.0;
+  const double underflow = 4 * static_cast<double>(row.keys + 1) * A::tiny;
+  const double conversion = values_exact_ ? 0.0 : A::unit;
+  for (const Column& column : columns_) {
+    const double converted = conversion * column.magnitude * (1 + 0x1p-20) + (values_exact_ ? 0.0 : A::tiny);
+    const double computed = column.range * mixing + ratio * column.magnitude + underflow;
+    // Both averages lie in the hull of the packed values.
+    const double size = std::min(computed, column.range) + converted;
+    bound.rounding = std::max(bound.rounding, size);
+  }
+  double stored = 0.0;
+  if (output_ == DType::float32 && !columns_.empty()) {
+    stored = numerics::kU32;
+    const bool fits = row.largest_output <= static_cast<double>(std::numeric_limits<float>::max());
+    bound.rounding += fits ? stored * row.largest_output + 0x1p-150 : kInfinity;
+  }
+  bound.rounding *= kSlack;
+  if (!known) {
+    bound.lse = kInfinity;
+    return bound;
+  }
+  const double keys = static_cast<double>(row.keys);
+  const double log_sum = std::log2(keys) + 2;
+  const double lse = (std::fabs(row.row_max) + 1 + std::fabs(shift_)) * kLn2;
+  bound.lse = (weight.zeta + 2 * weight.far + gamma / (1 - gamma) + underflow + 4 * kU * (lse + log_sum)) * kSlack;
+  // Section 6: nothing far, no product and no stored average in the subnormal range.
+  const double span = (kind_ == ScoreKind::dot ? 2 * row.size : row.size) + bias_range_ + 2;
+  const double least = std::max(0x1p40 * A::normal, stored > 0.0 ? 0x1p-126 : 0.0);
+  if (with_relative && values_exact_ && weight.far == 0.0 && std::exp2(-span) / keys * smallest_value_ >= least) {
+    const double growth = std::exp(2 * weight.zeta);
+    bound.relative = (std::expm1(2 * weight.zeta) + growth * (ratio + stored) * (1 + 0x1p-18)) * kSlack;
+  }
+  return bound;
+}
+
+template <class T>
+double RowCertifier<T>::storage(double largest) const noexcept {
+  if (size_of(output_) != 2) {
+    return 0.0;
+  }
+  const bool half = output_ == DType::float16;
+  if (largest > (half ? 65504.0 : 0x1.fep127)) {
+    return kInfinity;
+  }
+  return (base::unit_roundoff(output_) * largest + (half ? 0x1p-25 : 0x1p-134)) * kSlack;
+}
+
+/// Section 7: the row whose every measure is the worst the statistics allow.
+template <class T>
+ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries,
+                       DType output) {
+  if (keys.visible == 0) {
+    return {0.0, 0.0, 0.0};
+  }
+  const double shift = std::ceil(keys.bias_max * kLog2E);
+  const RowCertifier<T> certifier(score, static_cast<std::int64_t>(keys.key_min.size()), keys, shift,
+                                  queries.queries_exact, output);
+  RowMeasures row;
+  row.keys = keys.keys;
+  double hoelder = 0.0;
+  double box = 0.0;
+  for (std::size_t l = 0; l < keys.key_min.size(); ++l) {
+    const double query = largest_magnitude(queries.query_min[l], queries.query_max[l]);
+    const double key = largest_magnitude(keys.key_min[l], keys.key_max[l]);
+    hoelder += query * key;
+    if (score.kind == ScoreKind::gaussian) {
+      const double h = score.bandwidth[l];
+      const double far =
+          std::max(queries.query_max[l] - keys.key_min[l], keys.key_max[l] - queries.query_min[l]) / h;
+      box += far * far;
+      const double lost = queries.queries_exact && keys.keys_exact ? 0.0 : Arithmetic<T>::unit * (query + key) / h;
+      row.conversion += kLog2E / 2 * lost * lost * kSlack;
+    }
+  }
+  if (score.kind == ScoreKind::gaussian) {
+    row.size = kLog2E / 2 * box * kSlack;
+  } else {
+    const double factor = std::fabs(score.scale) * kLog2E * kSlack;
+    row.size = factor * std::min(hoelder, queries.max_norm * keys.max_norm);
+    row.packed_query = factor * queries.max_norm;
+  }
+  row.row_max = -(row.size + (keys.bias_max - keys.bias_min) * kLog2E + 1) * kSlack;
+  for (std::size_t c = 0; c < keys.value_min.size(); ++c) {
+    row.largest_output = std::max(row.largest_output, largest_magnitude(keys.value_min[c], keys.value_max[c]));
+  }
+  return certifier.certify(row);
+}
+
+template class RowCertifier<float>;
+template class RowCertifier<double>;
+template ExactBound exact_bound<float>(const HeadScore&, const KeyStatistics&, const QueryStatistics&, DType);
+template ExactBound exact_bound<double>(const HeadScore&, const KeyStatistics&, const QueryStatistics&, DType);
+
+}  // namespace polyattn::engines

@@ -1,0 +1,95 @@
+#pragma once
+
+/// Rounding error bounds of the exact engine, per row and before looking at any row. Proofs, section by section, in
+/// docs/proofs/exact-engine.md.
+
+#include "engines/exact/packed_keys.hpp"
+#include "engines/problem.hpp"
+#include "polyattn/dtype.hpp"
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace polyattn::engines {
+
+/// Properties of a set of queries that bound all of them; a single query is such a set.
+struct QueryStatistics {
+  double max_norm = 0.0;          ///< at least max_i |q_i|
+  std::vector<double> query_min;  ///< [d]
+  std::vector<double> query_max;  ///< [d]
+  bool queries_exact = true;      ///< the arithmetic type holds every query exactly
+};
+
+struct ExactBound {
+  double rounding = 0.0;  ///< |T~ - T|, rounding to a float32 output included
+  double relative = std::numeric_limits<double>::infinity();
+  double lse = 0.0;
+};
+
+/// A bound that holds for every row of a head whose queries fit `queries`, known before running: would the exact engine
+/// in T meet a tolerance? Infinite where scores might overflow T. Causal masks are covered.
+template <class T>
+ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries,
+                       DType output);
+
+/// What the bound of one row depends on. Scores in log2 units (natural scores times log2 e).
+struct RowMeasures {
+  /// dot: at least max_j |s_ij| without bias. gaussian: at least max_j |s_ij|, infinite if unknown.
+  double size = 0.0;
+  /// dot: at least the largest coordinate of the query as packed. gaussian: not used.
+  double packed_query = 0.0;
+  /// gaussian with coordinates rounded to T: sum_l (a_l u (|q_l| + max_j |k_jl|))^2, a_l^2 = log2(e) / 2 H_l^2.
+  double conversion = 0.0;
+  double row_max = 0.0;       ///< at most the largest score, bias included, less the shift; as computed
+  std::int64_t keys = 0;      ///< length of the row's visible prefix
+  double largest_output = 0.0;  ///< max_c |T~_c|
+};
+
+/// Everything of the bounds that all rows of a head share.
+template <class T>
+class RowCertifier {
+ public:
+  /// `shift` as packed (PackedKeys::shift, log2 units).
+  RowCertifier(const HeadScore& score, std::int64_t dim, const KeyStatistics& keys, double shift, bool queries_exact,
+               DType output);
+  /// The bound of a row that sees a key. `rounding` is infinite if scores might overflow T. The relative bound costs a few
+  /// library calls more.
+  [[nodiscard]] ExactBound certify(const RowMeasures& row, bool with_relative = true) const noexcept;
+  /// True if a score of this row might leave the range of T.
+  [[nodiscard]] bool may_overflow(const RowMeasures& row) const noexcept;
+  /// Bound on the error of storing numbers up to `largest` in 16 bits; 0 for wider types.
+  [[nodiscard]] double storage(double largest) const noexcept;
+
+ private:
+  struct Column {
+    double range;      // max - min
+    double magnitude;  // max |v|
+  };
+  struct Weights {
+    double score;  // bound on |computed score - score|, log2 units; infinite if nothing is proved
+    double zeta;   // bound on |log(computed weight / weight)| up to a common factor
+    double far;    // bound on the share of keys too light to be covered by zeta
+  };
+  [[nodiscard]] Weights weights(const RowMeasures& row) const noexcept;
+  [[nodiscard]] double sums(std::int64_t keys) const noexcept;
+
+  ScoreKind kind_;
+  double dim_;
+  DType output_;
+  bool finite_;
+  bool values_exact_;
+  double chain_;        // roundings of a score, relative to its size
+  double max_key_;      // max |k_jl|
+  double isotropic_;    // factor of sum_l t_l^2 if it is formed first, else 1
+  bool factors_normal_;
+  double spread_;       // largest |bias - offset|, log2 units
+  double bias_range_;   // log2 units
+  double max_bias_;     // largest |bias|, log2 units
+  double top_bias_;     // |largest bias|, log2 units
+  double shift_;
+  double smallest_value_;
+  std::vector<Column> columns_;  // those no other column exceeds in both
+};
+
+}  // namespace polyattn::engines

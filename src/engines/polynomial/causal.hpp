@@ -1,0 +1,18 @@
+#pragma once
+
+/// Causal attention by the polynomial engine: keys before a row's block by their moments, keys inside it exactly.
+
+#include "engines/polynomial/evaluate.hpp"
+
+namespace polyattn::engines {
+
+/// As evaluate_rows, for a causal mask. Keys are taken in blocks of kMomentBlock; a row that sees L keys uses the moments of
+/// the floor(L / kMomentBlock) whole blocks and the exact tile kernel for the rest, both in the frame's coordinates. The
+/// moments are kept relative to the largest weight seen so far (a power of two), so that early rows do not vanish beside
+/// later, heavier keys.
+template <class T>
+EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
+                              const FeatureList& features, const PolynomialTable& table, const Acceptance& acceptance,
+                              const HeadOutputs& out, std::vector<std::uint8_t>& answered, const base::Context& context);
+
+}  // namespace polyattn::engines

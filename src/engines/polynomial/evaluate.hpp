@@ -1,0 +1,54 @@
+#pragma once
+
+/// Query side of Algorithm 1 of [AS23]: rows of T~ from the moments, each with its certificate. U_1 is never formed.
+
+#include "base/parallel.hpp"
+#include "engines/polynomial/key_side.hpp"
+#include "engines/polynomial/row_certificate.hpp"
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace polyattn::engines {
+
+/// When a row counts as answered.
+struct Acceptance {
+  double tolerance = std::numeric_limits<double>::infinity();  ///< on approximation + rounding
+  double lse_tolerance = std::numeric_limits<double>::infinity();
+  double density_tolerance = std::numeric_limits<double>::infinity();
+  bool density_absolute = false;
+};
+
+/// Everything fixed before rows are answered; shared by calls and threads.
+template <class T>
+struct PreparedMoments {
+  FeatureList features;
+  PolynomialTable table;
+  RoundingModel rounding;
+  KeySideBounds bounds;
+  base::Buffer<T> scaled;
+  double key_count = 0.0;
+};
+
+template <class T>
+PreparedMoments<T> prepare_moments(const Frame& frame, const ValueRange& values, const FeatureList& features,
+                                   const PolynomialTable& table, const MomentTotals& totals, base::MemoryMeter* memory);
+
+struct EvaluationSummary {
+  std::int64_t answered = 0;
+  double smallest_denominator = std::numeric_limits<double>::infinity();  ///< D_low / W over answered rows
+};
+
+/// Answers the rows of `problem` whose certificate meets `acceptance`; answered[row] says which. Rows not answered are
+/// left untouched.
+template <class T>
+EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
+                                const PreparedMoments<T>& moments, const Acceptance& acceptance,
+                                const HeadOutputs& out, std::vector<std::uint8_t>& answered,
+                                const base::Context& context);
+
+/// Rows evaluated together: more where there are few columns, to share the cost of the features.
+std::int64_t evaluation_block(std::int64_t columns) noexcept;
+
+}  // namespace polyattn::engines

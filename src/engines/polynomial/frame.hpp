@@ -1,0 +1,79 @@
+#pragma once
+
+/// The coordinates the polynomial engine works in. Softmax attention does not change when all queries or all keys are
+/// shifted, if the weights of the keys absorb the first shift; so both are centred and the scores become small:
+///
+///     s_ij = sum_l metric_l (q_il - qc_l)(k_jl - kc_l) + log_weight_j + (a row factor that cancels)
+///
+/// with log_weight_j = bias_j + sum_l metric_l qc_l k_jl for the dot score (metric = scale) and
+/// bias_j - sum_l metric_l (k_jl - qc_l)^2 / 2 for the Gaussian one (metric_l = 1/H_l^2).
+///
+/// Coordinates are stored as y = (q - qc)/query_scale, x = (k - kc)/key_scale with powers of two as scales, so that
+/// |x|, |y| <= 1 and scaling is exact; s'_ij = sum_l z_l y_il x_jl with z = metric * query_scale * key_scale.
+
+#include "base/memory.hpp"
+#include "base/parallel.hpp"
+#include "engines/problem.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace polyattn::engines {
+
+/// Where the queries are. `norm` is in the metric: sqrt(sum_l |metric_l| (q_l - centre_l)^2).
+struct QueryExtent {
+  std::vector<double> centre;
+  std::vector<double> half;  ///< max |q_l - centre_l| per axis
+  double norm = 0.0;
+  double max_abs = 0.0;      ///< largest |q_l|
+};
+
+struct Frame {
+  std::vector<double> query_centre;
+  std::vector<double> key_centre;
+  std::vector<double> metric;
+  std::vector<double> query_scale;
+  std::vector<double> key_scale;
+  std::vector<double> z;
+  std::vector<double> query_half;  ///< queries farther out than this on an axis are not served
+  std::vector<double> key_half;    ///< max |k_jl - kc_l| over visible keys
+  double key_norm = 0.0;           ///< max_j sqrt(sum_l |metric_l| (k_jl - kc_l)^2), rounded up
+  double radius = 0.0;             ///< bound on |s'_ij| over the query extent and all visible keys
+  double radius_before = 0.0;      ///< bound on |s_ij| as given
+  double max_abs_key = 0.0;
+  double log_scale = 0.0;          ///< M = max log_weight; weights are exp(log_weight - M)
+  double weight_error = 0.0;       ///< bound on |error of log weight|, relevant keys, float64 roundings
+  std::int64_t visible_keys = 0;
+  std::vector<std::int64_t> far_keys;  ///< a few keys of largest norm, for predictions
+  base::Buffer<double> log_weight; ///< per key, -inf where hidden
+
+  [[nodiscard]] std::int64_t dim() const noexcept { return static_cast<std::int64_t>(metric.size()); }
+};
+
+/// The metric of a score: its scale on every axis, or 1/H^2.
+std::vector<double> metric_of(const HeadProblem& problem);
+
+/// Centre (a trimmed mean, which a few outlying queries do not move), half widths and norm of the queries. Checks that they are finite: Error (non_finite) names the first
+/// that is not. Cost: two passes over Q.
+QueryExtent query_extent(const HeadProblem& problem, const base::Context& context);
+
+/// Centres the keys of `problem` for queries in `extent`; checks that visible keys are finite. Cost: three passes over K.
+/// `problem.queries` is not read.
+Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const base::Context& context);
+
+/// Bounds of one row, from its float64 coordinates q - qc: `radius` on |s'_ij| over keys and `box` on
+/// sum_l |z_l y_l x_jl|, both inflated for the rounding of x and y to float32. `inside` is false if the row leaves the
+/// frame's query box.
+struct RowRadius {
+  double radius = 0.0;
+  double box = 0.0;
+  bool inside = false;
+};
+RowRadius row_radius(const Frame& frame, const double* centred_query) noexcept;
+
+/// Loads rows [first, first + count) of the keys as coordinates x[l * ld + j] (T) with x = 0 for hidden keys.
+template <class T>
+void load_key_coordinates(const HeadProblem& problem, const Frame& frame, std::int64_t first, std::int64_t count, T* x,
+                          std::int64_t ld, std::vector<double>& scratch);
+
+}  // namespace polyattn::engines

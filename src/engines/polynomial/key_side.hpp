@@ -1,0 +1,51 @@
+#pragma once
+
+/// What the query side needs of the keys: moments scaled to the arithmetic, and the proved bounds of their sums.
+
+#include "base/memory.hpp"
+#include "engines/polynomial/frame.hpp"
+#include "engines/polynomial/moments.hpp"
+#include "engines/polynomial/table.hpp"
+
+#include <vector>
+
+namespace polyattn::engines {
+
+/// Rounding of one evaluation in arithmetic of unit roundoff u, relative to the sum of absolute values (docs/theory.md,
+/// section on rounding): |N^ - N| <= gamma * P_abs(a) * sum w |v|, plus `tiny` for underflow.
+struct RoundingModel {
+  double unit = 0.0;       ///< u
+  double gamma = 0.0;
+  double smallest = 0.0;   ///< spacing of subnormal numbers: absolute error of an operation that underflows
+  double score = 0.0;      ///< relative perturbation of z y x: rounded coordinates
+  double weight = 0.0;     ///< perturbation of log weights by rounding them to the arithmetic
+};
+
+template <class T>
+RoundingModel rounding_model(int degree, std::int64_t rank, std::int64_t keys) noexcept;
+
+/// Per column in the values' centred units (v - mu), and for all.
+struct KeySideBounds {
+  double weight_low = 0.0;   ///< bounds of W = sum w, before and after
+  double weight_high = 0.0;
+  double range = 0.0;        ///< largest high - low
+  double largest_answer = 0.0;  ///< largest |v| (not centred): bound on |T|
+  double largest_deviation = 0.0;
+  double z_sum = 0.0;  ///< Z = sum_l |z_l|
+  double largest_absolute = 0.0;
+  std::vector<double> low;
+  std::vector<double> high;
+  std::vector<double> mean;
+  std::vector<double> deviation;
+  std::vector<double> half_inverse;
+  std::vector<double> absolute;
+};
+
+KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
+                             const RoundingModel& rounding);
+
+/// scaled[feature][column] = fl_T(multinomial weight * total): what evaluate multiplies features of y with.
+template <class T>
+void scale_moments(const MomentTotals& totals, const double* weights, base::Buffer<T>& scaled) noexcept;
+
+}  // namespace polyattn::engines

@@ -1,0 +1,184 @@
+#include "engines/polynomial/moments.hpp"
+
+#include "engines/finite.hpp"
+#include "simd/dispatch.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <type_traits>
+
+namespace polyattn::engines {
+
+namespace {
+
+using base::usize;
+using simd::kMomentBlock;
+
+template <class T>
+const simd::PolynomialKernels<T>& polynomial_kernels() {
+  if constexpr (std::is_same_v<T, float>) {
+    return simd::kernels().polynomial32;
+  } else {
+    return simd::kernels().polynomial64;
+  }
+}
+
+}  // namespace
+
+simd::MonomialProgram FeatureList::program() const noexcept {
+  return {steps.data(), static_cast<std::ptrdiff_t>(steps.size()), monomials.degree, monomials.offsets.data()};
+}
+
+FeatureList make_features(std::int64_t dim, int degree) {
+  FeatureList list;
+  list.monomials = numerics::monomials(static_cast<int>(dim), degree);
+  list.steps.reserve(list.monomials.steps.size());
+  for (const numerics::MonomialStep& step : list.monomials.steps) {
+    list.steps.push_back({step.degree, step.variable});
+  }
+  return list;
+}
+
+double ValueRange::range() const noexcept {
+  double largest = 0.0;
+  for (std::size_t c = 0; c < low.size(); ++c) {
+    largest = std::max(largest, high[c] - low[c]);
+  }
+  return largest;
+}
+
+MomentTotals make_totals(const FeatureList& features, std::int64_t value_dim, base::MemoryMeter* memory) {
+  MomentTotals totals;
+  totals.columns = value_dim + 1;
+  totals.totals = base::Buffer<double>(base::checked_mul(features.rank(), totals.columns, "moments"), 0.0, memory);
+  totals.absolute.assign(usize(value_dim), 0.0);
+  totals.square.assign(usize(value_dim), 0.0);
+  return totals;
+}
+
+template <class T>
+MomentScratch<T>::MomentScratch(const FeatureList& features, std::int64_t dim, std::int64_t columns,
+                                std::int64_t block_tokens, base::MemoryMeter* memory)
+    : tokens(block_tokens),
+      x(dim * tokens, memory),
+      weight(tokens, memory),
+      centred(columns * tokens, memory),
+      weighted(columns * tokens, memory),
+      groups((features.degree() + 1) * simd::kMomentGroup * tokens, memory) {}
+
+template <class T>
+void add_moment_block(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
+                      const FeatureList& features, std::int64_t first, std::int64_t count, double shift,
+                      MomentScratch<T>& scratch, MomentTotals& totals) {
+  const std::int64_t value_dim = totals.columns - 1;
+  const std::int64_t tokens = scratch.tokens;
+  if (count < tokens) {
+    std::fill(scratch.x.begin(), scratch.x.end(), T(0));
+    std::fill(scratch.weight.begin(), scratch.weight.end(), T(0));
+    std::fill(scratch.centred.begin(), scratch.centred.end(), T(0));
+  }
+  load_key_coordinates(problem, frame, first, count, scratch.x.data(), tokens, scratch.rows);
+  for (std::int64_t j = 0; j < count; ++j) {
+    scratch.weight[usize(j)] = static_cast<T>(std::exp(frame.log_weight[usize(first + j)] - shift));
+  }
+  scratch.rows.resize(usize(count * value_dim));
+  base::load_rows(problem.values, first, count, scratch.rows.data(), value_dim);
+  for (std::int64_t c = 0; c < value_dim; ++c) {
+    T* column = scratch.centred.data() + c * tokens;
+    const double centre = values.centre[usize(c)];
+    for (std::int64_t j = 0; j < count; ++j) {
+      column[j] = static_cast<T>(scratch.rows[usize(j * value_dim + c)] - centre);
+    }
+  }
+  if (frame.visible_keys != problem.n_kv()) {
+    for (std::int64_t j = 0; j < count; ++j) {
+      if (frame.log_weight[usize(first + j)] == -std::numeric_limits<double>::infinity()) {
+        for (std::int64_t c = 0; c < value_dim; ++c) {
+          scratch.centred[usize(c * tokens + j)] = T(0);
+        }
+      }
+    }
+  }
+  const auto& kernels = polynomial_kernels<T>();
+  simd::WeighBlock<T> weigh{scratch.weight.data(),   scratch.centred.data(), tokens, value_dim,
+                            scratch.weighted.data(), totals.absolute.data(), totals.square.data()};
+  kernels.weigh(weigh);
+  std::copy_n(scratch.weight.data(), tokens, scratch.weighted.data() + value_dim * tokens);
+  kernels.moments({features.program(), scratch.x.data(), scratch.weighted.data(), tokens, totals.columns,
+                   scratch.groups.data(), totals.totals.data()});
+  totals.keys += count;
+}
+
+namespace {
+
+void join(MomentTotals& into, const MomentTotals& part) noexcept {
+  for (std::size_t i = 0; i < into.totals.size(); ++i) {
+    into.totals[i] += part.totals[i];
+  }
+  for (std::size_t c = 0; c < into.absolute.size(); ++c) {
+    into.absolute[c] += part.absolute[c];
+    into.square[c] += part.square[c];
+  }
+  into.keys += part.keys;
+}
+
+void clear(MomentTotals& totals) noexcept {
+  std::fill(totals.totals.begin(), totals.totals.end(), 0.0);
+  std::fill(totals.absolute.begin(), totals.absolute.end(), 0.0);
+  std::fill(totals.square.begin(), totals.square.end(), 0.0);
+  totals.keys = 0;
+}
+
+}  // namespace
+
+double moment_work(const FeatureList& features, std::int64_t columns) noexcept {
+  return static_cast<double>(features.rank()) * static_cast<double>(columns + 2);
+}
+
+template <class T>
+void sum_moments(const HeadProblem& problem, const Frame& frame, const ValueRange& values, const FeatureList& features,
+                 std::int64_t first, const base::Context& context, MomentTotals& totals) {
+  const std::int64_t chunks = base::blocks_of(problem.n_kv() - first, kMomentChunk);
+  const std::int64_t lanes = std::clamp<std::int64_t>(context.threads, 1, std::max<std::int64_t>(chunks, 1));
+  std::vector<MomentScratch<T>> scratch;
+  std::vector<MomentTotals> parts;
+  for (std::int64_t lane = 0; lane < lanes; ++lane) {
+    scratch.emplace_back(features, frame.dim(), totals.columns, kMomentBlock, context.memory);
+    parts.push_back(make_totals(features, totals.columns - 1, context.memory));
+  }
+  const double work = moment_work(features, totals.columns);
+  // Rounds of one chunk per thread, joined in order of the keys.
+  for (std::int64_t round = 0; round < chunks; round += lanes) {
+    const std::int64_t here = std::min(lanes, chunks - round);
+    base::parallel_for(context, here, [&](std::int64_t lane, int) {
+      MomentTotals& part = parts[usize(lane)];
+      clear(part);
+      const std::int64_t begin = first + (round + lane) * kMomentChunk;
+      const std::int64_t end = std::min(begin + kMomentChunk, problem.n_kv());
+      for (std::int64_t j = begin; j < end; j += kMomentBlock) {
+        const std::int64_t count = std::min<std::int64_t>(kMomentBlock, end - j);
+        add_moment_block(problem, frame, values, features, j, count, frame.log_scale, scratch[usize(lane)], part);
+        if (context.progress != nullptr) {
+          context.progress->add(work * static_cast<double>(count));
+        }
+      }
+    });
+    for (std::int64_t lane = 0; lane < here; ++lane) {
+      join(totals, parts[usize(lane)]);
+    }
+  }
+}
+
+template struct MomentScratch<float>;
+template struct MomentScratch<double>;
+template void add_moment_block<float>(const HeadProblem&, const Frame&, const ValueRange&, const FeatureList&,
+                                      std::int64_t, std::int64_t, double, MomentScratch<float>&, MomentTotals&);
+template void add_moment_block<double>(const HeadProblem&, const Frame&, const ValueRange&, const FeatureList&,
+                                       std::int64_t, std::int64_t, double, MomentScratch<double>&, MomentTotals&);
+template void sum_moments<float>(const HeadProblem&, const Frame&, const ValueRange&, const FeatureList&, std::int64_t,
+                                 const base::Context&, MomentTotals&);
+template void sum_moments<double>(const HeadProblem&, const Frame&, const ValueRange&, const FeatureList&, std::int64_t,
+                                  const base::Context&, MomentTotals&);
+
+}  // namespace polyattn::engines

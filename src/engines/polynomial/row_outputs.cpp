@@ -1,0 +1,115 @@
+#include "engines/polynomial/row_outputs.hpp"
+
+#include "numerics/rounding.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace polyattn::engines {
+
+namespace {
+
+using base::usize;
+using numerics::kU64;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+/// Largest magnitude that is stored as a finite number without doubt.
+constexpr double largest_stored(DType type) noexcept {
+  switch (type) {
+    case DType::float16:
+      return 65504.0;
+    case DType::bfloat16:
+      return 0x1.fep127;
+    case DType::float32:
+      return 0x1.fffffep127;
+    case DType::float64:
+      break;
+  }
+  return std::numeric_limits<double>::max();
+}
+
+struct LogSumExp {
+  double value = 0.0;
+  double bound = 0.0;
+};
+
+/// log D_i of the stated score: log of the computed denominator, the weights' scale and the row factor that was dropped.
+LogSumExp log_sum_exp(const HeadProblem& problem, const Frame& frame, const RowCertificate& row, double log_scale,
+                      const double* centred_query) noexcept {
+  LogSumExp out;
+  const bool gaussian = problem.score.kind == ScoreKind::gaussian;
+  double terms = std::fabs(log_scale);
+  double factor = log_scale;
+  for (std::int64_t l = 0; l < frame.dim(); ++l) {
+    const auto i = usize(l);
+    const double q = centred_query[i];
+    const double cross = frame.metric[i] * q * (frame.key_centre[i] - (gaussian ? frame.query_centre[i] : 0.0));
+    const double square = gaussian ? 0.5 * frame.metric[i] * q * q : 0.0;
+    factor += cross - square;
+    terms += std::fabs(cross) + std::fabs(square);
+  }
+  const double log_denominator = std::log(row.denominator);
+  out.value = log_denominator + factor;
+  const double error = row.rounding_denominator + row.error;
+  const double least = std::min(row.denominator, row.denominator_low);
+  out.bound = (error / least + row.perturbation + row.lost / least +
+               (static_cast<double>(frame.dim()) + 12.0) * kU64 * (terms + std::fabs(log_denominator))) *
+              (1.0 + 1e-13);
+  return out;
+}
+
+}  // namespace
+
+bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale& scale, const Acceptance& acceptance,
+               const RowAnswer& row, const double* answer, const HeadOutputs& out) noexcept {
+  const RowCertificate& certificate = *row.certificate;
+  const std::int64_t value_dim = problem.value_dim();
+  double largest = 0.0;
+  for (std::int64_t c = 0; c < value_dim; ++c) {
+    largest = std::max(largest, std::fabs(answer[c]));
+  }
+  // Centred back to the values' units (two roundings), and rounded to a float32 output if that is the storage.
+  const double lost = certificate.lost / certificate.denominator_low;
+  double rounding = row.rounding + scale.range * (numerics::perturbation(certificate.perturbation) + lost) +
+                    4.0 * kU64 * (largest + scale.largest);
+  double storage = 0.0;
+  const double unit = base::unit_roundoff(out.output.dtype);
+  const bool fits = largest <= largest_stored(out.output.dtype);
+  if (out.output.dtype == DType::float32) {
+    rounding += fits ? unit * largest + 0x1p-149 : kInfinity;
+  } else if (out.output.dtype != DType::float64) {
+    storage = fits ? unit * largest + (out.output.dtype == DType::float16 ? 0x1p-25 : 0x1p-134) : kInfinity;
+  }
+  rounding *= 1.0 + 1e-12;
+  const double approximation = row.approximation * (1.0 + 1e-12);
+  if (!(approximation + rounding <= acceptance.tolerance)) {
+    return false;
+  }
+  LogSumExp lse;
+  const bool want_lse = out.lse != nullptr || std::isfinite(acceptance.lse_tolerance) ||
+                        std::isfinite(acceptance.density_tolerance);
+  if (want_lse) {
+    lse = log_sum_exp(problem, frame, certificate, row.log_scale, row.centred_query);
+    const double density =
+        std::expm1(lse.bound) * (acceptance.density_absolute ? std::exp(lse.value) : 1.0) * (1.0 + 1e-13);
+    if (!(lse.bound <= acceptance.lse_tolerance) || !(density <= acceptance.density_tolerance)) {
+      return false;
+    }
+  }
+  base::store_row(out.output, row.row, answer, value_dim);
+  const auto put = [&](double* array, double value) {
+    if (array != nullptr) {
+      array[row.row] = value;
+    }
+  };
+  put(out.lse, lse.value);
+  put(out.lse_bound, lse.bound);
+  put(out.approximation, approximation);
+  put(out.rounding, rounding);
+  put(out.storage, storage);
+  put(out.relative, kInfinity);
+  return true;
+}
+
+}  // namespace polyattn::engines

@@ -1,0 +1,34 @@
+#pragma once
+
+/// The last bounds of a row (perturbed scores, storage, log-sum-exp), the decision whether it is answered, and its output.
+
+#include "engines/polynomial/evaluate.hpp"
+#include "engines/polynomial/frame.hpp"
+#include "engines/polynomial/key_side.hpp"
+#include "engines/polynomial/row_certificate.hpp"
+
+#include <cstdint>
+
+namespace polyattn::engines {
+
+struct RowAnswer {
+  std::int64_t row = 0;
+  double approximation = 0.0;
+  double rounding = 0.0;  ///< of numerator and denominator alone
+  const RowCertificate* certificate = nullptr;
+  const double* centred_query = nullptr;  ///< q - qc
+  double log_scale = 0.0;                 ///< D of the certificate is in units of exp(log_scale)
+};
+
+/// Of the visible values of a head: largest range of a column and largest magnitude.
+struct AnswerScale {
+  double range = 0.0;
+  double largest = 0.0;
+};
+
+/// True, and everything written, if the row meets `acceptance`; false, and nothing written, if not. `answer` is T~ in the
+/// units of the values, clipped into their hull.
+bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale& scale, const Acceptance& acceptance,
+               const RowAnswer& row, const double* answer, const HeadOutputs& out) noexcept;
+
+}  // namespace polyattn::engines

@@ -1,0 +1,19 @@
+#pragma once
+
+// Numbers of monomials, checked against overflow.
+
+#include <cstdint>
+
+namespace polyattn::numerics {
+
+/// C(n, k) for 0 <= k <= n; 0 for k > n; -1 if it does not fit 63 bits or an argument is negative.
+std::int64_t binomial(std::int64_t n, std::int64_t k) noexcept;
+
+/// Monomials of degree at most `degree` in `dim` variables, C(dim + degree, degree); -1 as above.
+std::int64_t feature_rank(std::int64_t dim, int degree) noexcept;
+
+/// [AS23] Lemma 3.2 counts the monomials of degree at most 2 degree in 2 dim variables, C(2(dim + degree), 2 degree);
+/// -1 as above.
+std::int64_t papers_rank(std::int64_t dim, int degree) noexcept;
+
+}  // namespace polyattn::numerics

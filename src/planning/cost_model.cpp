@@ -1,0 +1,83 @@
+#include "planning/cost_model.hpp"
+
+#include "engines/polynomial/evaluate.hpp"
+
+#include <algorithm>
+
+namespace polyattn::planning {
+
+namespace {
+
+constexpr double kFloat32Fma = 1.2e11;  // fused multiply-adds a second
+constexpr double kFloat64Fma = 0.6e11;
+constexpr double kBytes = 1.0e10;
+constexpr double kExpCost = 16.0;        // multiply-adds that take as long as one exponential and its bookkeeping
+constexpr double kExactShare = 0.75;     // of peak, by the exact kernels
+constexpr double kPolynomialShare = 0.55;
+
+}  // namespace
+
+CostModel::CostModel(const std::optional<Calibration>& calibration, int threads) noexcept {
+  const Calibration given = calibration.value_or(Calibration{});
+  const double scale = std::max(1, threads);
+  float32_ = scale * (given.float32_fma > 0.0 ? given.float32_fma : kFloat32Fma);
+  float64_ = scale * (given.float64_fma > 0.0 ? given.float64_fma : kFloat64Fma);
+  bytes_ = given.memory_bytes > 0.0 ? given.memory_bytes : kBytes;
+}
+
+double score_pairs(const engines::HeadProblem& problem) noexcept {
+  if (!problem.mask.causal) {
+    return static_cast<double>(problem.n_q()) * static_cast<double>(problem.n_kv());
+  }
+  double pairs = 0.0;
+  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
+    pairs += static_cast<double>(problem.mask.visible(i, problem.n_kv()));
+  }
+  return pairs;
+}
+
+double CostModel::exact_seconds(const engines::HeadProblem& problem, double pairs,
+                                Arithmetic arithmetic) const noexcept {
+  const auto dim = static_cast<double>(problem.dim());
+  const double score = problem.score.kind == engines::ScoreKind::gaussian ? 2.0 * dim : dim;
+  const double work = pairs * (score + static_cast<double>(problem.value_dim()) + kExpCost);
+  const double packing = static_cast<double>(problem.n_kv()) * (dim + static_cast<double>(problem.value_dim())) * 8.0;
+  return work / (kExactShare * rate(arithmetic)) + packing / bytes_ + 2e-6;
+}
+
+double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double queries, std::int64_t rank, int degree,
+                                     Arithmetic arithmetic) const noexcept {
+  const auto columns = static_cast<double>(problem.value_dim() + 1);
+  const auto dim = static_cast<double>(problem.dim());
+  const auto keys = static_cast<double>(problem.n_kv());
+  // A feature costs a load, a product and a store beside its multiply-adds; a token its conversion and its certificate.
+  const double features = (keys + queries) * static_cast<double>(rank) * (columns + 3.0);
+  const double tokens = (keys + queries) * (90.0 * dim + 150.0 * columns + 30.0 * degree * columns + 1200.0);
+  double seconds = features / (kPolynomialShare * rate(arithmetic)) + tokens / float32_ + 2e-4;
+  if (problem.mask.causal) {
+    const double half_block = 0.5 * static_cast<double>(simd::kMomentBlock);
+    seconds += exact_seconds(problem, queries * half_block, arithmetic);
+  }
+  return seconds;
+}
+
+double CostModel::statistics_seconds(const engines::HeadProblem& problem) const noexcept {
+  const auto rows = static_cast<double>(problem.n_q() + problem.n_kv());
+  return rows * static_cast<double>(problem.dim() * 5 + problem.value_dim() * 2) * 8.0 / bytes_ + 1e-3;
+}
+
+std::int64_t polynomial_bytes(const engines::HeadProblem& problem, std::int64_t rank, int degree, Arithmetic arithmetic,
+                              int threads) noexcept {
+  const std::int64_t columns = problem.value_dim() + 1;
+  const std::int64_t element = arithmetic == Arithmetic::float64 ? 8 : 4;
+  const std::int64_t block = engines::evaluation_block(columns);
+  const std::int64_t moments = rank * columns * (8 * (1 + threads) + element);
+  const std::int64_t key_scratch =
+      simd::kMomentBlock * (problem.dim() + 2 * columns + (degree + 1) * simd::kMomentGroup) * element;
+  const std::int64_t row_scratch =
+      block * (element * (problem.dim() + (degree + 1) * (simd::kEvaluationGroup + columns)) +
+               8 * ((degree + 1) * (columns + 1) + columns + 16));
+  return moments + threads * (key_scratch + row_scratch) + 8 * problem.n_kv() + 40 * problem.n_q();
+}
+
+}  // namespace polyattn::planning

@@ -1,0 +1,385 @@
+#include "planning/execute.hpp"
+
+#include "base/error.hpp"
+#include "engines/exact/certificate.hpp"
+#include "engines/exact/exact.hpp"
+#include "engines/finite.hpp"
+#include "engines/polynomial/causal.hpp"
+#include "engines/reference/reference.hpp"
+#include "planning/values.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <optional>
+
+namespace polyattn::planning {
+
+namespace {
+
+using base::usize;
+using engines::HeadOutputs;
+using engines::HeadProblem;
+using engines::RowList;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+
+/// Per-row results of a head that the report and later stages need.
+struct RowArrays {
+  RowArrays(std::int64_t rows, bool want_lse, base::MemoryMeter* memory)
+      : approximation(rows, 0.0, memory), rounding(rows, kInfinity, memory), storage(rows, 0.0, memory),
+        relative(rows, kInfinity, memory), lse(want_lse ? rows : 0, memory), lse_bound(want_lse ? rows : 0, memory),
+        engine(usize(rows), Engine::exact) {}
+  base::Buffer<double> approximation;
+  base::Buffer<double> rounding;
+  base::Buffer<double> storage;
+  base::Buffer<double> relative;
+  base::Buffer<double> lse;
+  base::Buffer<double> lse_bound;
+  std::vector<Engine> engine;
+
+  [[nodiscard]] double bound(std::int64_t i) const noexcept { return approximation[usize(i)] + rounding[usize(i)]; }
+};
+
+struct Execution {
+  const HeadProblem& problem;
+  const HeadDecision& decision;
+  const Request& request;
+  const base::Context& context;
+  RowArrays rows;
+  HeadOutputs outputs;
+  HeadReport report;
+  double tolerance = 0.0;  ///< absolute; NaN until the value range is known
+
+  [[nodiscard]] bool asks_for_bound() const noexcept {
+    return request.tolerance.value > 0.0 || request.lse_tolerance || request.density_tolerance;
+  }
+  [[nodiscard]] bool row_meets(std::int64_t i) const noexcept;
+  void know_range(double range) noexcept;
+  void run_reference();
+  void run_polynomial();
+  template <class T>
+  void run_polynomial_as();
+  void run_exact(RowList list, bool handed_over);
+  template <class T>
+  RowList exact_pass(const RowList& list, bool last);
+  [[noreturn]] void not_reachable(std::int64_t count, double worst, const char* engine) const;
+  void finish(double* row_bounds, Engine* row_engine, double seconds);
+};
+
+bool Execution::row_meets(std::int64_t i) const noexcept {
+  if (request.tolerance.value > 0.0 && tolerance > 0.0 && !(rows.bound(i) <= tolerance)) {
+    return false;
+  }
+  const bool wants = request.lse_tolerance || request.density_tolerance;
+  if (!wants || rows.lse[usize(i)] == -kInfinity) {
+    return true;
+  }
+  const double bound = rows.lse_bound[usize(i)];
+  const double density = std::expm1(bound) * (request.density_absolute ? std::exp(rows.lse[usize(i)]) : 1.0) * (1.0 + 1e-13);
+  return (!request.lse_tolerance || bound <= *request.lse_tolerance) &&
+         (!request.density_tolerance || density <= *request.density_tolerance);
+}
+
+void Execution::know_range(double range) noexcept {
+  report.value_range = range;
+  tolerance = absolute_tolerance(request.tolerance, range);
+  report.tolerance = tolerance;
+}
+
+void Execution::not_reachable(std::int64_t count, double worst, const char* engine) const {
+  base::fail(ErrorCode::not_reachable,
+             "tolerance: " + base::text(tolerance) + " is not reachable by " + engine +
+                 (request.output == DType::float32 ? " with a float32 output" : "") + " for " +
+                 std::to_string(count) + " of " + std::to_string(problem.n_q()) + " rows of batch " +
+                 std::to_string(problem.batch) + ", head " + std::to_string(problem.head) +
+                 (std::isfinite(worst) ? "; its best proved bound there is " + base::text(worst) : ""));
+}
+
+void Execution::run_reference() {
+  engines::require_finite_inputs(problem);
+  engines::reference_rows(problem, RowList{}, outputs, context);
+  std::fill(rows.engine.begin(), rows.engine.end(), Engine::reference);
+  know_range(value_range(problem, nullptr, 0.0, context).range());
+  std::int64_t missing = 0;
+  double worst = 0.0;
+  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
+    if (asks_for_bound() && !row_meets(i)) {
+      ++missing;
+      worst = std::max(worst, rows.bound(i));
+    }
+  }
+  if (missing > 0) {
+    not_reachable(missing, worst, "reference");
+  }
+}
+
+/// One arithmetic over a list of rows; returns those that miss the tolerance. Unless `last`, nothing is computed if the
+/// a-priori bound already says that this arithmetic cannot do it for scores of the size seen.
+template <class T>
+RowList Execution::exact_pass(const RowList& list, bool last) {
+  const engines::PackedKeys<T> packed = engines::pack_keys<T>(problem, context);
+  double range = 0.0;
+  double largest = 0.0;
+  for (std::size_t c = 0; c < packed.statistics.value_min.size(); ++c) {
+    if (packed.statistics.visible > 0) {
+      range = std::max(range, packed.statistics.value_max[c] - packed.statistics.value_min[c]);
+      largest = std::max({largest, std::fabs(packed.statistics.value_max[c]), std::fabs(packed.statistics.value_min[c])});
+    }
+  }
+  know_range(range);
+  const bool wants = asks_for_bound();
+  // A float32 output alone may cost more than the tolerance, or a range of 0 asks for float64: skip ahead.
+  const bool hopeless = !last && wants && request.tolerance.value > 0.0 && (range == 0.0 || tolerance < largest * 0x1p-26);
+  if (hopeless) {
+    return list;
+  }
+  engines::exact_rows(problem, packed, list, outputs, context);
+  RowList missing;
+  missing.all = false;
+  const std::int64_t count = list.count(problem.n_q());
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t row = list.target(i);
+    rows.engine[usize(row)] = Engine::exact;
+    const bool known = std::isfinite(rows.rounding[usize(row)]);
+    // NaN or infinity that is to propagate has no bound in any arithmetic.
+    const bool hopeless_row = last && !known && problem.non_finite == NonFinite::propagate;
+    if (!hopeless_row && ((wants && !row_meets(row)) || (!last && !known))) {
+      missing.rows.push_back(row);
+      missing.targets.push_back(row);
+    }
+  }
+  return missing;
+}
+
+void Execution::run_exact(RowList list, bool handed_over) {
+  Arithmetic arithmetic = decision.exact_arithmetic;
+  // Rows handed over by an engine with a pinned arithmetic may use whichever suffices.
+  if (handed_over && request.engine == Engine::polynomial) {
+    arithmetic = Arithmetic::automatic;
+  }
+  const bool free = arithmetic == Arithmetic::automatic;
+  if (free && !asks_for_bound()) {
+    arithmetic = request.native_float32 ? Arithmetic::float32 : Arithmetic::float64;
+  }
+  RowList missing = std::move(list);
+  Arithmetic used = Arithmetic::float64;
+  if (arithmetic != Arithmetic::float64) {
+    const std::int64_t before = missing.count(problem.n_q());
+    missing = exact_pass<float>(missing, !free);
+    if (missing.count(problem.n_q()) < before || before == 0) {
+      used = Arithmetic::float32;
+    }
+    if (!free && (missing.all || !missing.rows.empty())) {
+      not_reachable(missing.count(problem.n_q()), kNaN, "exact in float32");
+    }
+  }
+  if (missing.all || !missing.rows.empty()) {
+    if (missing.count(problem.n_q()) > 0) {
+      used = Arithmetic::float64;
+    }
+    missing = exact_pass<double>(missing, true);
+    if (!missing.rows.empty() && report.value_range > 0.0) {
+      double worst = 0.0;
+      for (const std::int64_t row : missing.rows) {
+        worst = std::max(worst, rows.bound(row));
+      }
+      not_reachable(static_cast<std::int64_t>(missing.rows.size()), worst, "exact in float64");
+    }
+  }
+  if (!handed_over) {
+    report.arithmetic = used;
+  }
+}
+
+template <class T>
+void Execution::run_polynomial_as() {
+  const PolynomialChoice& choice = *decision.polynomial;
+  know_range(choice.values.range());
+  engines::Acceptance acceptance;
+  if (request.tolerance.value > 0.0 || request.engine == Engine::polynomial) {
+    acceptance.tolerance = tolerance;
+  }
+  acceptance.lse_tolerance = request.lse_tolerance.value_or(kInfinity);
+  acceptance.density_tolerance = request.density_tolerance.value_or(kInfinity);
+  acceptance.density_absolute = request.density_absolute;
+  std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
+  engines::EvaluationSummary summary;
+  if (problem.mask.causal) {
+    summary = engines::causal_rows<T>(problem, choice.frame, choice.values, choice.features, choice.table, acceptance,
+                                      outputs, answered, context);
+  } else {
+    std::shared_ptr<const engines::PreparedMoments<T>> moments;
+    if constexpr (std::is_same_v<T, float>) {
+      moments = choice.moments32;
+    } else {
+      moments = choice.moments64;
+    }
+    if (moments == nullptr) {
+      engines::MomentTotals totals = engines::make_totals(choice.features, problem.value_dim(), context.memory);
+      engines::sum_moments<T>(problem, choice.frame, choice.values, choice.features, 0, context, totals);
+      moments = std::make_shared<const engines::PreparedMoments<T>>(engines::prepare_moments<T>(
+          choice.frame, choice.values, choice.features, choice.table, totals, context.memory));
+    }
+    summary = engines::evaluate_rows<T>(problem, choice.frame, choice.values, *moments, acceptance, outputs, answered,
+                                        context);
+  }
+  report.smallest_denominator = summary.smallest_denominator;
+  RowList failing;
+  failing.all = false;
+  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
+    if (answered[usize(i)] != 0) {
+      rows.engine[usize(i)] = Engine::polynomial;
+    } else {
+      failing.rows.push_back(i);
+    }
+  }
+  failing.targets = failing.rows;
+  if (failing.rows.empty()) {
+    return;
+  }
+  if (request.strict && request.engine == Engine::polynomial) {
+    const auto& log_weight = choice.frame.log_weight;  // rows that see no key are zero whoever answers
+    const auto first = std::find_if(log_weight.begin(), log_weight.end(), [](double w) { return w != -kInfinity; });
+    const auto unseen = static_cast<std::int64_t>(first - log_weight.begin());
+    const auto refused = std::count_if(failing.rows.begin(), failing.rows.end(), [&](std::int64_t row) {
+      return problem.mask.visible(row, problem.n_kv()) > unseen;
+    });
+    if (refused > 0) {
+      const bool prepared = choice.moments32 != nullptr || choice.moments64 != nullptr;
+      not_reachable(refused, kNaN, prepared ? "polynomial alone (which serves the prepared domain only)" : "polynomial alone");
+    }
+  }
+  run_exact(std::move(failing), true);
+}
+
+void Execution::run_polynomial() {
+  const HeadPlan& plan = decision.plan;
+  report.degree = plan.degree;
+  report.rank = plan.rank;
+  report.radius_before = plan.statistics.radius_before;
+  report.radius_after = plan.statistics.radius_after;
+  report.arithmetic = plan.arithmetic;
+  if (plan.arithmetic == Arithmetic::float32) {
+    run_polynomial_as<float>();
+  } else {
+    run_polynomial_as<double>();
+  }
+}
+
+/// max over rows and columns of |T~ - mean(V)|, read back from the output.
+double distance_from_mean(const HeadProblem& problem, const base::RowSink& output, const base::Context& context) {
+  constexpr std::int64_t kRows = 1024;
+  if (problem.n_kv() == 0 || problem.value_dim() == 0 || problem.n_q() == 0) {
+    return 0.0;
+  }
+  const std::vector<double> mean = mean_value(problem, context);
+  base::Rows rows;
+  rows.pieces.push_back({output.data, output.dtype, 0, problem.n_q(), output.row_stride, output.column_stride});
+  rows.rows = problem.n_q();
+  rows.columns = problem.value_dim();
+  std::vector<double> largest(usize(base::blocks_of(problem.n_q(), kRows)), 0.0);
+  base::parallel_for(context, static_cast<std::int64_t>(largest.size()), [&](std::int64_t block, int) {
+    const std::int64_t first = block * kRows;
+    const std::int64_t count = std::min(kRows, problem.n_q() - first);
+    std::vector<double> values(usize(count * rows.columns));
+    base::load_rows(rows, first, count, values.data(), rows.columns);
+    double here = 0.0;
+    for (std::int64_t r = 0; r < count; ++r) {
+      if (problem.mask.visible(first + r, problem.n_kv()) == 0) {
+        continue;
+      }
+      for (std::size_t c = 0; c < mean.size(); ++c) {
+        here = std::max(here, std::fabs(values[usize(r) * mean.size() + c] - mean[c]));
+      }
+    }
+    largest[usize(block)] = here;
+  });
+  return *std::max_element(largest.begin(), largest.end());
+}
+
+void Execution::finish(double* row_bounds, Engine* row_engine, double seconds) {
+  report.rows_total = problem.n_q();
+  Certificate& certificate = report.certificate;
+  certificate.relative = problem.n_q() > 0 ? 0.0 : kInfinity;
+  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
+    const auto r = usize(i);
+    if (i == 0 || rows.bound(i) > certificate.bound() || std::isnan(rows.bound(i))) {
+      certificate.approximation = rows.approximation[r];
+      certificate.rounding = rows.rounding[r];
+    }
+    certificate.storage = std::max(certificate.storage, rows.storage[r]);
+    certificate.relative = std::max(certificate.relative, rows.relative[r]);
+    report.rows_exact += rows.engine[r] == Engine::exact ? 1 : 0;
+    report.rows_polynomial += rows.engine[r] == Engine::polynomial ? 1 : 0;
+    report.rows_reference += rows.engine[r] == Engine::reference ? 1 : 0;
+    if (outputs.lse_bound != nullptr && outputs.lse[r] != -kInfinity) {
+      report.lse_bound = std::max(report.lse_bound, outputs.lse_bound[r]);
+    }
+    if (row_bounds != nullptr) {
+      row_bounds[r] = rows.bound(i);
+    }
+    if (row_engine != nullptr) {
+      row_engine[r] = rows.engine[r];
+    }
+  }
+  report.seconds = seconds;
+}
+
+}  // namespace
+
+double predicted_work(const HeadProblem& problem, const HeadDecision& decision) {
+  if (decision.polynomial == nullptr) {
+    return engines::exact_work(engines::visible_pairs(problem, RowList{}), problem.dim(), problem.value_dim());
+  }
+  const auto tokens = static_cast<double>(problem.n_q() + problem.n_kv());
+  return tokens * engines::moment_work(decision.polynomial->features, problem.value_dim() + 1);
+}
+
+HeadReport execute(const HeadProblem& problem, const HeadDecision& decision, const Request& request,
+                   const HeadDestinations& out, const base::Context& context) {
+  const auto start = std::chrono::steady_clock::now();
+  const bool want_lse = out.lse != nullptr || request.want_lse || request.lse_tolerance || request.density_tolerance;
+  Execution run{problem, decision, request, context, RowArrays(problem.n_q(), want_lse, context.memory), {}, {}, 0.0};
+  run.outputs.output = out.output;
+  run.outputs.lse = want_lse ? run.rows.lse.data() : nullptr;
+  run.outputs.lse_bound = want_lse ? run.rows.lse_bound.data() : nullptr;
+  run.outputs.row_max = out.row_max;
+  run.outputs.approximation = run.rows.approximation.data();
+  run.outputs.rounding = run.rows.rounding.data();
+  run.outputs.storage = run.rows.storage.data();
+  run.outputs.relative = run.rows.relative.data();
+  const HeadPlan& plan = decision.plan;
+  run.report.batch = problem.batch;
+  run.report.head = problem.head;
+  run.report.engine = plan.engine;
+  run.report.arithmetic = plan.arithmetic;
+  run.report.why = plan.why;
+  run.report.predicted_seconds = plan.predicted_seconds;
+  run.report.radius_before = plan.statistics_known ? plan.statistics.radius_before : kNaN;
+  run.report.radius_after = plan.statistics_known ? plan.statistics.radius_after : kNaN;
+  run.know_range(0.0);
+  if (problem.n_q() > 0) {
+    if (plan.engine == Engine::reference) {
+      run.run_reference();
+    } else if (plan.engine == Engine::polynomial && decision.polynomial != nullptr) {
+      run.run_polynomial();
+    } else {
+      run.run_exact(RowList{}, false);
+    }
+  }
+  run.report.mean_answer_error = distance_from_mean(problem, out.output, context);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  run.finish(out.row_bounds, out.row_engine, seconds);
+  if (out.lse != nullptr) {
+    std::copy(run.rows.lse.begin(), run.rows.lse.end(), out.lse);
+  }
+  if (out.lse_bound != nullptr && want_lse) {
+    std::copy(run.rows.lse_bound.begin(), run.rows.lse_bound.end(), out.lse_bound);
+  }
+  return run.report;
+}
+
+}  // namespace polyattn::planning

@@ -1,0 +1,217 @@
+#include "planning/predict.hpp"
+
+#include "engines/polynomial/row_certificate.hpp"
+#include "numerics/rounding.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace polyattn::planning {
+
+namespace {
+
+using base::usize;
+using engines::Frame;
+
+/// Radii of all rows, in blocks.
+std::vector<double> all_radii(const engines::HeadProblem& problem, const Frame& frame, const base::Context& context) {
+  constexpr std::int64_t kRows = 4096;
+  const std::int64_t dim = frame.dim();
+  std::vector<double> radii(usize(problem.n_q()));
+  base::parallel_for(context, base::blocks_of(problem.n_q(), kRows), [&](std::int64_t block, int) {
+    const std::int64_t first = block * kRows;
+    const std::int64_t count = std::min(kRows, problem.n_q() - first);
+    std::vector<double> rows(usize(count * dim));
+    base::load_rows(problem.queries, first, count, rows.data(), dim);
+    for (std::int64_t r = 0; r < count; ++r) {
+      double* row = rows.data() + r * dim;
+      for (std::int64_t l = 0; l < dim; ++l) {
+        row[l] -= frame.query_centre[usize(l)];
+      }
+      radii[usize(first + r)] = engines::row_radius(frame, row).radius;
+    }
+  });
+  return radii;
+}
+
+/// Keys of the sample as centred coordinates [count][dim] with the weight each stands for.
+struct SampledKeys {
+  std::vector<double> rows;
+  std::vector<double> weight;
+  std::vector<double> values;  ///< [count][value_dim]
+};
+
+SampledKeys sample_keys(const engines::HeadProblem& problem, const Frame& frame) {
+  const std::int64_t dim = frame.dim();
+  const std::int64_t stride = std::max<std::int64_t>(1, problem.n_kv() / kSampledKeys);
+  SampledKeys keys;
+  std::vector<double> row(usize(std::max(dim, problem.value_dim())));
+  const auto add = [&](std::int64_t j, double multiplicity) {
+    const double weight = std::exp(frame.log_weight[usize(j)] - frame.log_scale) * multiplicity;
+    if (!(weight > 0.0)) {
+      return;
+    }
+    base::load_rows(problem.keys, j, 1, row.data(), dim);
+    for (std::int64_t l = 0; l < dim; ++l) {
+      keys.rows.push_back(row[usize(l)] - frame.key_centre[usize(l)]);
+    }
+    keys.weight.push_back(weight);
+    base::load_rows(problem.values, j, 1, row.data(), problem.value_dim());
+    keys.values.insert(keys.values.end(), row.begin(), row.begin() + problem.value_dim());
+  };
+  for (std::int64_t j = stride / 2; j < problem.n_kv(); j += stride) {
+    add(j, static_cast<double>(stride));
+  }
+  if (stride > 1) {  // the few keys that decide the radius stand for themselves
+    for (const std::int64_t j : frame.far_keys) {
+      add(j, 1.0);
+    }
+  }
+  return keys;
+}
+
+SampledRow sample_row(const Frame& frame, const SampledKeys& keys, const std::vector<double>& centred, double weight) {
+  SampledRow row;
+  row.radius = engines::row_radius(frame, centred.data());
+  row.moments.assign(kMaxPlannedDegree + 1, 0.0);
+  const std::size_t dim = centred.size();
+  for (std::size_t j = 0; j < keys.weight.size(); ++j) {
+    double score = 0.0;
+    for (std::size_t l = 0; l < dim; ++l) {
+      score += frame.metric[l] * centred[l] * keys.rows[j * dim + l];
+    }
+    double power = keys.weight[j] / weight;
+    for (double& moment : row.moments) {
+      moment += power;
+      power *= score;
+    }
+  }
+  return row;
+}
+
+}  // namespace
+
+Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, const engines::ValueRange& values,
+                   const base::Context& context) {
+  Sample sample;
+  sample.queries = problem.n_q();
+  const SampledKeys keys = sample_keys(problem, frame);
+  sample.weight = std::accumulate(keys.weight.begin(), keys.weight.end(), 0.0);
+  const std::size_t value_dim = usize(problem.value_dim());
+  for (std::size_t c = 0; c < value_dim; ++c) {
+    double square = 0.0;
+    for (std::size_t j = 0; j < keys.weight.size(); ++j) {
+      const double away = keys.values[j * value_dim + c] - values.centre[c];
+      square += keys.weight[j] / sample.weight * away * away;
+    }
+    sample.deviation.push_back(std::sqrt(square));
+  }
+  if (!(sample.weight > 0.0) || problem.n_q() == 0) {
+    return sample;
+  }
+  const std::vector<double> radii = all_radii(problem, frame, context);
+  std::vector<std::int64_t> order(radii.size());
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  const auto far = std::min<std::int64_t>(kSampledRows, problem.n_q());
+  std::partial_sort(order.begin(), order.begin() + far, order.end(),
+                    [&](std::int64_t a, std::int64_t b) { return radii[usize(a)] > radii[usize(b)]; });
+  // Outlying queries (at most one row in 64) do not decide the polynomials of all others.
+  const double largest = radii[usize(order.front())];
+  std::vector<double> sorted = radii;
+  const auto cut = static_cast<std::ptrdiff_t>(sorted.size() - 1 - sorted.size() / 64);
+  std::nth_element(sorted.begin(), sorted.begin() + cut, sorted.end());
+  sample.served_radius = largest > 1.5 * sorted[usize(cut)] ? sorted[usize(cut)] : largest;
+  order.resize(usize(far));
+  const std::int64_t stride = std::max<std::int64_t>(1, problem.n_q() / kSampledRows);
+  for (std::int64_t i = stride / 2; i < problem.n_q(); i += stride) {
+    order.push_back(i);
+  }
+  sample.rows.resize(order.size());
+  base::parallel_for(context, static_cast<std::int64_t>(order.size()), [&](std::int64_t i, int) {
+    std::vector<double> row(usize(frame.dim()));
+    base::load_rows(problem.queries, order[usize(i)], 1, row.data(), frame.dim());
+    for (std::size_t l = 0; l < row.size(); ++l) {
+      row[l] -= frame.query_centre[l];
+    }
+    sample.rows[usize(i)] = sample_row(frame, keys, row, sample.weight);
+    sample.rows[usize(i)].far = i < far;
+  });
+  return sample;
+}
+
+Prediction predict(const Sample& sample, const Frame& frame, const engines::ValueRange& values,
+                   std::int64_t rank, const engines::PolynomialTable& table,
+                   Arithmetic arithmetic, DType output, std::int64_t keys, double tolerance) {
+  engines::RoundingModel rounding = arithmetic == Arithmetic::float32
+                                        ? engines::rounding_model<float>(table.degree, rank, keys)
+                                        : engines::rounding_model<double>(table.degree, rank, keys);
+  engines::KeySideBounds bounds;
+  bounds.weight_low = bounds.weight_high = 1.0;
+  bounds.range = values.range();
+  for (const double z : frame.z) {
+    bounds.z_sum += std::fabs(z);
+  }
+  double largest_absolute = 0.0;
+  double spread = 0.0;  // answers lie near the centre of the values
+  for (std::size_t c = 0; c < values.low.size(); ++c) {
+    spread = std::max({spread, values.high[c] - values.centre[c], values.centre[c] - values.low[c]});
+    largest_absolute = std::max(largest_absolute, sample.deviation[c]);  // E|v - mu| <= its deviation
+  }
+  bounds.largest_deviation = largest_absolute;
+  bounds.largest_absolute = largest_absolute;
+  Prediction all;
+  Prediction good;
+  int far = 0;
+  int far_failing = 0;
+  int even = 0;
+  int even_failing = 0;
+  for (const SampledRow& row : sample.rows) {
+    const engines::RowCertificate certificate =
+        engines::certify_row(frame, bounds, rounding, table, rank, static_cast<double>(keys) / sample.weight,
+                             row.radius, row.moments.data(), 1);
+    const double uniform = certificate.uniform * bounds.largest_deviation * 1.1;
+    const double moments = certificate.error * std::min(1.1 * spread, bounds.range);
+    double bound = std::min(uniform, moments) + certificate.rounding_scale * largest_absolute + certificate.tiny +
+                   0.2 * bounds.range * certificate.rounding_denominator;
+    bound = bound / certificate.denominator_low +
+            bounds.range * (numerics::perturbation(certificate.perturbation) + certificate.lost) +
+            (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs;
+    const bool fails = certificate.polynomial == nullptr || !(bound <= tolerance) || !(certificate.denominator_low > 0.0);
+    (row.far ? far : even) += 1;
+    (row.far ? far_failing : even_failing) += fails ? 1 : 0;
+    all.bound = std::max(all.bound, certificate.polynomial == nullptr ? std::numeric_limits<double>::infinity() : bound);
+    if (!fails) {
+      good.bound = std::max(good.bound, bound);
+    }
+  }
+  if (even == 0 && far == 0) {
+    return all;
+  }
+  const double even_share = even > 0 ? static_cast<double>(even_failing) / even : 1.0;
+  // Rows of largest radius that fail say only that fewer than one row in `even` need be like them.
+  const double far_share = far > 0 ? 0.5 / std::max(even, 1) * far_failing / far : 0.0;
+  const bool some = far_failing + even_failing < far + even;
+  return {some ? good.bound : all.bound, std::min(1.0, std::max(even_share, far_share))};
+}
+
+double a_priori_bound(const Frame& frame, const engines::ValueRange& values, const engines::PolynomialTable& table,
+                      const engines::RoundingModel& rounding) {
+  // D >= W up to the rounding of the weighted mean; b = |T* - T| <= x (range + b) with x = delta + 2 gamma P_abs(R).
+  const engines::TableEntry& entry = table.entries.front().front();
+  double absolute = 0.0;
+  double power = 1.0;
+  for (const double c : entry.coefficients) {
+    absolute += std::fabs(c) * power;
+    power *= frame.radius;
+  }
+  const double x = (entry.uniform + 2.0 * rounding.gamma * absolute) * (1.0 + 1e-9);
+  if (!(x < 1.0)) {
+    return std::numeric_limits<double>::infinity();
+  }
+  const double zeta = rounding.score * frame.radius + rounding.weight + frame.weight_error;
+  return values.range() * (x / (1.0 - x) + numerics::perturbation(zeta)) * (1.0 + 1e-9);
+}
+
+}  // namespace polyattn::planning

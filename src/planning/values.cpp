@@ -1,0 +1,153 @@
+#include "planning/values.hpp"
+
+#include "base/error.hpp"
+#include "engines/finite.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace polyattn::planning {
+
+namespace {
+
+using base::usize;
+
+constexpr std::int64_t kRows = 2048;
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+std::vector<double> load_bias(const engines::HeadProblem& problem, std::int64_t first, std::int64_t count) {
+  std::vector<double> bias(usize(count), 0.0);
+  if (problem.has_bias()) {
+    base::load_rows(problem.bias, first, count, bias.data(), 1);
+  }
+  return bias;
+}
+
+/// A centre near the mean of the values: of at most `kSample` keys, evenly spaced.
+std::vector<double> sampled_centre(const engines::HeadProblem& problem, const double* log_weight, double log_scale) {
+  constexpr std::int64_t kSample = 1024;
+  const std::size_t columns = usize(problem.value_dim());
+  std::vector<double> centre(columns, 0.0);
+  std::vector<double> row(columns);
+  const std::int64_t stride = std::max<std::int64_t>(1, problem.n_kv() / kSample);
+  double total = 0.0;
+  for (std::int64_t j = stride / 2; j < problem.n_kv(); j += stride) {
+    const double weight =
+        log_weight != nullptr ? std::exp(log_weight[j] - log_scale) : std::exp(std::min(0.0, load_bias(problem, j, 1)[0]));
+    if (!(weight > 0.0)) {
+      continue;
+    }
+    base::load_rows(problem.values, j, 1, row.data(), problem.value_dim());
+    total += weight;
+    for (std::size_t c = 0; c < columns; ++c) {
+      centre[c] += weight * row[c];
+    }
+  }
+  for (std::size_t c = 0; c < columns; ++c) {
+    centre[c] = total > 0.0 && std::isfinite(centre[c] / total) ? centre[c] / total : 0.0;
+  }
+  return centre;
+}
+
+}  // namespace
+
+engines::ValueRange value_range(const engines::HeadProblem& problem, const double* log_weight, double log_scale,
+                                const base::Context& context) {
+  const std::size_t columns = usize(problem.value_dim());
+  const std::int64_t blocks = base::blocks_of(problem.n_kv(), kRows);
+  std::vector<engines::ValueRange> parts(usize(blocks));
+  base::parallel_for(context, blocks, [&](std::int64_t block, int) {
+    const std::int64_t first = block * kRows;
+    const std::int64_t count = std::min(kRows, problem.n_kv() - first);
+    std::vector<double> rows(usize(count) * columns);
+    base::load_rows(problem.values, first, count, rows.data(), problem.value_dim());
+    const std::vector<double> bias = load_bias(problem, first, count);
+    engines::ValueRange& part = parts[usize(block)];
+    part.low.assign(columns, kInfinity);
+    part.high.assign(columns, -kInfinity);
+    for (std::int64_t r = 0; r < count; ++r) {
+      if (bias[usize(r)] == -kInfinity) {
+        continue;
+      }
+      const double* row = rows.data() + usize(r) * columns;
+      engines::require_finite(problem, "values", row, first + r, 1, problem.value_dim());
+      for (std::size_t c = 0; c < columns; ++c) {
+        part.low[c] = std::min(part.low[c], row[c]);
+        part.high[c] = std::max(part.high[c], row[c]);
+      }
+    }
+  });
+  engines::ValueRange range;
+  range.low.assign(columns, kInfinity);
+  range.high.assign(columns, -kInfinity);
+  for (const engines::ValueRange& part : parts) {
+    for (std::size_t c = 0; c < columns; ++c) {
+      range.low[c] = std::min(range.low[c], part.low[c]);
+      range.high[c] = std::max(range.high[c], part.high[c]);
+    }
+  }
+  range.centre = sampled_centre(problem, log_weight, log_scale);
+  for (std::size_t c = 0; c < columns; ++c) {
+    if (range.low[c] > range.high[c]) {  // no visible key
+      range.low[c] = 0.0;
+      range.high[c] = 0.0;
+    }
+    range.max_abs = std::max({range.max_abs, std::fabs(range.low[c]), std::fabs(range.high[c])});
+  }
+  return range;
+}
+
+std::vector<double> mean_value(const engines::HeadProblem& problem, const base::Context& context) {
+  const std::size_t columns = usize(problem.value_dim());
+  const std::vector<double> bias = load_bias(problem, 0, problem.has_bias() ? problem.n_kv() : 0);
+  const double largest = bias.empty() ? 0.0 : *std::max_element(bias.begin(), bias.end());
+  const std::int64_t blocks = base::blocks_of(problem.n_kv(), kRows);
+  std::vector<std::vector<double>> parts(usize(blocks));  // weighted sums, then the weight
+  base::parallel_for(context, blocks, [&](std::int64_t block, int) {
+    const std::int64_t first = block * kRows;
+    const std::int64_t count = std::min(kRows, problem.n_kv() - first);
+    std::vector<double> rows(usize(count) * columns);
+    base::load_rows(problem.values, first, count, rows.data(), problem.value_dim());
+    std::vector<double>& part = parts[usize(block)];
+    part.assign(columns + 1, 0.0);
+    for (std::int64_t r = 0; r < count; ++r) {
+      const double weight = bias.empty() ? 1.0 : std::exp(bias[usize(first + r)] - largest);
+      if (!(weight > 0.0)) {
+        continue;
+      }
+      part[columns] += weight;
+      for (std::size_t c = 0; c < columns; ++c) {
+        part[c] += weight * rows[usize(r) * columns + c];
+      }
+    }
+  });
+  std::vector<double> mean(columns, 0.0);
+  double weight = 0.0;
+  for (const std::vector<double>& part : parts) {
+    weight += part[columns];
+    for (std::size_t c = 0; c < columns; ++c) {
+      mean[c] += part[c];
+    }
+  }
+  for (double& value : mean) {
+    value = weight > 0.0 ? value / weight : 0.0;
+  }
+  return mean;
+}
+
+void require_bias(const engines::HeadProblem& problem) {
+  if (!problem.has_bias()) {
+    return;
+  }
+  const std::vector<double> bias = load_bias(problem, 0, problem.n_kv());
+  for (std::size_t j = 0; j < bias.size(); ++j) {
+    if (std::isnan(bias[j]) || bias[j] == kInfinity) {
+      base::fail(ErrorCode::non_finite, "key_bias", "finite numbers or -infinity",
+                 std::string(std::isnan(bias[j]) ? "NaN" : "+infinity") + " at batch " + std::to_string(problem.batch) +
+                     ", head " + std::to_string(problem.head) + ", key " + std::to_string(j));
+    }
+  }
+}
+
+}  // namespace polyattn::planning

@@ -1,0 +1,98 @@
+#pragma once
+
+/// The kernels of the exact engine: softmax-weighted sums of a tile of queries over a block of keys, with a running
+/// maximum. Written once in exact_kernels.inl over the lane type; lanes are queries.
+///
+/// Scores are kept in the log2 domain, so that every rescaling is by a power of two and exact. One key block is
+///
+///     s[j][i]  = score(k_j, q_i) + bias_j                  T, chains of fused multiply-adds over the dim
+///     m'[i]    = max(m[i], ceil(max_j s[j][i]) + offset)   whole numbers
+///     p[j][i]  = 2^(s[j][i] + offset - m'[i])              in [0, 1]; 0 below 2^kFlush
+///     sum[i]   = 2^(m - m') sum[i] + sum_j p[j][i]         T, chains of at most kKeyBlock
+///     acc[c,i] = 2^(m - m') acc[c,i] + sum_j v[j][c] p[j][i]
+///
+/// and after every kSuperblock blocks `flush` adds sum and acc to float64 totals.
+
+#include "simd/exp2_constants.hpp"
+
+#include <cstddef>
+#include <cstdint>
+
+namespace polyattn::simd {
+
+inline constexpr std::ptrdiff_t kTile = 48;        ///< query lanes of a tile
+inline constexpr std::ptrdiff_t kKeyBlock = 128;   ///< keys whose sums start from zero
+inline constexpr std::ptrdiff_t kRowGroup = 8;     ///< keys, or value columns, packed side by side
+inline constexpr std::ptrdiff_t kSuperblock = 16;  ///< key blocks between two flushes to float64
+inline constexpr std::ptrdiff_t kPadding = 16;     ///< rows that are measured are padded to a multiple
+
+enum class TileScore : std::uint8_t {
+  dot,        ///< sum_l k_l q_l
+  gaussian,   ///< -sum_l (factor_l (q_l - k_l))^2
+  isotropic,  ///< -factor_0 sum_l (q_l - k_l)^2
+};
+
+/// One key block as packed; `keys` of them rounded up to whole groups, the surplus hidden by a bias of -inf.
+template <class T>
+struct ExactBlock {
+  const T* keys;       ///< [groups][dim][8]
+  const T* values;     ///< [value_dim / 8][kKeyBlock][8], then [kKeyBlock][value_dim % 8]
+  const T* bias;       ///< [8 groups], log2 units, relative to `offset`; -inf hides a key
+  T offset;            ///< whole number
+  std::ptrdiff_t groups;
+};
+
+/// The live sums of one tile, relative to 2^max, and what they are multiplied with next.
+template <class T>
+struct ExactState {
+  T* max;          ///< [kTile] whole numbers, the least finite number before the first key
+  T* excess;       ///< [kTile] largest score so far less max, in (-1, 0]; -inf before the first key
+  T* sum;          ///< [kTile]
+  T* accumulator;  ///< [value_dim][kTile]
+};
+
+template <class T>
+struct ExactTile {
+  std::ptrdiff_t dim;
+  std::ptrdiff_t value_dim;
+  std::ptrdiff_t lanes;  ///< queries in use, 1 ... kTile; the others hold anything finite
+  TileScore score;
+  const T* queries;  ///< [dim][kTile]
+  const T* factors;  ///< gaussian [dim], isotropic [1]
+  const T* limits;   ///< [kTile] keys of this block each lane may see (may lie outside [0, kKeyBlock]); null: all
+  bool guarded;      ///< with limits: values of hidden keys may be infinite or NaN
+  bool skip_far;     ///< keys and values are finite: blocks whose weights are all 0 need no further look
+  T* scratch;        ///< [kKeyBlock][kTile]
+};
+
+/// Float64 totals of one tile, relative to 2^max.
+struct ExactTotals {
+  double* max;          ///< [kTile]
+  double* sum;          ///< [kTile]
+  double* accumulator;  ///< [value_dim][kTile]
+};
+
+template <class T>
+struct ExactKernels {
+  /// One key block into the live sums.
+  void (*absorb)(const ExactBlock<T>& block, const ExactTile<T>& tile, const ExactState<T>& state) noexcept;
+  /// Live sums into the totals; live sums become zero.
+  void (*flush)(std::ptrdiff_t value_dim, const ExactState<T>& state, const ExactTotals& totals) noexcept;
+  /// out[c][i] = accumulator[c][i] / sum[i], clipped into [low[c], high[c]]; 0/0 is NaN and stays one.
+  /// largest[i] = max_c |out[c][i]|, NaN if one of them is NaN or infinite.
+  void (*divide)(std::ptrdiff_t value_dim, const ExactTotals& totals, const double* low, const double* high,
+                 double* out, double* largest) noexcept;
+  /// One row, padded with zeros to a multiple of kPadding: low and high take part, smallest[kPadding] the non-zero
+  /// magnitudes. Returns the sum of squares in float64, kPadding chains: not finite if an element is not.
+  double (*measure_row)(const T* row, std::ptrdiff_t padded, T* low, T* high, T* smallest) noexcept;
+  /// out[l][r] = rows[r * stride + l] for eight rows.
+  void (*interleave)(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t dim, T* out) noexcept;
+  /// Sums of squares and of |q_l| weights[l] of one row in float64, padded with zeros.
+  void (*measure_query)(const double* row, std::ptrdiff_t padded, const double* weights, double* square,
+                        double* weighted) noexcept;
+  /// out[l][i] = rows[i * stride + l] * factor rounded to T for i < lanes, 0 beyond.
+  void (*pack_queries)(const double* rows, std::ptrdiff_t stride, std::ptrdiff_t lanes, std::ptrdiff_t dim,
+                       double factor, T* out) noexcept;
+};
+
+}  // namespace polyattn::simd

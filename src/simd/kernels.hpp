@@ -1,0 +1,23 @@
+#pragma once
+
+/// The kernels of one instruction set as a table of functions, so that the rest of the library is compiled for the
+/// baseline processor. Each instruction set compiles exact_kernels.inl and polynomial_kernels.inl over its own lanes.
+
+#include "simd/exact_kernels.hpp"
+#include "simd/polynomial_kernels.hpp"
+
+namespace polyattn::simd {
+
+struct KernelTable {
+  const char* name;  ///< "avx512", "avx2", "scalar"
+  ExactKernels<float> exact32;
+  ExactKernels<double> exact64;
+  PolynomialKernels<float> polynomial32;
+  PolynomialKernels<double> polynomial64;
+};
+
+extern const KernelTable kScalarKernels;
+extern const KernelTable kAvx2Kernels;
+extern const KernelTable kAvx512Kernels;
+
+}  // namespace polyattn::simd

@@ -1,0 +1,105 @@
+#pragma once
+
+/// Lanes of 512 bits: 16 floats or 8 doubles in one register. See lanes_scalar.hpp for what each operation means.
+
+#include <cstddef>
+#include <cstdint>
+
+#include <immintrin.h>
+
+namespace polyattn::simd::avx512 {
+
+struct F64;
+
+struct F32 {
+  using Scalar = float;
+  static constexpr std::ptrdiff_t width = 16;
+  static constexpr int tile_rows = 8;     ///< register tile of the kernels: rows x vectors accumulators
+  static constexpr int tile_vectors = 3;
+  __m512 v;
+
+  static F32 zero() noexcept { return {_mm512_setzero_ps()}; }
+  static F32 set(float x) noexcept { return {_mm512_set1_ps(x)}; }
+  static F32 load(const float* p) noexcept { return {_mm512_loadu_ps(p)}; }
+  void store(float* p) const noexcept { _mm512_storeu_ps(p, v); }
+};
+
+struct F64 {
+  using Scalar = double;
+  static constexpr std::ptrdiff_t width = 8;
+  static constexpr int tile_rows = 8;
+  static constexpr int tile_vectors = 3;
+  __m512d v;
+
+  static F64 zero() noexcept { return {_mm512_setzero_pd()}; }
+  static F64 set(double x) noexcept { return {_mm512_set1_pd(x)}; }
+  static F64 load(const double* p) noexcept { return {_mm512_loadu_pd(p)}; }
+  void store(double* p) const noexcept { _mm512_storeu_pd(p, v); }
+};
+
+inline F32 operator+(F32 a, F32 b) noexcept { return {_mm512_add_ps(a.v, b.v)}; }
+inline F64 operator+(F64 a, F64 b) noexcept { return {_mm512_add_pd(a.v, b.v)}; }
+inline F32 operator-(F32 a, F32 b) noexcept { return {_mm512_sub_ps(a.v, b.v)}; }
+inline F64 operator-(F64 a, F64 b) noexcept { return {_mm512_sub_pd(a.v, b.v)}; }
+inline F32 operator*(F32 a, F32 b) noexcept { return {_mm512_mul_ps(a.v, b.v)}; }
+inline F64 operator*(F64 a, F64 b) noexcept { return {_mm512_mul_pd(a.v, b.v)}; }
+inline F32 operator/(F32 a, F32 b) noexcept { return {_mm512_div_ps(a.v, b.v)}; }
+inline F64 operator/(F64 a, F64 b) noexcept { return {_mm512_div_pd(a.v, b.v)}; }
+inline F32 fma(F32 a, F32 b, F32 c) noexcept { return {_mm512_fmadd_ps(a.v, b.v, c.v)}; }
+inline F64 fma(F64 a, F64 b, F64 c) noexcept { return {_mm512_fmadd_pd(a.v, b.v, c.v)}; }
+inline F32 fnma(F32 a, F32 b, F32 c) noexcept { return {_mm512_fnmadd_ps(a.v, b.v, c.v)}; }
+inline F64 fnma(F64 a, F64 b, F64 c) noexcept { return {_mm512_fnmadd_pd(a.v, b.v, c.v)}; }
+inline F32 max(F32 a, F32 b) noexcept { return {_mm512_max_ps(a.v, b.v)}; }
+inline F64 max(F64 a, F64 b) noexcept { return {_mm512_max_pd(a.v, b.v)}; }
+inline F32 min(F32 a, F32 b) noexcept { return {_mm512_min_ps(a.v, b.v)}; }
+inline F64 min(F64 a, F64 b) noexcept { return {_mm512_min_pd(a.v, b.v)}; }
+inline F32 abs(F32 a) noexcept { return {_mm512_abs_ps(a.v)}; }
+inline F64 abs(F64 a) noexcept { return {_mm512_abs_pd(a.v)}; }
+inline F64 sqrt(F64 a) noexcept { return {_mm512_sqrt_pd(a.v)}; }
+inline F32 round_even(F32 a) noexcept {
+  return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline F64 round_even(F64 a) noexcept {
+  return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)};
+}
+inline F32 ceil(F32 a) noexcept { return {_mm512_roundscale_ps(a.v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)}; }
+inline F64 ceil(F64 a) noexcept { return {_mm512_roundscale_pd(a.v, _MM_FROUND_TO_POS_INF | _MM_FROUND_NO_EXC)}; }
+inline F32 select_less(F32 a, F32 b, F32 x, F32 y) noexcept {
+  return {_mm512_mask_blend_ps(_mm512_cmp_ps_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
+inline F64 select_less(F64 a, F64 b, F64 x, F64 y) noexcept {
+  return {_mm512_mask_blend_pd(_mm512_cmp_pd_mask(a.v, b.v, _CMP_LT_OQ), y.v, x.v)};
+}
+inline F32 power_of_two(F32 n) noexcept {
+  const __m512i biased = _mm512_add_epi32(_mm512_cvtps_epi32(n.v), _mm512_set1_epi32(127));
+  return {_mm512_castsi512_ps(_mm512_slli_epi32(biased, 23))};
+}
+inline F64 power_of_two(F64 n) noexcept {
+  const __m512i biased = _mm512_castpd_si512(_mm512_add_pd(n.v, _mm512_set1_pd(0x1.8p52 + 1023.0)));
+  return {_mm512_castsi512_pd(_mm512_slli_epi64(biased, 52))};
+}
+inline constexpr float kRounder32 = 0x1.8p23F;
+inline constexpr double kRounder64 = 0x1.8p52;
+inline F32 shift_exponent(F32 h, F32 z, F32 x, F32 least) noexcept {
+  const __mmask16 keep = _mm512_cmp_ps_mask(x.v, least.v, _CMP_NLT_UQ);
+  const __m512i shift = _mm512_slli_epi32(_mm512_castps_si512(z.v), 23);
+  return {_mm512_castsi512_ps(_mm512_maskz_add_epi32(keep, _mm512_castps_si512(h.v), shift))};
+}
+inline F64 shift_exponent(F64 h, F64 z, F64 x, F64 least) noexcept {
+  const __mmask8 keep = _mm512_cmp_pd_mask(x.v, least.v, _CMP_NLT_UQ);
+  const __m512i shift = _mm512_slli_epi64(_mm512_castpd_si512(z.v), 52);
+  return {_mm512_castsi512_pd(_mm512_maskz_add_epi64(keep, _mm512_castpd_si512(h.v), shift))};
+}
+inline F64 widen_low(F32 a) noexcept { return {_mm512_cvtps_pd(_mm512_castps512_ps256(a.v))}; }
+inline F64 widen_high(F32 a) noexcept { return {_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))}; }
+inline F64 widen_low(F64 a) noexcept { return a; }
+
+/// ((a0+a4)+(a2+a6)) + ((a1+a5)+(a3+a7)).
+inline double sum(F64 a) noexcept {
+  const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(a.v), _mm512_extractf64x4_pd(a.v, 1));
+  const __m128d two = _mm_add_pd(_mm256_castpd256_pd128(four), _mm256_extractf128_pd(four, 1));
+  return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
+}
+inline double sum(F32 a) noexcept { return sum(widen_low(a) + widen_high(a)); }
+
+}  // namespace polyattn::simd::avx512

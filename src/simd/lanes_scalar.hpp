@@ -1,0 +1,187 @@
+#pragma once
+
+/// The lane type: 16 floats (F32) or 8 doubles (F64), the same on every instruction set, so that one rounding analysis
+/// and one set of bits serve all. This is the specification; the others are its twins.
+///
+/// Every operation is correctly rounded lane by lane; fma rounds once; `sum` adds in the fixed order
+/// ((a0+a4)+(a2+a6)) + ((a1+a5)+(a3+a7)) in float64, floats first folded lane i with lane i+8.
+
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+namespace polyattn::simd::scalar {
+
+template <class T, int Width>
+struct Lanes {
+  using Scalar = T;
+  static constexpr std::ptrdiff_t width = Width;
+  static constexpr int tile_rows = 4;
+  static constexpr int tile_vectors = 1;
+  T v[static_cast<std::size_t>(Width)];
+
+  static Lanes zero() noexcept { return set(T(0)); }
+  static Lanes set(T x) noexcept {
+    Lanes out;
+    for (T& lane : out.v) {
+      lane = x;
+    }
+    return out;
+  }
+  static Lanes load(const T* p) noexcept {
+    Lanes out;
+    for (int i = 0; i < Width; ++i) {
+      out.v[i] = p[i];
+    }
+    return out;
+  }
+  void store(T* p) const noexcept {
+    for (int i = 0; i < Width; ++i) {
+      p[i] = v[i];
+    }
+  }
+};
+
+using F32 = Lanes<float, 16>;
+using F64 = Lanes<double, 8>;
+
+template <class T, int W, class Op>
+Lanes<T, W> map(const Lanes<T, W>& a, const Op& op) noexcept {
+  Lanes<T, W> out;
+  for (int i = 0; i < W; ++i) {
+    out.v[i] = op(a.v[i]);
+  }
+  return out;
+}
+template <class T, int W, class Op>
+Lanes<T, W> map(const Lanes<T, W>& a, const Lanes<T, W>& b, const Op& op) noexcept {
+  Lanes<T, W> out;
+  for (int i = 0; i < W; ++i) {
+    out.v[i] = op(a.v[i], b.v[i]);
+  }
+  return out;
+}
+
+template <class T, int W>
+Lanes<T, W> operator+(const Lanes<T, W>& a, const Lanes<T, W>& b) noexcept {
+  return map(a, b, [](T x, T y) { return x + y; });
+}
+template <class T, int W>
+Lanes<T, W> operator-(const Lanes<T, W>& a, const Lanes<T, W>& b) noexcept {
+  return map(a, b, [](T x, T y) { return x - y; });
+}
+template <class T, int W>
+Lanes<T, W> operator*(const Lanes<T, W>& a, const Lanes<T, W>& b) noexcept {
+  return map(a, b, [](T x, T y) { return x * y; });
+}
+template <class T, int W>
+Lanes<T, W> operator/(const Lanes<T, W>& a, const Lanes<T, W>& b) noexcept {
+  return map(a, b, [](T x, T y) { return x / y; });
+}
+/// a * b + c, one rounding.
+template <class T, int W>
+Lanes<T, W> fma(const Lanes<T, W>& a, const Lanes<T, W>& b, const Lanes<T, W>& c) noexcept {
+  Lanes<T, W> out;
+  for (int i = 0; i < W; ++i) {
+    out.v[i] = std::fma(a.v[i], b.v[i], c.v[i]);
+  }
+  return out;
+}
+/// c - a * b, one rounding.
+template <class T, int W>
+Lanes<T, W> fnma(const Lanes<T, W>& a, const Lanes<T, W>& b, const Lanes<T, W>& c) noexcept {
+  Lanes<T, W> out;
+  for (int i = 0; i < W; ++i) {
+    out.v[i] = std::fma(-a.v[i], b.v[i], c.v[i]);
+  }
+  return out;
+}
+/// a > b ? a : b, so the second operand where one is NaN (as the x86 instruction does).
+template <class T, int W>
+Lanes<T, W> max(const Lanes<T, W>& a, const Lanes<T, W>& b) noexcept {
+  return map(a, b, [](T x, T y) { return x > y ? x : y; });
+}
+template <class T, int W>
+Lanes<T, W> min(const Lanes<T, W>& a, const Lanes<T, W>& b) noexcept {
+  return map(a, b, [](T x, T y) { return x < y ? x : y; });
+}
+template <class T, int W>
+Lanes<T, W> abs(const Lanes<T, W>& a) noexcept {
+  return map(a, [](T x) { return std::fabs(x); });
+}
+inline F64 sqrt(const F64& a) noexcept {
+  return map(a, [](double x) { return std::sqrt(x); });
+}
+/// To the nearest integer, ties to even.
+template <class T, int W>
+Lanes<T, W> round_even(const Lanes<T, W>& a) noexcept {
+  return map(a, [](T x) { return std::nearbyint(x); });
+}
+template <class T, int W>
+Lanes<T, W> ceil(const Lanes<T, W>& a) noexcept {
+  return map(a, [](T x) { return std::ceil(x); });
+}
+/// a < b ? x : y, lane by lane; y where a or b is NaN.
+template <class T, int W>
+Lanes<T, W> select_less(const Lanes<T, W>& a, const Lanes<T, W>& b, const Lanes<T, W>& x,
+                        const Lanes<T, W>& y) noexcept {
+  Lanes<T, W> out;
+  for (int i = 0; i < W; ++i) {
+    out.v[i] = a.v[i] < b.v[i] ? x.v[i] : y.v[i];
+  }
+  return out;
+}
+/// 2^n for integer-valued n whose power is a normal number.
+inline F32 power_of_two(const F32& n) noexcept {
+  return map(n, [](float x) {
+    return std::bit_cast<float>(static_cast<std::uint32_t>(static_cast<std::int32_t>(x) + 127) << 23U);
+  });
+}
+inline F64 power_of_two(const F64& n) noexcept {
+  return map(n, [](double x) {
+    return std::bit_cast<double>(static_cast<std::uint64_t>(static_cast<std::int64_t>(x) + 1023) << 52U);
+  });
+}
+/// For z = kRounder + n as computed, n a whole number (so that z - kRounder is n, and n sits in the low bits of z):
+/// h 2^n if the power and the product are normal numbers; 0 where x < least, whatever z is.
+inline constexpr float kRounder32 = 0x1.8p23F;
+inline constexpr double kRounder64 = 0x1.8p52;
+inline F32 shift_exponent(const F32& h, const F32& z, const F32& x, const F32& least) noexcept {
+  F32 out;
+  for (int i = 0; i < 16; ++i) {
+    const std::uint32_t bits = std::bit_cast<std::uint32_t>(h.v[i]) + (std::bit_cast<std::uint32_t>(z.v[i]) << 23U);
+    out.v[i] = x.v[i] < least.v[i] ? 0.0F : std::bit_cast<float>(bits);
+  }
+  return out;
+}
+inline F64 shift_exponent(const F64& h, const F64& z, const F64& x, const F64& least) noexcept {
+  F64 out;
+  for (int i = 0; i < 8; ++i) {
+    const std::uint64_t bits = std::bit_cast<std::uint64_t>(h.v[i]) + (std::bit_cast<std::uint64_t>(z.v[i]) << 52U);
+    out.v[i] = x.v[i] < least.v[i] ? 0.0 : std::bit_cast<double>(bits);
+  }
+  return out;
+}
+inline F64 widen_low(const F32& a) noexcept {
+  F64 out;
+  for (int i = 0; i < 8; ++i) {
+    out.v[i] = static_cast<double>(a.v[i]);
+  }
+  return out;
+}
+inline F64 widen_high(const F32& a) noexcept {
+  F64 out;
+  for (int i = 0; i < 8; ++i) {
+    out.v[i] = static_cast<double>(a.v[i + 8]);
+  }
+  return out;
+}
+inline F64 widen_low(const F64& a) noexcept { return a; }
+
+inline double sum(const F64& a) noexcept {
+  return ((a.v[0] + a.v[4]) + (a.v[2] + a.v[6])) + ((a.v[1] + a.v[5]) + (a.v[3] + a.v[7]));
+}
+inline double sum(const F32& a) noexcept { return sum(widen_low(a) + widen_high(a)); }
+
+}  // namespace polyattn::simd::scalar

@@ -1,0 +1,86 @@
+#pragma once
+
+/// One head with its data, run through the polynomial engine step by step, and judged by its definition in a wider type.
+
+#include "engines/polynomial/causal.hpp"
+#include "engines/polynomial/evaluate.hpp"
+#include "support/quad.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace polyattn::test {
+
+/// Row-major float64 data; what `problem` describes borrows it.
+struct HeadData {
+  std::int64_t n_q = 0;
+  std::int64_t n_kv = 0;
+  std::int64_t dim = 1;
+  std::int64_t value_dim = 1;
+  std::vector<double> q;
+  std::vector<double> k;
+  std::vector<double> v;
+  std::vector<double> bias;  ///< empty, or n_kv entries
+  engines::HeadScore score;
+  engines::PrefixMask mask;
+
+  [[nodiscard]] engines::HeadProblem problem() const;
+  void round_to_float32();
+};
+
+/// Key and query coordinates and values N(0, 1) times `spread`, dot score with scale 1.
+HeadData random_head(std::uint64_t seed, std::int64_t n_q, std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim,
+                     double spread = 1.0);
+
+base::Context serial_context(base::MemoryMeter* memory = nullptr);
+
+/// The head's frame, values and polynomials, as the planner makes them.
+struct PolynomialSetup {
+  engines::Frame frame;
+  engines::ValueRange values;
+  engines::FeatureList features;
+  engines::PolynomialTable table;
+};
+PolynomialSetup make_setup(const engines::HeadProblem& problem, int degree,
+                           const base::Context& context = serial_context());
+
+/// What the engine said, row by row.
+struct PolynomialRun {
+  std::vector<double> output;  ///< [n_q][value_dim], float64
+  std::vector<double> approximation;
+  std::vector<double> rounding;
+  std::vector<double> lse;
+  std::vector<double> lse_bound;
+  std::vector<std::uint8_t> answered;
+  engines::EvaluationSummary summary;
+
+  [[nodiscard]] double bound(std::int64_t row) const {
+    const auto i = static_cast<std::size_t>(row);
+    return approximation[i] + rounding[i];
+  }
+};
+/// evaluate_rows, or causal_rows if the mask is causal. Without `want_lse` log-sum-exp is not asked for.
+template <class T>
+PolynomialRun run_polynomial(const engines::HeadProblem& problem, const PolynomialSetup& setup, bool want_lse = true,
+                             const engines::Acceptance& acceptance = {},
+                             const base::Context& context = serial_context());
+
+/// The definition. `answer[row][c]` is 0 and `lse` -inf where no key is visible.
+template <class Real>
+struct HeadTruth {
+  std::vector<Real> answer;
+  std::vector<Real> lse;
+};
+template <class Real>
+HeadTruth<Real> truth_of(const HeadData& head);
+
+/// Largest |answer - truth| / bound over answered rows, and of log-sum-exp; NaN and infinity count as such.
+struct Clearance {
+  double answer = 0.0;
+  double lse = 0.0;
+  std::int64_t worst_row = -1;
+};
+template <class Real>
+Clearance clearance_of(const HeadData& head, const PolynomialRun& run, const HeadTruth<Real>& truth);
+
+}  // namespace polyattn::test

@@ -1,0 +1,53 @@
+# Installs the build into a prefix of its own, builds tests/package/consumer against it with find_package alone, and runs
+# it with the shared and the static library.
+#
+#   cmake -D BUILD_DIR=.. -D WORK_DIR=.. -D CONSUMER_DIR=.. -D VERSION=.. -D CXX=.. -D GENERATOR=.. -P install_test.cmake
+
+function(run what)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "${what} failed (${result}):\n${output}")
+  endif()
+  message(STATUS "${what}: ok")
+endfunction()
+
+file(REMOVE_RECURSE ${WORK_DIR})
+set(prefix ${WORK_DIR}/prefix)
+run("install" ${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${prefix})
+
+# Moved away from where it was installed: nothing may remember that place.
+file(RENAME ${prefix} ${WORK_DIR}/moved)
+set(prefix ${WORK_DIR}/moved)
+
+foreach(file include/polyattn/polyattn.hpp bin/polyattn)
+  if(NOT EXISTS ${prefix}/${file})
+    message(FATAL_ERROR "${file} was not installed")
+  endif()
+endforeach()
+file(GLOB_RECURSE package_files ${prefix}/*.cmake)
+foreach(file IN LISTS package_files)
+  file(READ ${file} text)
+  foreach(place ${BUILD_DIR} ${WORK_DIR})
+    string(FIND "${text}" "${place}" position)
+    if(NOT position EQUAL -1)
+      message(FATAL_ERROR "${file} names the build machine's ${place}")
+    endif()
+  endforeach()
+endforeach()
+run("the installed program" ${prefix}/bin/polyattn --help)
+
+set(consumer ${WORK_DIR}/consumer)
+run("configure the consumer" ${CMAKE_COMMAND} -S ${CONSUMER_DIR} -B ${consumer} -G ${GENERATOR}
+  -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_BUILD_TYPE=Release -D CMAKE_PREFIX_PATH=${prefix} -D EXPECTED_VERSION=${VERSION})
+run("build the consumer" ${CMAKE_COMMAND} --build ${consumer})
+run("run the consumer" ${CMAKE_CTEST_COMMAND} --test-dir ${consumer} --output-on-failure --no-tests=error)
+
+string(REGEX MATCH "^[0-9]+\\.[0-9]+" soversion ${VERSION})
+execute_process(COMMAND ldd ${consumer}/consumer_shared OUTPUT_VARIABLE libraries)
+if(NOT libraries MATCHES "libpolyattn\\.so\\.${soversion} => ")
+  message(FATAL_ERROR "the shared consumer does not load libpolyattn.so.${soversion}:\n${libraries}")
+endif()
+execute_process(COMMAND ldd ${consumer}/consumer_static OUTPUT_VARIABLE libraries)
+if(libraries MATCHES "libpolyattn")
+  message(FATAL_ERROR "the static consumer loads a shared polyattn:\n${libraries}")
+endif()

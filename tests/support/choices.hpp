@@ -1,0 +1,40 @@
+#pragma once
+
+/// Options for the engines under test.
+
+#include "polyattn/options.hpp"
+
+#include <string>
+#include <vector>
+
+namespace polyattn::test {
+
+struct Choice {
+  Engine engine;
+  Arithmetic arithmetic;
+  [[nodiscard]] std::string name() const { return std::string(name_of(engine)) + "_" + name_of(arithmetic); }
+};
+
+/// Every engine in every arithmetic it has. The polynomial one needs a degree, see `forced`.
+inline std::vector<Choice> choices() {
+  return {{Engine::reference, Arithmetic::float64},  {Engine::exact, Arithmetic::float32},
+          {Engine::exact, Arithmetic::float64},      {Engine::polynomial, Arithmetic::float32},
+          {Engine::polynomial, Arithmetic::float64}};
+}
+
+/// One engine and arithmetic pinned. The polynomial engine gets a degree and a tolerance no row can miss, so that the
+/// tests see its certificates and not the planner's fallback.
+inline Options forced(const Choice& choice, int degree = 8) {
+  Options options;
+  options.engine = choice.engine;
+  options.arithmetic = choice.arithmetic;
+  if (choice.engine == Engine::polynomial) {
+    options.degree = degree;
+    options.tolerance.value = 1e300;
+    options.strict = true;
+  }
+  options.threads = 2;
+  return options;
+}
+
+}  // namespace polyattn::test
