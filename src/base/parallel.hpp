@@ -45,26 +45,24 @@ void check_cancelled(const Context& context);
 int hardware_threads() noexcept;
 
 /// Calls body(item, thread) for item in [0, count), thread in [0, context.threads). Of several exceptions that of the
-/// smallest item is rethrown: items start in order, so it does not depend on timing.
+/// smallest item is rethrown, whatever the timing.
 template <class Body>
 void parallel_for(const Context& context, std::int64_t count, const Body& body) {
   std::exception_ptr failure;
   std::mutex failure_mutex;
-  std::int64_t failed_item = count;
-  std::atomic<bool> stop{false};
+  std::atomic<std::int64_t> failed_item{count};  // items below it still run: one of them may fail too
   const auto guarded = [&](std::int64_t item, int thread) {
-    if (stop.load(std::memory_order_relaxed) || (context.progress != nullptr && context.progress->cancelled())) {
+    if (item > failed_item.load(std::memory_order_relaxed) || (context.progress != nullptr && context.progress->cancelled())) {
       return;
     }
     try {
       body(item, thread);
     } catch (...) {
       const std::lock_guard lock(failure_mutex);
-      if (item < failed_item) {
+      if (item < failed_item.load(std::memory_order_relaxed)) {
         failure = std::current_exception();
-        failed_item = item;
+        failed_item.store(item, std::memory_order_relaxed);
       }
-      stop.store(true, std::memory_order_relaxed);
     }
   };
   if (context.threads <= 1 || count <= 1) {

@@ -213,7 +213,7 @@ Candidate Planner::best_degree(const engines::Frame& frame, const engines::Value
       const auto rounding = arithmetic == Arithmetic::float32
                                 ? engines::rounding_model<float>(degree, rank, problem.n_kv())
                                 : engines::rounding_model<double>(degree, rank, problem.n_kv());
-      best.a_priori_bound = problem.mask.causal ? kInfinity : a_priori_bound(frame, values, table, rounding);
+      best.a_priori_bound = problem.mask.causal ? kInfinity : a_priori_bound(frame, values, table, rounding, problem.n_kv(), request.output);
       best.papers_bound = kInfinity;
       best.papers_bound = numerics::papers_bound(exp_polynomial(radius, degree), values.max_abs);
     }

@@ -11,8 +11,10 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <optional>
+#include <type_traits>
 
 namespace polyattn::planning {
 
@@ -129,6 +131,9 @@ RowList Execution::exact_pass(const RowList& list, bool last) {
       largest = std::max({largest, std::fabs(packed.statistics.value_max[c]), std::fabs(packed.statistics.value_min[c])});
     }
   }
+  if (std::is_same_v<T, float> && !base::fits_float32(problem.values)) {
+    range = value_range(problem, nullptr, 0.0, context).range();  // packing rounded the values
+  }
   know_range(range);
   const bool wants = asks_for_bound();
   // A float32 output alone may cost more than the tolerance, or a range of 0 asks for float64: skip ahead.
@@ -240,19 +245,24 @@ void Execution::run_polynomial_as() {
   if (failing.rows.empty()) {
     return;
   }
+  const auto& log_weight = choice.frame.log_weight;
+  const auto first = std::find_if(log_weight.begin(), log_weight.end(), [](double w) { return w != -kInfinity; });
+  const auto hidden = static_cast<std::int64_t>(first - log_weight.begin());
+  const auto sees_nothing = [&](std::int64_t row) { return problem.mask.visible(row, problem.n_kv()) <= hidden; };
   if (request.strict && request.engine == Engine::polynomial) {
-    const auto& log_weight = choice.frame.log_weight;  // rows that see no key are zero whoever answers
-    const auto first = std::find_if(log_weight.begin(), log_weight.end(), [](double w) { return w != -kInfinity; });
-    const auto unseen = static_cast<std::int64_t>(first - log_weight.begin());
-    const auto refused = std::count_if(failing.rows.begin(), failing.rows.end(), [&](std::int64_t row) {
-      return problem.mask.visible(row, problem.n_kv()) > unseen;
-    });
+    const auto refused = static_cast<std::int64_t>(failing.rows.size()) -
+                         std::count_if(failing.rows.begin(), failing.rows.end(), sees_nothing);
     if (refused > 0) {
       const bool prepared = choice.moments32 != nullptr || choice.moments64 != nullptr;
       not_reachable(refused, kNaN, prepared ? "polynomial alone (which serves the prepared domain only)" : "polynomial alone");
     }
   }
+  std::vector<std::int64_t> blind;  // they see no key: zero, whoever writes it
+  std::copy_if(failing.rows.begin(), failing.rows.end(), std::back_inserter(blind), sees_nothing);
   run_exact(std::move(failing), true);
+  for (const std::int64_t row : blind) {
+    rows.engine[usize(row)] = Engine::polynomial;
+  }
 }
 
 void Execution::run_polynomial() {

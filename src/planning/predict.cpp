@@ -197,21 +197,33 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
 }
 
 double a_priori_bound(const Frame& frame, const engines::ValueRange& values, const engines::PolynomialTable& table,
-                      const engines::RoundingModel& rounding) {
-  // D >= W up to the rounding of the weighted mean; b = |T* - T| <= x (range + b) with x = delta + 2 gamma P_abs(R).
+                      const engines::RoundingModel& rounding, std::int64_t keys, DType output) {
+  // D >= W exp(-shift), shift a bound on the mean score: the centre is the weighted mean up to a sum of float64 numbers
+  // and keys of weight below e^-42. Then b = |T* - T| <= x (range + b) with x = (delta + 2 gamma P_abs(R)) exp(shift).
+  const auto count = static_cast<double>(keys);
+  double shift = 0.0;
+  for (std::size_t l = 0; l < frame.metric.size(); ++l) {
+    const double mean_error = (5000.0 + count / 4000.0) * numerics::kU64 * (std::fabs(frame.key_centre[l]) + frame.key_half[l]) +
+                              count * 1e-18 * frame.key_half[l];
+    shift += std::fabs(frame.metric[l]) * frame.query_half[l] * std::min(mean_error, frame.key_half[l]);
+  }
   const engines::TableEntry& entry = table.entries.front().front();
   double absolute = 0.0;
   double power = 1.0;
   for (const double c : entry.coefficients) {
     absolute += std::fabs(c) * power;
-    power *= frame.radius;
+    power *= table.radii.front();
   }
-  const double x = (entry.uniform + 2.0 * rounding.gamma * absolute) * (1.0 + 1e-9);
+  const double lost = count * rounding.smallest * std::exp(table.radii.front());
+  const double x = (entry.uniform + 2.0 * rounding.gamma * absolute + lost) * std::exp(shift) * (1.0 + 1e-9);
   if (!(x < 1.0)) {
     return std::numeric_limits<double>::infinity();
   }
   const double zeta = rounding.score * frame.radius + rounding.weight + frame.weight_error;
-  return values.range() * (x / (1.0 - x) + numerics::perturbation(zeta)) * (1.0 + 1e-9);
+  const double stored = (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs + 0x1p-149;
+  return (values.range() * (x / (1.0 - x) + lost + numerics::perturbation(zeta)) + stored +
+          8.0 * numerics::kU64 * values.max_abs) *
+         (1.0 + 1e-9);
 }
 
 }  // namespace polyattn::planning

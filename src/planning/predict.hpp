@@ -45,8 +45,9 @@ Prediction predict(const Sample& sample, const engines::Frame& frame, const engi
                    std::int64_t rank, const engines::PolynomialTable& table,
                    Arithmetic arithmetic, DType output, std::int64_t keys, double tolerance);
 
-/// Proved before any row is seen: |T~ - T| for every row of the head, from the uniform bound and Jensen's inequality.
+/// Proved before any row is seen: |T~ - T| for every row within the table's radius, from the uniform bound and Jensen's
+/// inequality. 16-bit storage apart.
 double a_priori_bound(const engines::Frame& frame, const engines::ValueRange& values, const engines::PolynomialTable& table,
-                      const engines::RoundingModel& rounding);
+                      const engines::RoundingModel& rounding, std::int64_t keys, DType output);
 
 }  // namespace polyattn::planning

@@ -19,7 +19,7 @@ struct Find {
 
 struct Census {
   std::int64_t problems = 0;          ///< answered
-  std::int64_t refused = 0;           ///< strict, and the polynomial engine could not certify a row: not counted above
+  std::int64_t refused = 0;           ///< tolerance not reachable, by the polynomial engine alone or at all: not counted
   std::int64_t polynomial = 0;        ///< answered by the polynomial engine in every row, strict
   std::int64_t polynomial_masked = 0; ///< of those, causal or biased
   std::int64_t polynomial_float32 = 0;
