@@ -35,13 +35,13 @@ long double score(const Problem& problem, std::int64_t row, std::int64_t key) {
   const auto* gaussian = std::get_if<Gaussian>(&problem.options.score);
   long double sum = 0.0L;
   for (std::int64_t l = 0; l < dim; ++l) {
-    const long double q = entry(problem.q, row, l);
-    const long double k = entry(problem.keys, key, l);
+    const auto q = static_cast<long double>(entry(problem.q, row, l));
+    const auto k = static_cast<long double>(entry(problem.keys, key, l));
     if (gaussian == nullptr) {
       sum += q * k;
     } else {
       const bool one = gaussian->bandwidth.size() == 1;
-      const long double h = gaussian->bandwidth[one ? 0 : static_cast<std::size_t>(l)];
+      const auto h = static_cast<long double>(gaussian->bandwidth[one ? 0 : static_cast<std::size_t>(l)]);
       sum -= (q - k) * (q - k) / (2.0L * h * h);
     }
   }

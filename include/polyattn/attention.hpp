@@ -48,7 +48,7 @@ struct Destinations {
   View output;
   std::optional<View> lse;         ///< float64
   std::optional<View> lse_bound;   ///< float64
-  std::optional<View> row_max;     ///< float64
+  std::optional<View> row_max;     ///< float64; needs `want_row_max` in the options, which restricts the engines
   std::optional<View> row_bounds;  ///< float64
   std::span<Engine> row_engine;    ///< empty, or batch * heads * n_q entries
 };

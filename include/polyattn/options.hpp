@@ -133,7 +133,7 @@ struct Options {
 
   Engine engine = Engine::automatic;
   Arithmetic arithmetic = Arithmetic::automatic;
-  std::optional<int> degree;  ///< pins the polynomial engine's degree
+  std::optional<int> degree;  ///< pins the polynomial engine's degree, 0 to 30
   bool strict = false;        ///< a forced engine fails instead of handing rows to exact
 
   NonFinite non_finite = NonFinite::error;

@@ -112,7 +112,7 @@ struct HeadReport {
   double tolerance = 0.0;  ///< absolute
   Certificate certificate;
   double lse_bound = 0.0;  ///< largest over rows, when log-sum-exp was asked for
-  double smallest_denominator = std::numeric_limits<double>::quiet_NaN();  ///< certified lower bound of D_i / W
+  double smallest_denominator = std::numeric_limits<double>::quiet_NaN();  ///< least certified D_i over W (causal: over the computed D_i); polynomial rows
   double mean_answer_error = 0.0;  ///< max |T~ - mean(V)|: what the constant answer would have cost
   double value_range = 0.0;
   double predicted_seconds = 0.0;
@@ -125,7 +125,7 @@ struct Report {
   int threads = 1;
   double seconds = 0.0;
   double planning_seconds = 0.0;
-  std::uint64_t peak_bytes = 0;  ///< largest allocation at any time, inputs and outputs excluded
+  std::uint64_t peak_bytes = 0;  ///< most bytes held in buffers at any time, inputs and outputs excluded
 };
 
 /// The report or plan in words, a few lines per head.

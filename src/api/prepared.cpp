@@ -370,6 +370,9 @@ Plan Prepared::plan(const ConstView& q) const {
   for (const auto& piece : source->pieces) {
     plan->inputs.push_back(piece->key_view);
     plan->inputs.push_back(piece->value_view);
+    if (piece->bias_view) {
+      plan->inputs.push_back(*piece->bias_view);
+    }
   }
   plan->decisions = source->decisions;
   plan->report = source->report;

@@ -1,6 +1,6 @@
 #include "planning/cost_model.hpp"
 
-#include "engines/polynomial/evaluate.hpp"
+#include "engines/polynomial/causal.hpp"
 
 #include <algorithm>
 
@@ -55,7 +55,9 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   const double tokens = (keys + queries) * (90.0 * dim + 150.0 * columns + 30.0 * degree * columns + 1200.0);
   double seconds = features / (kPolynomialShare * rate(arithmetic)) + tokens / float32_ + 2e-4;
   if (problem.mask.causal) {
-    const double half_block = 0.5 * static_cast<double>(simd::kMomentBlock);
+    const double half_block = 0.5 * static_cast<double>(engines::causal_block(problem.n_kv()));
+    // Every block scales all moments anew.
+    seconds += keys / (2.0 * half_block) * static_cast<double>(rank) * columns * 2e-9;
     seconds += exact_seconds(problem, queries * half_block, arithmetic);
   }
   return seconds;

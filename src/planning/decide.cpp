@@ -97,6 +97,8 @@ struct Planner {
   CostModel cost;   ///< of one thread: the number of threads must not change the choice
   double queries;   ///< rows to plan for
   double pairs;
+  bool eligible;           ///< an approximate engine may be chosen without being asked for
+  std::string ineligible;  ///< why not
   HeadDecision decision;
 
   [[nodiscard]] HeadPlan& plan() noexcept { return decision.plan; }
@@ -244,7 +246,7 @@ void Planner::polynomial_candidates(const engines::Frame& frame, const engines::
       continue;
     }
     candidate = best_degree(frame, values, sample, arithmetic);
-    candidate.usable = candidate.degree >= 0 && (forced || (candidate.fallback_share < 0.5 && plan().tolerance > 0.0));
+    candidate.usable = candidate.degree >= 0 && (forced || (eligible && candidate.fallback_share < 0.5 && plan().tolerance > 0.0));
     if (candidate.degree < 0) {
       candidate.reason = "even degree 0 costs more than exact, or its rank " + std::to_string(problem.dim()) +
                          "-dimensional features do not fit";
@@ -254,7 +256,8 @@ void Planner::polynomial_candidates(const engines::Frame& frame, const engines::
                          base::text(served_radius(frame, sample)) + " is too large";
     } else {
       candidate.reason = "degree " + std::to_string(candidate.degree) + " is expected to certify " +
-                         base::text(std::round(1000.0 * (1.0 - candidate.fallback_share)) / 10.0) + " % of rows";
+                         base::text(std::round(1000.0 * (1.0 - candidate.fallback_share)) / 10.0) + " % of rows" +
+                         (forced || eligible ? "" : "; not considered: " + ineligible);
     }
     plan().candidates.push_back(candidate);
   }
@@ -320,7 +323,7 @@ double absolute_tolerance(const Tolerance& tolerance, double range) noexcept {
 
 HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                     const Domain* domain) {
-  Planner planner{problem, request, context, domain, CostModel(request.calibration, 1), 0.0, 0.0, {}};
+  Planner planner{problem, request, context, domain, CostModel(request.calibration, 1), 0.0, 0.0, false, {}, {}};
   planner.queries = domain != nullptr ? domain->expected_queries : static_cast<double>(problem.n_q());
   planner.pairs = domain != nullptr ? planner.queries * static_cast<double>(problem.n_kv()) : score_pairs(problem);
   HeadPlan& plan = planner.plan();
@@ -343,6 +346,11 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
                            request.engine == Engine::automatic && engines::supports_polynomial(problem);
   const bool small = plan.exact_seconds < kSmallProblemSeconds && domain == nullptr;
   const bool look = !empty && (forced_polynomial || (approximate && !small) || (request.full_report && request.engine != Engine::reference));
+  planner.eligible = approximate && !small;
+  planner.ineligible = request.want_row_max                          ? "the row maximum comes from exact only"
+                       : problem.non_finite == NonFinite::propagate ? "NaN and infinity are to propagate"
+                       : request.tolerance.value == 0.0             ? "tolerance 0 asks for exact in the input's own type"
+                                                                    : "too small for a statistics pass to pay";
   if (!look || (forced_polynomial && empty)) {
     if (forced_polynomial) {
       Candidate nothing;
@@ -357,9 +365,7 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
     planner.exact_candidates(nullptr, nullptr, nullptr);
     planner.choose();
     plan.why = request.engine != Engine::automatic ? "asked for by name"
-               : request.want_row_max              ? "the row maximum comes from exact only"
-               : request.tolerance.value == 0.0    ? "tolerance 0: exact in the input's own type"
-                                                   : "too small for a statistics pass to pay";
+                                                   : planner.ineligible;
     planner.spread_over_threads();
     return std::move(planner.decision);
   }
@@ -409,7 +415,7 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
                                        " % of the predicted time of exact";
   } else {
     plan.why = request.engine != Engine::automatic ? "asked for by name"
-               : request.tolerance.value == 0.0    ? "tolerance 0: exact in the input's own type"
+               : !planner.eligible                 ? planner.ineligible
                : plan.tolerance == 0.0             ? "the values do not vary: exact in float64"
                                                    : "no approximate engine is cheaper at this tolerance";
   }

@@ -231,7 +231,9 @@ void Execution::run_polynomial_as() {
     summary = engines::evaluate_rows<T>(problem, choice.frame, choice.values, *moments, acceptance, outputs, answered,
                                         context);
   }
-  report.smallest_denominator = summary.smallest_denominator;
+  if (summary.answered > 0) {
+    report.smallest_denominator = summary.smallest_denominator;
+  }
   RowList failing;
   failing.all = false;
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
@@ -351,7 +353,7 @@ double predicted_work(const HeadProblem& problem, const HeadDecision& decision) 
 HeadReport execute(const HeadProblem& problem, const HeadDecision& decision, const Request& request,
                    const HeadDestinations& out, const base::Context& context) {
   const auto start = std::chrono::steady_clock::now();
-  const bool want_lse = out.lse != nullptr || request.want_lse || request.lse_tolerance || request.density_tolerance;
+  const bool want_lse = out.lse != nullptr || out.lse_bound != nullptr || request.want_lse || request.lse_tolerance || request.density_tolerance;
   Execution run{problem, decision, request, context, RowArrays(problem.n_q(), want_lse, context.memory), {}, {}, 0.0};
   run.outputs.output = out.output;
   run.outputs.lse = want_lse ? run.rows.lse.data() : nullptr;

@@ -405,12 +405,16 @@ EvaluationSummary Causal<T>::run() {
 
 }  // namespace
 
+std::int64_t causal_block(std::int64_t keys) noexcept {
+  constexpr std::int64_t kLong = 8192;
+  return keys > kLong ? simd::kMomentBlock : kCausalBlock;
+}
+
 template <class T>
 EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                               const FeatureList& features, const PolynomialTable& table, const Acceptance& acceptance,
                               const HeadOutputs& out, std::vector<std::uint8_t>& answered,
                               const base::Context& context) {
-  constexpr std::int64_t kLong = 8192;  // below it short blocks: fewer pairs done exactly
   HeadScore score;
   score.kind = ScoreKind::dot;
   score.scale = 1.0;
@@ -425,7 +429,7 @@ EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, co
                 answered,
                 context,
                 columns,
-                problem.n_kv() > kLong ? simd::kMomentBlock : kCausalBlock,
+                causal_block(problem.n_kv()),
                 evaluation_block(columns),
                 rounding_model<T>(features.degree(), features.rank(), problem.n_kv()),
                 {values.range(), values.max_abs},
