@@ -100,8 +100,8 @@ Error with_file_name(const Error& error, const Problem& problem) {
   const io::StoredTensor* tensor = nullptr;
   if (error.code() == ErrorCode::non_finite) {
     if (argument == "q") tensor = &problem.q;
-    if (argument == "k") tensor = &problem.keys.front();
-    if (argument == "v") tensor = &problem.values.front();
+    if (argument == "keys") tensor = &problem.keys.front();
+    if (argument == "values") tensor = &problem.values.front();
     if ((argument == "key_bias" || argument == "key bias") && problem.bias) tensor = &*problem.bias;
   }
   return tensor == nullptr ? error : Error(error.code(), tensor->name + message.substr(argument.size()));

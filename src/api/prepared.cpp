@@ -345,9 +345,12 @@ Plan Prepared::plan(const ConstView& q) const {
   const base::FloatEnvironment environment;
   std::shared_ptr<const PreparedState> source = state_;
   auto plan = std::make_shared<detail::PlanState>(state_->options.options.max_memory);
-  if (q.shape[1] != source->shape.query_heads) {
-    base::fail(ErrorCode::invalid_argument, "q", std::to_string(source->shape.query_heads) + " query heads as prepared",
-               std::to_string(q.shape[1]));
+  if (q.shape[0] != source->shape.batch || q.shape[1] != source->shape.query_heads) {
+    const auto text = [](std::int64_t batch, std::int64_t heads) {
+      return "batch " + std::to_string(batch) + " and " + std::to_string(heads) + " query heads";
+    };
+    base::fail(ErrorCode::invalid_argument, "q", text(source->shape.batch, source->shape.query_heads) + " as prepared",
+               text(q.shape[0], q.shape[1]));
   }
   plan->problems = problems_over(*source, q);
   const base::Context context{api::thread_count(source->options.options), plan->memory.get(), nullptr};

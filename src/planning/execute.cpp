@@ -149,6 +149,11 @@ RowList Execution::exact_pass(const RowList& list, bool last) {
     const std::int64_t row = list.target(i);
     rows.engine[usize(row)] = Engine::exact;
     const bool known = std::isfinite(rows.rounding[usize(row)]);
+    if (last && !known && std::is_same_v<T, float> && problem.non_finite == NonFinite::error) {
+      base::fail(ErrorCode::non_finite, "arithmetic", "float64 or auto for numbers of this size",
+                 "float32, whose range batch " + std::to_string(problem.batch) + ", head " +
+                     std::to_string(problem.head) + ", row " + std::to_string(row) + " exceeds");
+    }
     // NaN or infinity that is to propagate has no bound in any arithmetic.
     const bool hopeless_row = last && !known && problem.non_finite == NonFinite::propagate;
     if (!hopeless_row && ((wants && !row_meets(row)) || (!last && !known))) {

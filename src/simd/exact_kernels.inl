@@ -132,7 +132,7 @@ inline void weigh_vector(const typename F::Scalar* values, std::ptrdiff_t keys, 
   for (int r = 0; r < R; ++r) {
     acc[r] = F::zero();
   }
-  constexpr int N = F::tile_vectors == 3 ? 4 : 4;  // divides kRowGroup
+  constexpr int N = F::tile_vectors == 3 ? 4 : 2;  // divides kRowGroup
   for (std::ptrdiff_t j = 0; j < keys; j += N) {
     Vectors<F, N> p;
 #pragma GCC unroll 8

@@ -40,10 +40,10 @@ TEST_P(NonFinite, PositionIsNamed) {
       EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"q:", "batch 1", "head 2", "row 37", "column 5"}, [&] { attend(problem, options); }));
       problem = clean;
       problem.k = poisoned(clean.k, {1, 0, 47, 6}, bad);
-      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"k:", "batch 1", "head 0", "row 47", "column 6"}, [&] { attend(problem, options); }));
+      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"keys:", "batch 1", "head 0", "row 47", "column 6"}, [&] { attend(problem, options); }));
       problem = clean;
       problem.v = poisoned(clean.v, {0, 1, 52, 4}, bad);
-      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"v:", "batch 0", "head 1", "row 52", "column 4"}, [&] { attend(problem, options); }));
+      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"values:", "batch 0", "head 1", "row 52", "column 4"}, [&] { attend(problem, options); }));
     }
   }
 }

@@ -47,19 +47,19 @@ TEST_F(Shapes, FittingShapesPass) {
 TEST_F(Shapes, DimensionOfQueriesAndKeys) {
   Views views = fitting();
   views.k = view({2, 3, 13, 9});
-  EXPECT_TRUE(refused(views, {"q and k", "dim", "4", "9"}));
+  EXPECT_TRUE(refused(views, {"q and keys", "dim", "4", "9"}));
 }
 
 TEST_F(Shapes, LengthOfKeysAndValues) {
   Views views = fitting();
   views.v = view({2, 3, 17, 5});
-  EXPECT_TRUE(refused(views, {"k and v", "length", "13", "17"}));
+  EXPECT_TRUE(refused(views, {"keys and values", "length", "13", "17"}));
 }
 
 TEST_F(Shapes, HeadsOfKeysAndValues) {
   Views views = fitting();
   views.v = view({2, 6, 13, 5});
-  EXPECT_TRUE(refused(views, {"k and v", "head", "3", "6"}));
+  EXPECT_TRUE(refused(views, {"keys and values", "head", "3", "6"}));
 }
 
 TEST_F(Shapes, QueryHeadsNotAMultipleOfKeyHeads) {
@@ -79,10 +79,10 @@ TEST_F(Shapes, MoreKeyHeadsThanQueryHeads) {
 TEST_F(Shapes, BatchOfKeysAndOfValues) {
   Views views = fitting();
   views.k = view({7, 3, 13, 4});
-  EXPECT_TRUE(refused(views, {"q and k", "batch", "2", "7"}));
+  EXPECT_TRUE(refused(views, {"q and keys", "batch", "2", "7"}));
   views = fitting();
   views.v = view({7, 3, 13, 5});
-  EXPECT_TRUE(refused(views, {"k and v", "batch", "2", "7"}));
+  EXPECT_TRUE(refused(views, {"keys and values", "batch", "2", "7"}));
 }
 
 TEST_F(Shapes, BatchOfOneIsNotBroadcast) {
@@ -116,7 +116,7 @@ TEST_F(Shapes, NegativeSizes) {
   views = fitting();
   views.k.shape[2] = -13;
   views.v.shape[2] = -13;
-  EXPECT_TRUE(refused(views, {"k:", "-13"}));
+  EXPECT_TRUE(refused(views, {"keys:", "-13"}));
 }
 
 TEST_F(Shapes, NoData) {
@@ -125,10 +125,10 @@ TEST_F(Shapes, NoData) {
   EXPECT_TRUE(refused(views, {"q:", "null"}));
   views = fitting();
   views.k.data = nullptr;
-  EXPECT_TRUE(refused(views, {"k:", "null"}));
+  EXPECT_TRUE(refused(views, {"keys:", "null"}));
   views = fitting();
   views.v.data = nullptr;
-  EXPECT_TRUE(refused(views, {"v:", "null"}));
+  EXPECT_TRUE(refused(views, {"values:", "null"}));
   Options options;
   options.mask.key_bias = {bias(static_cast<const double*>(nullptr), 13)};
   EXPECT_TRUE(refused(fitting(), {"bias", "null"}, options));
@@ -140,7 +140,7 @@ TEST_F(Shapes, ProductsThatOverflow) {
   const auto wide = [&](const Shape& shape) { return ConstView{memory_.data(), DType::float64, shape, none}; };
   EXPECT_TRUE(refused({wide({kHuge, kHuge, 1, 1}), wide({kHuge, kHuge, 1, 1}), wide({kHuge, kHuge, 1, 1})}, {"q:", "63 bits"}));
   EXPECT_TRUE(refused({wide({1, 1, kHuge, 1}), wide({1, 1, 1, 1}), wide({1, 1, 1, kHuge})}, {"output", "63 bits"}));
-  EXPECT_TRUE(refused({wide({1, 1, 1, kHuge}), wide({1, 1, kHuge, kHuge}), wide({1, 1, kHuge, 1})}, {"k:", "63 bits"}));
+  EXPECT_TRUE(refused({wide({1, 1, 1, kHuge}), wide({1, 1, kHuge, kHuge}), wide({1, 1, kHuge, 1})}, {"keys:", "63 bits"}));
   constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
   EXPECT_TRUE(refused({wide({1, 1, kMost, 2}), wide({1, 1, 1, 2}), wide({1, 1, 1, 2})}, {"q:", "63 bits"}));
 }
@@ -148,9 +148,9 @@ TEST_F(Shapes, ProductsThatOverflow) {
 TEST_F(Shapes, StridesThatOverflow) {
   Views views = fitting();
   views.k.strides[2] = std::numeric_limits<std::int64_t>::max() / 4;
-  EXPECT_TRUE(refused(views, {"k:", "stride"}));
+  EXPECT_TRUE(refused(views, {"keys:", "stride"}));
   views.k.strides[2] = std::numeric_limits<std::int64_t>::min() / 4;
-  EXPECT_TRUE(refused(views, {"k:", "stride"}));
+  EXPECT_TRUE(refused(views, {"keys:", "stride"}));
 }
 
 TEST_F(Shapes, ListsOfKeysAndValues) {
@@ -186,18 +186,18 @@ TEST_F(Shapes, TheSameChecksGuardPlanAndPrepare) {
   const std::array keys{view({2, 3, 13, 9})};
   const std::array values{views.v};
   const std::array long_values{view({2, 3, 17, 5})};
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"q and k", "4", "9"}, [&] { plan(views.q, keys, values); }));
+  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"q and keys", "4", "9"}, [&] { plan(views.q, keys, values); }));
   QueryDomain domain;
   domain.centre = std::vector<double>(9, 0.0);
   domain.radius = 1.0;
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"k and v", "13", "17"},
+  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"keys and values", "13", "17"},
                          [&] { prepare(keys, long_values, domain); }));
   const Prepared prepared = prepare(keys, values, domain);
   EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"dim", "4", "9"},
                          [&] { static_cast<void>(prepared.query(view({2, 3, 11, 4}))); }));
   EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"head", "3", "6"},
                          [&] { static_cast<void>(prepared.query(view({2, 6, 11, 9}))); }));
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"batch", "2", "3"},
+  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"q", "3", "2"},
                          [&] { static_cast<void>(prepared.query(view({3, 2, 11, 9}))); }));
 }
 

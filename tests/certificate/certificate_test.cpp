@@ -22,8 +22,8 @@ void expect_no_failure(const Census& census) {
 }
 
 TEST(Certificate, HoldsOverRandomAndAdversarialProblems) {
-  Census random = survey(1, 20000);
-  const Census climbed = search(1, 600, 30);
+  Census random = survey(1, 16000);
+  const Census climbed = search(1, 800, 30);
   expect_no_failure(random);
   expect_no_failure(climbed);
   std::cout << "random: " << summary(random) << '\n'

@@ -208,6 +208,9 @@ struct Clearance {
 };
 
 inline double ratio(long double error, double bound) {
+  if (bound == kInfinity) {
+    return 0.0;  // nothing is claimed
+  }
   if (std::isnan(error) || std::isnan(bound)) {
     return kInfinity;
   }

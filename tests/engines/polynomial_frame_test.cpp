@@ -154,7 +154,7 @@ TEST(PolynomialFrame, CentredScoresAndWeightsAreTheScores) {
       for (std::int64_t i = 0; i < head.n_q; ++i) {
         const Quad log_weight =
             stated_score(head, i, j) - centred_score(head, frame, i, j).score - row_factor(head, frame, i);
-        // 2^-100: the rounding of binary128, whose terms reach 10^10 here.
+        // 2^-70: the rounding of binary128, whose terms reach 10^13 here.
         ASSERT_LE(magnitude(log_weight - wide(frame.log_weight[usize(j)])), frame.weight_error + 0x1p-70) << named.name;
       }
     }

@@ -4,35 +4,23 @@
 
 #include "engines/polynomial/causal.hpp"
 #include "engines/polynomial/evaluate.hpp"
+#include "engines/polynomial_head.hpp"
 #include "support/quad.hpp"
+#include "support/random.hpp"
 
 #include <cstdint>
 #include <vector>
 
 namespace polyattn::test {
 
-/// Row-major float64 data; what `problem` describes borrows it.
-struct HeadData {
-  std::int64_t n_q = 0;
-  std::int64_t n_kv = 0;
-  std::int64_t dim = 1;
-  std::int64_t value_dim = 1;
-  std::vector<double> q;
-  std::vector<double> k;
-  std::vector<double> v;
-  std::vector<double> bias;  ///< empty, or n_kv entries
-  engines::HeadScore score;
-  engines::PrefixMask mask;
-
-  [[nodiscard]] engines::HeadProblem problem() const;
-  void round_to_float32();
+/// A head meant to be hard: edges of the radius, offsets, ties, biases far apart, either score; with `mask.causal` if asked.
+struct HardCase {
+  HeadData head;
+  int degree = 0;
 };
-
-/// Key and query coordinates and values N(0, 1) times `spread`, dot score with scale 1.
-HeadData random_head(std::uint64_t seed, std::int64_t n_q, std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim,
-                     double spread = 1.0);
-
-base::Context serial_context(base::MemoryMeter* memory = nullptr);
+HardCase hard_case(Random& random, bool causal);
+/// A small change, for searches that climb.
+void change(HardCase& hard, Random& random);
 
 /// The head's frame, values and polynomials, as the planner makes them.
 struct PolynomialSetup {

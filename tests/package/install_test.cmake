@@ -1,7 +1,7 @@
-# Installs the build into a prefix of its own, builds tests/package/consumer against it with find_package alone, and runs
-# it with the shared and the static library.
+# Installs the build into a prefix of its own, builds tests/package/consumer and examples/quickstart against it with
+# find_package alone, and runs them; the consumer with the shared and with the static library.
 #
-#   cmake -D BUILD_DIR=.. -D WORK_DIR=.. -D CONSUMER_DIR=.. -D VERSION=.. -D CXX=.. -D GENERATOR=.. -P install_test.cmake
+#   cmake -D BUILD_DIR=.. -D WORK_DIR=.. -D SOURCE_DIR=.. -D VERSION=.. -D CXX=.. -D GENERATOR=.. -P install_test.cmake
 
 function(run what)
   execute_process(COMMAND ${ARGN} RESULT_VARIABLE result OUTPUT_VARIABLE output ERROR_VARIABLE output)
@@ -36,10 +36,16 @@ foreach(file IN LISTS package_files)
 endforeach()
 run("the installed program" ${prefix}/bin/polyattn --help)
 
+function(build name source)
+  run("configure ${name}" ${CMAKE_COMMAND} -S ${SOURCE_DIR}/${source} -B ${WORK_DIR}/${name} -G ${GENERATOR}
+    -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_BUILD_TYPE=Release -D CMAKE_PREFIX_PATH=${prefix}
+    -D EXPECTED_VERSION=${VERSION})
+  run("build ${name}" ${CMAKE_COMMAND} --build ${WORK_DIR}/${name})
+endfunction()
+build(quickstart examples/quickstart)
+run("run quickstart" ${WORK_DIR}/quickstart/quickstart)
+build(consumer tests/package/consumer)
 set(consumer ${WORK_DIR}/consumer)
-run("configure the consumer" ${CMAKE_COMMAND} -S ${CONSUMER_DIR} -B ${consumer} -G ${GENERATOR}
-  -D CMAKE_CXX_COMPILER=${CXX} -D CMAKE_BUILD_TYPE=Release -D CMAKE_PREFIX_PATH=${prefix} -D EXPECTED_VERSION=${VERSION})
-run("build the consumer" ${CMAKE_COMMAND} --build ${consumer})
 run("run the consumer" ${CMAKE_CTEST_COMMAND} --test-dir ${consumer} --output-on-failure --no-tests=error)
 
 string(REGEX MATCH "^[0-9]+\\.[0-9]+" soversion ${VERSION})

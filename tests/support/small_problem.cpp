@@ -16,6 +16,18 @@ namespace {
 
 std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 
+/// Under a causal mask the polynomial engine answers the last visible keys exactly, in blocks of this size (up to 8192
+/// keys): a row tests its polynomial only if it sees more.
+constexpr std::int64_t kCausalBlock = 128;
+
+std::vector<double> repeated(const std::vector<double>& pattern, std::int64_t copies) {
+  std::vector<double> all;
+  for (std::int64_t i = 0; i < copies; ++i) {
+    all.insert(all.end(), pattern.begin(), pattern.end());
+  }
+  return all;
+}
+
 /// [rows, dim] points of one of the shapes that matter: where scores attain their radius, tie, cluster or stray.
 std::vector<double> draw_points(Random& random, std::int64_t rows, std::int64_t dim) {
   std::vector<double> points(at(rows * dim));
@@ -123,12 +135,8 @@ void draw_values(SmallProblem& problem, Random& random) {
   }
 }
 
-void draw_masks(SmallProblem& problem, Random& random) {
-  const double which = random.unit();
-  if (which > 0.55) {
-    problem.causal = random.chance(0.6) ? Causal::upper_left : Causal::lower_right;
-  }
-  if (which > 0.35 && (which < 0.55 || which > 0.78)) {
+void draw_bias(SmallProblem& problem, Random& random) {
+  if (random.chance(problem.causal == Causal::none ? 0.36 : 0.5)) {
     constexpr std::array kWidths{0.1, 1.0, 3.0, 15.0};
     const double width = kWidths[at(random.integer(0, 3))];
     const double slope = random.chance(0.3) ? random.log_uniform(1e-3, 0.5) : 0.0;
@@ -168,6 +176,10 @@ void draw_request(SmallProblem& problem, Family family, Random& random) {
   } else {
     problem.tolerance.value = random.log_uniform(problem.arithmetic == Arithmetic::float32 ? 1e-4 : 1e-8, 0.3);
   }
+  if (random.chance(0.45)) {
+    const bool upper = random.chance(problem.engine == Engine::polynomial ? 0.2 : 0.6);
+    problem.causal = upper ? Causal::upper_left : Causal::lower_right;
+  }
   problem.storage = draw_dtype(random);
   // Rounding to 16 bits uses up its bound at once: nothing to climb.
   problem.output = random.chance(0.75) ? DType::float64 : family == Family::tight ? DType::float32 : draw_dtype(random);
@@ -191,6 +203,10 @@ void draw_sizes(SmallProblem& problem, Family family, Random& random) {
     problem.n_kv = random.integer(2, 10);
     problem.dim = random.integer(1, 3);
     problem.value_dim = 1;
+    if (problem.engine == Engine::polynomial && problem.causal != Causal::none) {
+      problem.causal = Causal::lower_right;
+      problem.copies = kCausalBlock / problem.n_kv + random.integer(1, 3);
+    }
     return;
   }
   constexpr std::array<std::int64_t, 14> kDims{1, 1, 2, 2, 3, 3, 4, 5, 6, 8, 10, 12, 64, 128};
@@ -209,6 +225,13 @@ void draw_sizes(SmallProblem& problem, Family family, Random& random) {
   problem.n_q = random.integer(1, rank > 500.0 ? 4 : 24);
   const double share = random.unit();
   problem.n_kv = 1 + static_cast<std::int64_t>(share * share * std::clamp(most, 4.0, 400.0));
+  if (problem.engine == Engine::polynomial && problem.causal != Causal::none && most > 1.2 * kCausalBlock) {
+    problem.n_kv = random.integer(kCausalBlock + 4, static_cast<std::int64_t>(std::min(most, 400.0)));
+    if (problem.causal == Causal::upper_left && rank < 200.0) {
+      problem.n_q = random.integer(kCausalBlock + 4, 200);
+      problem.value_dim = 1;
+    }
+  }
 }
 
 double row_radius(const SmallProblem& problem, std::int64_t row) {
@@ -279,10 +302,10 @@ Problem SmallProblem::stored() const {
   Problem problem;
   const DType dtype = wide_enough(storage, *this);
   problem.q = store(dtype, {1, 1, n_q, dim}, q);
-  problem.k = store(dtype, {1, 1, n_kv, dim}, k);
-  problem.v = store(dtype, {1, 1, n_kv, value_dim}, v);
+  problem.k = store(dtype, {1, 1, n_kv * copies, dim}, repeated(k, copies));
+  problem.v = store(dtype, {1, 1, n_kv * copies, value_dim}, repeated(v, copies));
   if (!bias.empty()) {
-    problem.bias = store(DType::float64, {1, 1, n_kv, 1}, bias);
+    problem.bias = store(DType::float64, {1, 1, n_kv * copies, 1}, repeated(bias, copies));
   }
   problem.score = score;
   problem.causal = causal;
@@ -350,7 +373,7 @@ SmallProblem draw_small_problem(Family family, std::uint64_t seed) {
   }
   scale_to_radius(problem, draw_radius(problem, random), random);
   draw_values(problem, random);
-  draw_masks(problem, random);
+  draw_bias(problem, random);
   return problem;
 }
 

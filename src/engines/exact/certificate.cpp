@@ -5,6 +5,7 @@
 #include "simd/exact_kernels.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 
 // All of it in log2 units; u is the unit roundoff of T, U of float64. Section numbers are those of
@@ -48,6 +49,9 @@ struct Arithmetic<double> {
   static constexpr double exp2_error = simd::kExp2MaxRelF64;
   static constexpr bool wide = true;
 };
+
+/// A whole number in [log2 n, log2 n + 1].
+double log2_above(std::int64_t n) { return static_cast<double>(std::bit_width(static_cast<std::uint64_t>(n))); }
 
 double largest_magnitude(double low, double high) { return std::max(std::fabs(low), std::fabs(high)); }
 
@@ -105,7 +109,7 @@ RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const Ke
 template <class T>
 typename RowCertifier<T>::Weights RowCertifier<T>::weights(const RowMeasures& row) const noexcept {
   using A = Arithmetic<T>;
-  const double near = A::near_bits + std::log2(static_cast<double>(std::max<std::int64_t>(row.keys, 2))) + 1;
+  const double near = A::near_bits + log2_above(row.keys) + 1;
   const double below = std::max(-row.row_max, 0.0) * (1 + 0x1p-20);  // largest bias over largest score, at least
   // Sizes of the two parts of a score, for keys that matter.
   const double size = kind_ == ScoreKind::dot ? row.size : std::min(row.size, near + below + 2);
@@ -167,7 +171,9 @@ ExactBound RowCertifier<T>::certify(const RowMeasures& row, bool with_relative) 
   const bool known = std::isfinite(weight.score);
   const double gamma = sums(row.keys);
   const double ratio = 2 * gamma / (1 - gamma) + 4 * kU;
-  const double mixing = known ? std::min(1.0, numerics::perturbation(weight.zeta) + weight.far) : 1.0;
+  // tanh(zeta / 2) <= zeta / 2 is as good where zeta is small, and quicker.
+  const double tangent = weight.zeta < 0x1p-8 ? 0.5 * weight.zeta : numerics::perturbation(weight.zeta);
+  const double mixing = known ? std::min(1.0, tangent + weight.far) : 1.0;
   const double underflow = 4 * static_cast<double>(row.keys + 1) * A::tiny;
   const double conversion = values_exact_ ? 0.0 : A::unit;
   for (const Column& column : columns_) {
@@ -189,7 +195,7 @@ ExactBound RowCertifier<T>::certify(const RowMeasures& row, bool with_relative) 
     return bound;
   }
   const double keys = static_cast<double>(row.keys);
-  const double log_sum = std::log2(keys) + 2;
+  const double log_sum = log2_above(row.keys) + 2;
   const double lse = (std::fabs(row.row_max) + 1 + std::fabs(shift_)) * kLn2;
   bound.lse = (weight.zeta + 2 * weight.far + gamma / (1 - gamma) + underflow + 4 * kU * (lse + log_sum)) * kSlack;
   // Section 6: nothing far, no product and no stored average in the subnormal range.
@@ -221,6 +227,7 @@ ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const 
   if (keys.visible == 0) {
     return {0.0, 0.0, 0.0};
   }
+  constexpr double kMore = 1 + 0x1p-27;  // above every product of slacks that a row's own measures carry
   const double shift = std::ceil(keys.bias_max * kLog2E);
   const RowCertifier<T> certifier(score, static_cast<std::int64_t>(keys.key_min.size()), keys, shift,
                                   queries.queries_exact, output);
@@ -238,20 +245,21 @@ ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const 
           std::max(queries.query_max[l] - keys.key_min[l], keys.key_max[l] - queries.query_min[l]) / h;
       box += far * far;
       const double lost = queries.queries_exact && keys.keys_exact ? 0.0 : Arithmetic<T>::unit * (query + key) / h;
-      row.conversion += kLog2E / 2 * lost * lost * kSlack;
+      row.conversion += kLog2E / 2 * lost * lost * kMore;
     }
   }
   if (score.kind == ScoreKind::gaussian) {
-    row.size = kLog2E / 2 * box * kSlack;
+    row.size = kLog2E / 2 * box * kMore;
   } else {
-    const double factor = std::fabs(score.scale) * kLog2E * kSlack;
+    const double factor = std::fabs(score.scale) * kLog2E * kMore;
     row.size = factor * std::min(hoelder, queries.max_norm * keys.max_norm);
     row.packed_query = factor * queries.max_norm;
   }
-  row.row_max = -(row.size + (keys.bias_max - keys.bias_min) * kLog2E + 1) * kSlack;
+  row.row_max = -(row.size + (keys.bias_max - keys.bias_min) * kLog2E + 1) * kMore;
   for (std::size_t c = 0; c < keys.value_min.size(); ++c) {
     row.largest_output = std::max(row.largest_output, largest_magnitude(keys.value_min[c], keys.value_max[c]));
   }
+  row.largest_output *= kMore;
   return certifier.certify(row);
 }
 

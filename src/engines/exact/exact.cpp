@@ -34,7 +34,7 @@ constexpr double kWorkPerLook = 0x1p28;
 
 /// What is known of the queries of one tile, lane by lane.
 struct QueryFacts {
-  std::array<double, kTile> square{};      // sum q^2
+  std::array<double, kTile> norm{};        // |q|
   std::array<double, kTile> hoelder{};     // sum |q_l| max_j |k_jl|
   std::array<double, kTile> box{};         // gaussian: max_j |s_ij| by the keys' bounding box, log2 units
   std::array<double, kTile> conversion{};  // gaussian: RowMeasures::conversion
@@ -114,9 +114,20 @@ const simd::ExactKernels<T>& exact_kernels() {
 template <class T>
 void note_query(const Head<T>& head, const simd::ExactKernels<T>& kernels, const double* q, std::size_t lane,
                 QueryFacts& facts) noexcept {
-  double& square = facts.square[lane];
+  double square = 0.0;
   kernels.measure_query(q, head.stride, head.max_key.data(), &square, &facts.hoelder[lane]);
-  facts.finite[lane] = std::isfinite(square) || std::all_of(q, q + head.stride, [](double x) { return std::isfinite(x); });
+  facts.finite[lane] = true;
+  // 2^-1000 stands for each square that underflowed.
+  const auto dim = static_cast<double>(head.problem.dim());
+  facts.norm[lane] = std::sqrt(square + 0x1p-1000 * dim) * kSlack;
+  if (!std::isfinite(square)) {
+    double largest = 0.0;
+    for (std::int64_t l = 0; l < head.stride; ++l) {
+      largest = std::max(largest, std::fabs(q[l]));
+      facts.finite[lane] = facts.finite[lane] && std::isfinite(q[l]);
+    }
+    facts.norm[lane] = largest * std::sqrt(dim) * kSlack;
+  }
   const KeyStatistics& statistics = head.keys.statistics;
   double box = 0.0;
   double conversion = 0.0;
@@ -206,8 +217,7 @@ void write_row(const Head<T>& head, const Tile<T>& tile, const QueryFacts& facts
   measures.conversion = facts.conversion[usize(lane)];
   measures.size = facts.box[usize(lane)];
   if (problem.score.kind == ScoreKind::dot) {
-    // 2^-1000 stands for each square that underflowed.
-    const double norm = std::sqrt(facts.square[usize(lane)] + 0x1p-1000 * static_cast<double>(problem.dim())) * kSlack;
+    const double norm = facts.norm[usize(lane)];
     const double factor = std::fabs(head.scoring.query_factor) * kSlack;
     measures.size = factor * std::min(facts.hoelder[usize(lane)] * kSlack, norm * head.keys.statistics.max_norm);
     measures.packed_query = factor * norm;

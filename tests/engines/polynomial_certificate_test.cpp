@@ -1,0 +1,445 @@
+// The bounds a row's certificate is made of, against what they bound: key side (key_side.cpp) and row (row_certificate.cpp).
+
+#include "engines/polynomial/row_certificate.hpp"
+
+#include "engines/polynomial_support.hpp"
+#include "numerics/rounding.hpp"
+#include "support/random.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <limits>
+#include <type_traits>
+#include <vector>
+
+namespace polyattn::test {
+namespace {
+
+using base::usize;
+using engines::KeySideBounds;
+using engines::PolynomialTable;
+using engines::RoundingModel;
+using engines::RowCertificate;
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+long double wide(double x) { return static_cast<long double>(x); }
+
+// ---- one row: scores and weights as numbers, their sums off by as much as the rounding model admits ----
+
+struct ScoreRow {
+  std::vector<double> scores;
+  std::vector<double> weights;
+  double radius = 1.0;
+};
+
+ScoreRow random_row(Random& random) {
+  ScoreRow row;
+  row.radius = random.log_uniform(1e-3, 12.0);
+  const std::int64_t keys = random.chance(0.2) ? 1 : random.integer(2, 40);
+  const std::int64_t kind = random.integer(0, 5);
+  for (std::int64_t j = 0; j < keys; ++j) {
+    double s = random.uniform(-row.radius, row.radius);
+    if (kind == 1) {
+      s = random.sign() * row.radius;  // all on the edge
+    } else if (kind == 2) {
+      s = -row.radius;
+    } else if (kind == 3) {
+      s = row.radius;
+    } else if (kind == 4 && j > 0) {
+      s = row.scores[usize(random.integer(0, j - 1))];  // duplicates
+    } else if (kind == 5) {
+      s *= 1e-3;  // far from the radius
+    }
+    row.scores.push_back(s);
+    row.weights.push_back(random.chance(0.5) ? 1.0 : std::exp(random.uniform(-40.0, 40.0)));
+  }
+  return row;
+}
+
+struct RowTruth {
+  long double weight = 0.0L;
+  long double denominator = 0.0L;
+  std::vector<long double> moments;
+};
+
+RowTruth truth_of_row(const ScoreRow& row, int degree) {
+  RowTruth truth;
+  truth.moments.assign(static_cast<std::size_t>(degree) + 1, 0.0L);
+  for (std::size_t j = 0; j < row.scores.size(); ++j) {
+    truth.weight += wide(row.weights[j]);
+    truth.denominator += wide(row.weights[j]) * std::exp(wide(row.scores[j]));
+    long double power = wide(row.weights[j]);
+    for (long double& moment : truth.moments) {
+      moment += power;
+      power *= wide(row.scores[j]);
+    }
+  }
+  return truth;
+}
+
+long double polynomial(const std::vector<double>& coefficients, long double x) {
+  long double value = 0.0L;
+  for (std::size_t t = coefficients.size(); t-- > 0;) {
+    value = value * x + wide(coefficients[t]);
+  }
+  return value;
+}
+
+/// A certificate whose inputs are off by `theta(t)` times what the model admits.
+template <class Theta>
+RowCertificate certify(const ScoreRow& row, const RowTruth& truth, const PolynomialTable& table, double gamma,
+                       const Theta& theta) {
+  engines::Frame frame;
+  frame.metric = {1.0};
+  RoundingModel rounding;
+  rounding.gamma = gamma;
+  rounding.smallest = 0x1p-1074;
+  rounding.unit = gamma;
+  KeySideBounds keys;
+  keys.weight_low = static_cast<double>(truth.weight * (1.0L - wide(gamma) * wide(std::fabs(theta(0))))) * (1.0 - 1e-15);
+  keys.weight_high = static_cast<double>(truth.weight * (1.0L + wide(gamma) * wide(std::fabs(theta(1))))) * (1.0 + 1e-15);
+  keys.range = 1.0;
+  keys.largest_deviation = 0.3;
+  keys.z_sum = row.radius;
+  keys.largest_absolute = keys.weight_high;
+  std::vector<double> sums;
+  long double power = truth.weight;
+  // The sum over degrees, 2 g + 2 roundings, and the rounding of these inputs belong to what gamma admits.
+  const double admitted = gamma - (2.0 * static_cast<double>(truth.moments.size()) + 2.0) * numerics::kU64;
+  for (std::size_t t = 0; t < truth.moments.size(); ++t) {
+    sums.push_back(static_cast<double>(truth.moments[t] + wide(theta(static_cast<int>(t) + 2)) * wide(admitted) * power));
+    power *= wide(row.radius);
+  }
+  const engines::RowRadius radius{row.radius, row.radius, true};
+  return engines::certify_row(frame, keys, rounding, table, 10, static_cast<double>(row.scores.size()), radius,
+                              sums.data(), 1);
+}
+
+struct RowClearance {
+  double error = 0.0;        ///< sum w |P - exp| against its bound
+  double denominator = 0.0;  ///< D_low against D
+};
+
+void check_row(const ScoreRow& row, const RowTruth& truth, const RowCertificate& certificate, RowClearance& worst) {
+  ASSERT_NE(certificate.polynomial, nullptr);
+  long double error = 0.0L;
+  long double computed = 0.0L;
+  for (std::size_t j = 0; j < row.scores.size(); ++j) {
+    const long double value = polynomial(certificate.polynomial->coefficients, wide(row.scores[j]));
+    error += wide(row.weights[j]) * std::fabs(value - std::exp(wide(row.scores[j])));
+    computed += wide(row.weights[j]) * value;
+  }
+  const long double doubt = 0x1p-58L * std::exp(wide(row.radius)) * truth.weight;  // of the long double sums themselves
+  ASSERT_LE(error, wide(certificate.error) + doubt);
+  ASSERT_LE(error, wide(certificate.uniform) + doubt);
+  ASSERT_LE(wide(certificate.denominator_low), truth.denominator + doubt);
+  ASSERT_LE(std::fabs(wide(certificate.denominator) - computed), wide(certificate.rounding_denominator) + doubt);
+  ASSERT_LE(certificate.error, certificate.uniform);
+  worst.error = std::max(worst.error, static_cast<double>((error - doubt) / wide(certificate.error)));
+  worst.denominator =
+      std::max(worst.denominator, static_cast<double>((wide(certificate.denominator_low) - doubt) / truth.denominator));
+}
+
+TEST(RowCertificate, BoundsWhatItSaysForRandomAndAdversarialRows) {
+  Random random(1);
+  RowClearance worst;
+  for (int trial = 0; trial < 4000; ++trial) {
+    const ScoreRow row = random_row(random);
+    const int degree = static_cast<int>(random.integer(0, 9));
+    const double gamma = random.chance(0.5) ? numerics::gamma(100, numerics::kU32) : numerics::gamma(150, numerics::kU64);
+    const PolynomialTable table = engines::make_table(row.radius * (random.chance(0.3) ? 1.0 : random.log_uniform(1.0, 20.0)), degree, 2);
+    const RowTruth truth = truth_of_row(row, degree);
+    const bool extreme = random.chance(0.5);
+    std::vector<double> theta;
+    for (int t = 0; t < degree + 3; ++t) {
+      theta.push_back(extreme ? random.sign() : random.uniform(-1.0, 1.0));
+    }
+    const RowCertificate certificate = certify(row, truth, table, gamma, [&](int t) { return theta[static_cast<std::size_t>(t)]; });
+    check_row(row, truth, certificate, worst);
+    if (HasFatalFailure()) {
+      FAIL() << "trial " << trial << ": degree " << degree << ", radius " << row.radius << ", keys " << row.scores.size();
+    }
+  }
+  std::printf("worst clearance: error %.6f, denominator %.6f\n", worst.error, worst.denominator);
+  EXPECT_GT(worst.error, 0.9) << "the rows are hard enough to come close";
+  EXPECT_GT(worst.denominator, 0.9);
+}
+
+TEST(RowCertificate, NothingIsSaidBeyondTheTable) {
+  ScoreRow row{{0.5, -1.0}, {1.0, 1.0}, 1.0};
+  const PolynomialTable table = engines::make_table(std::nextafter(1.0, 0.0), 3);
+  const RowCertificate certificate = certify(row, truth_of_row(row, 3), table, 1e-15, [](int) { return 0.0; });
+  EXPECT_EQ(certificate.polynomial, nullptr);
+  EXPECT_LE(certificate.denominator_low, 0.0);
+  row.radius = std::numeric_limits<double>::quiet_NaN();
+  EXPECT_EQ(certify(row, truth_of_row(row, 3), table, 1e-15, [](int) { return 0.0; }).polynomial, nullptr);
+}
+
+// Where every score is -R the polynomial may come out negative: then only Jensen's inequality is left, and it is sharp.
+TEST(RowCertificate, JensenHoldsWhereTheSumDoesNot) {
+  const ScoreRow row{{-6.0, -6.0, -6.0}, {1.0, 2.0, 0.5}, 6.0};
+  const PolynomialTable table = engines::make_table(6.0, 1);
+  const RowTruth truth = truth_of_row(row, 1);
+  const RowCertificate certificate = certify(row, truth, table, 1e-15, [](int) { return 0.0; });
+  EXPECT_GT(certificate.denominator_low, 0.999 * static_cast<double>(truth.denominator));
+  EXPECT_LE(certificate.denominator_low, static_cast<double>(truth.denominator));
+}
+
+TEST(RowCertificate, WithoutAnyBoundTheRowIsRefused) {
+  const ScoreRow row{{1.0, -1.0}, {1.0, 1.0}, 1.0};
+  const PolynomialTable table = engines::make_table(1.0, 2);
+  const RowTruth truth = truth_of_row(row, 2);
+  RowCertificate certificate = certify(row, truth, table, kInfinity, [](int) { return 0.0; });
+  EXPECT_FALSE(certificate.denominator_low > 0.0) << "no rounding bound";
+  RowTruth poisoned = truth;
+  poisoned.moments[1] = std::numeric_limits<long double>::quiet_NaN();
+  certificate = certify(row, poisoned, table, 1e-15, [](int) { return 0.0; });
+  EXPECT_FALSE(certificate.denominator_low > 0.0 && std::isfinite(certificate.denominator));
+}
+
+// ---- the key side: sums over keys as computed against the same sums in long double ----
+
+struct KeySide {
+  HeadData head;
+  PolynomialSetup setup;
+  engines::MomentTotals totals;
+  RoundingModel rounding;
+  KeySideBounds bounds;
+};
+
+template <class T>
+KeySide key_side(const HeadData& head, int degree) {
+  KeySide out{head, make_setup(head.problem(), degree), {}, {}, {}};
+  out.totals = engines::make_totals(out.setup.features, head.value_dim, nullptr);
+  engines::sum_moments<T>(head.problem(), out.setup.frame, out.setup.values, out.setup.features, 0, serial_context(),
+                          out.totals);
+  out.rounding = engines::rounding_model<T>(degree, out.setup.features.rank(), head.n_kv);
+  out.bounds = engines::bound_key_side(out.setup.frame, out.setup.values, out.totals, out.rounding);
+  return out;
+}
+
+/// The weights of the neighbouring problem: rounded to T, taken as exact.
+template <class T>
+std::vector<long double> weights_of(const KeySide& side) {
+  std::vector<long double> weights;
+  for (std::int64_t j = 0; j < side.head.n_kv; ++j) {
+    const double log_weight = side.setup.frame.log_weight[usize(j)] - side.setup.frame.log_scale;
+    weights.push_back(static_cast<long double>(static_cast<T>(std::exp(log_weight))));
+  }
+  return weights;
+}
+
+template <class T>
+void check_key_side(const HeadData& head) {
+  const KeySide side = key_side<T>(head, 2);
+  const std::vector<long double> weights = weights_of<T>(side);
+  long double weight = 0.0L;
+  for (const long double w : weights) {
+    weight += w;
+  }
+  const KeySideBounds& bounds = side.bounds;
+  EXPECT_LE(wide(bounds.weight_low), weight);
+  EXPECT_GE(wide(bounds.weight_high), weight);
+  EXPECT_LE(bounds.weight_high - bounds.weight_low, 1e-2 * bounds.weight_high) << "and not needlessly far";
+  for (std::int64_t c = 0; c < head.value_dim; ++c) {
+    const double centre = side.setup.values.centre[usize(c)];
+    std::vector<long double> centred;
+    long double absolute = 0.0L;
+    for (std::int64_t j = 0; j < head.n_kv; ++j) {
+      centred.push_back(wide(head.v[usize(j * head.value_dim + c)]) - wide(centre));
+      if (weights[usize(j)] > 0.0L) {
+        ASSERT_LE(wide(bounds.low[usize(c)]), centred.back());
+        ASSERT_GE(wide(bounds.high[usize(c)]), centred.back());
+      }
+      absolute += weights[usize(j)] * std::fabs(centred.back());
+    }
+    EXPECT_GE(wide(bounds.absolute[usize(c)]), absolute);
+    EXPECT_GE(bounds.largest_absolute, bounds.absolute[usize(c)]);
+    EXPECT_GE(bounds.largest_deviation, bounds.deviation[usize(c)]);
+    // sum w |v - T*| <= W (deviation + (T* - mean)^2 / (2 deviation)) for any T*.
+    for (const double share : {-0.5, 0.0, 0.1, 0.5, 0.9, 1.0, 1.5}) {
+      const double answer = bounds.low[usize(c)] + share * (bounds.high[usize(c)] - bounds.low[usize(c)]);
+      long double sum = 0.0L;
+      for (std::size_t j = 0; j < centred.size(); ++j) {
+        sum += weights[j] * std::fabs(centred[j] - wide(answer));
+      }
+      const double away = answer - bounds.mean[usize(c)];
+      const double allowed = bounds.deviation[usize(c)] + away * away * bounds.half_inverse[usize(c)];
+      EXPECT_GE(wide(allowed * bounds.weight_high * (1.0 + 1e-13)), sum) << "T* at " << share << " of the range";
+    }
+    EXPECT_GE(wide(bounds.range) * (1.0L + 0x1p-52L), wide(bounds.high[usize(c)]) - wide(bounds.low[usize(c)]) -
+                                                         8.0L * wide(numerics::kU64) * wide(side.setup.values.max_abs + std::fabs(centre)));
+  }
+}
+
+/// Values of every size a type can hold, weights far apart, one key, no spread.
+std::vector<HeadData> key_side_heads(bool single) {
+  std::vector<HeadData> all;
+  for (const double size : {1.0, 1e-12, 1e12, 1e-30, 1e30}) {
+    HeadData head = random_head(1, 4, 300, 2, 2);
+    for (double& v : head.v) {
+      v *= size;
+    }
+    all.push_back(head);
+  }
+  if (!single) {
+    for (const double size : {1e-200, 1e-310, 1e120, 1e153}) {
+      HeadData head = random_head(2, 4, 40, 2, 2);
+      for (double& v : head.v) {
+        v *= size;
+      }
+      all.push_back(head);
+    }
+  }
+  HeadData offset = random_head(3, 4, 100, 2, 2);
+  for (double& v : offset.v) {
+    v = 1e6 + 1e-3 * v;
+  }
+  all.push_back(offset);
+  HeadData constant = random_head(4, 4, 100, 2, 2);
+  std::fill(constant.v.begin(), constant.v.end(), -3.3);
+  all.push_back(constant);
+  HeadData biased = random_head(5, 4, 100, 2, 2);
+  Random random(6);
+  for (std::int64_t j = 0; j < 100; ++j) {
+    biased.bias.push_back(random.uniform(-200.0, 200.0));
+  }
+  all.push_back(biased);
+  HeadData rare = random_head(7, 4, 200, 2, 2);  // one value decides the range and hardly weighs
+  rare.v[usize(2 * 77)] = 1e5;
+  rare.bias.assign(200, 0.0);
+  rare.bias[77] = -9.0;
+  all.push_back(rare);
+  HeadData one = random_head(8, 4, 1, 2, 2);
+  all.push_back(one);
+  return all;
+}
+
+template <class T>
+class KeySideOf : public testing::Test {};
+using Arithmetics = testing::Types<float, double>;
+TYPED_TEST_SUITE(KeySideOf, Arithmetics);
+
+TYPED_TEST(KeySideOf, BoundsEncloseTheTruth) {
+  const std::vector<HeadData> all = key_side_heads(std::is_same_v<TypeParam, float>);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    SCOPED_TRACE("head " + std::to_string(i));
+    check_key_side<TypeParam>(all[i]);
+  }
+}
+
+// A sum that overflows leaves no finite bound, or a right one.
+TYPED_TEST(KeySideOf, OverflowIsNotABound) {
+  HeadData head = random_head(9, 4, 200, 2, 1);
+  const double most = std::is_same_v<TypeParam, float> ? 3e38 : 1e308;
+  for (double& v : head.v) {
+    v = v > 0.0 ? most : -most;
+  }
+  const KeySide side = key_side<TypeParam>(head, 2);
+  EXPECT_FALSE(side.bounds.absolute[0] < 0.5 * most);
+}
+
+template <class T>
+long double power_of(T base_value, int exponent) {
+  long double out = 1.0L;
+  for (int i = 0; i < exponent; ++i) {
+    out *= static_cast<long double>(base_value);
+  }
+  return out;
+}
+
+// S[alpha][c] = sum w x^alpha (v - mu), within gamma of the sum of absolute values; one dimension, where alpha is a number.
+TYPED_TEST(KeySideOf, TotalsAreTheMoments) {
+  using T = TypeParam;
+  HeadData head = random_head(10, 4, 1300, 1, 2, 0.4);
+  Random random(11);
+  for (std::int64_t j = 0; j < head.n_kv; ++j) {
+    head.bias.push_back(j % 11 == 5 ? -kInfinity : random.uniform(-2.0, 2.0));
+  }
+  const KeySide side = key_side<T>(head, 5);
+  EXPECT_EQ(side.totals.keys, head.n_kv);
+  const std::vector<long double> weights = weights_of<T>(side);
+  std::vector<T> x(usize(head.n_kv));
+  std::vector<double> scratch;
+  engines::load_key_coordinates(head.problem(), side.setup.frame, 0, head.n_kv, x.data(), head.n_kv, scratch);
+  for (int t = 0; t <= 5; ++t) {
+    for (std::int64_t c = 0; c <= 2; ++c) {
+      long double sum = 0.0L;
+      long double absolute = 0.0L;
+      for (std::int64_t j = 0; j < head.n_kv; ++j) {
+        const long double value =
+            c == 2 ? 1.0L : wide(head.v[usize(2 * j + c)]) - wide(side.setup.values.centre[usize(c)]);
+        const long double term = weights[usize(j)] * power_of(x[usize(j)], t) * value;
+        sum += term;
+        absolute += std::fabs(term);
+      }
+      const long double computed = wide(side.totals.totals[usize(t * 3 + c)]);
+      EXPECT_LE(std::fabs(computed - sum), wide(side.rounding.gamma) * absolute) << "degree " << t << ", column " << c;
+    }
+  }
+}
+
+// Chunks are joined in order of the keys: not a bit depends on threads.
+TYPED_TEST(KeySideOf, TotalsDoNotDependOnThreads) {
+  const HeadData head = random_head(12, 4, 3 * engines::kMomentChunk + 700, 3, 2);
+  const PolynomialSetup setup = make_setup(head.problem(), 3);
+  std::vector<double> expected;
+  for (const int threads : {1, 2, 5}) {
+    base::MemoryMeter memory;
+    engines::MomentTotals totals = engines::make_totals(setup.features, 2, &memory);
+    engines::sum_moments<TypeParam>(head.problem(), setup.frame, setup.values, setup.features, 0, {threads, &memory, nullptr},
+                                    totals);
+    std::vector<double> all(totals.totals.begin(), totals.totals.end());
+    all.insert(all.end(), totals.absolute.begin(), totals.absolute.end());
+    all.insert(all.end(), totals.square.begin(), totals.square.end());
+    if (threads == 1) {
+      expected = all;
+    }
+    EXPECT_EQ(all, expected) << threads << " threads";
+  }
+}
+
+// What append does: the sums of the first keys, then the others added.
+TYPED_TEST(KeySideOf, LaterKeysAddToTheTotals) {
+  const HeadData head = random_head(13, 4, 2 * engines::kMomentChunk, 2, 1);
+  const PolynomialSetup setup = make_setup(head.problem(), 2);
+  const auto total = [&](const std::vector<std::int64_t>& firsts) {
+    engines::MomentTotals totals = engines::make_totals(setup.features, 1, nullptr);
+    for (const std::int64_t first : firsts) {
+      engines::sum_moments<TypeParam>(head.problem(), setup.frame, setup.values, setup.features, first, serial_context(),
+                                      totals);
+    }
+    return totals;
+  };
+  const engines::MomentTotals whole = total({0});
+  const engines::MomentTotals tail = total({engines::kMomentChunk});
+  const engines::MomentTotals both = total({0, engines::kMomentChunk});
+  EXPECT_EQ(tail.keys, engines::kMomentChunk);
+  for (std::size_t i = 0; i < whole.totals.size(); ++i) {
+    EXPECT_EQ(both.totals[i], whole.totals[i] + tail.totals[i]);
+  }
+}
+
+TEST(RoundingModel, CountsMoreForLongerSums) {
+  const RoundingModel small = engines::rounding_model<float>(3, 20, 100);
+  const RoundingModel high = engines::rounding_model<float>(9, 20, 100);
+  const RoundingModel many = engines::rounding_model<float>(3, 20, 100000000);
+  const RoundingModel wide_type = engines::rounding_model<double>(3, 20, 100);
+  EXPECT_EQ(small.unit, 0x1p-24);
+  EXPECT_EQ(wide_type.unit, 0x1p-53);
+  EXPECT_LT(small.gamma, high.gamma);
+  EXPECT_LT(small.gamma, many.gamma);
+  EXPECT_LT(wide_type.gamma, 1e-13);
+  // N = 2 g + 512 / 16 + 45 roundings of float32 at least, of docs/theory.md.
+  EXPECT_GE(small.gamma, (2 * 3 + 32 + 45) * 0x1p-24);
+  EXPECT_GE(wide_type.gamma, (2 * 3 + 64 + 45) * 0x1p-53);
+  EXPECT_LT(small.gamma, (2 * 3 + 32 + 45) * 0x1p-24 * 1.001);
+}
+
+}  // namespace
+}  // namespace polyattn::test
