@@ -115,6 +115,7 @@ int run(int argc, char** argv) {
   if (const auto code = parse(app, argc, argv)) return *code;
   if (names.empty()) throw UsageError("info needs at least one file");
   std::vector<std::string> inputs;
+  inputs.reserve(names.size());
   for (const std::string& name : names) inputs.push_back(io::split_name(name).path);
   io::check_outputs(file_outputs({json_path}), inputs);
 

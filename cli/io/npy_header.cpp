@@ -46,7 +46,7 @@ class Literal {
     if (quote != '\'' && quote != '"') fail("expected a string, found " + found());
     const std::size_t end = text_.find(quote, at_ + 1);
     if (end == std::string_view::npos) fail("a string that does not end");
-    const std::string result(text_.substr(at_ + 1, end - at_ - 1));
+    std::string result(text_.substr(at_ + 1, end - at_ - 1));
     at_ = end + 1;
     return result;
   }

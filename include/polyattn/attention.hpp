@@ -32,12 +32,12 @@ struct SavedState;
 
 /// Rows answered: [batch, heads, n_q, d_v] and friends, owned.
 struct Result {
-  Tensor output;                          ///< [batch, heads, n_q, d_v]
-  std::optional<Tensor> lse;              ///< float64 [batch, heads, n_q, 1], -inf for rows that see no key
-  std::optional<Tensor> lse_bound;        ///< float64 [batch, heads, n_q, 1]
-  std::optional<Tensor> row_max;          ///< float64 [batch, heads, n_q, 1]
-  std::optional<Tensor> row_bounds;       ///< float64 [batch, heads, n_q, 1]: bound on the row's error
-  std::vector<Engine> row_engine;         ///< batch-major, if asked for
+  Tensor output;                                    ///< [batch, heads, n_q, d_v]
+  std::optional<Tensor> lse;                        ///< float64 [batch, heads, n_q, 1], -inf for rows that see no key
+  std::optional<Tensor> lse_bound;                  ///< float64 [batch, heads, n_q, 1]
+  std::optional<Tensor> row_max;                    ///< float64 [batch, heads, n_q, 1]
+  std::optional<Tensor> row_bounds;                 ///< float64 [batch, heads, n_q, 1]: bound on the row's error
+  std::vector<Engine> row_engine;                   ///< batch-major, if asked for
   std::shared_ptr<const detail::SavedState> saved;  ///< for a later backward pass; opaque
   Report report;
 };
@@ -105,8 +105,8 @@ enum class OutsideDomain : std::uint8_t {
 };
 
 struct PrepareOptions {
-  Options options;             ///< score, masks (not causal), tolerance, engine, resources
-  bool borrow = false;         ///< keep views of K and V instead of copies
+  Options options;               ///< score, masks (not causal), tolerance, engine, resources
+  bool borrow = false;           ///< keep views of K and V instead of copies
   std::int64_t query_heads = 0;  ///< 0: as many as key heads
   /// Query rows expected per call; the planner weighs preparing against answering with it. 0: as many as keys.
   std::int64_t expected_queries = 0;

@@ -110,9 +110,9 @@ constexpr const char* name_of(Arithmetic arithmetic) noexcept {
 /// Speeds the planner's cost model uses, in operations per second of one thread. Without a calibration the planner
 /// takes fixed defaults, the same on every machine, so that its choices are reproducible.
 struct Calibration {
-  double float32_fma = 0.0;          ///< fused multiply-adds per second in float32
-  double float64_fma = 0.0;          ///< the same in float64
-  double memory_bytes = 0.0;         ///< bytes per second read from main memory
+  double float32_fma = 0.0;   ///< fused multiply-adds per second in float32
+  double float64_fma = 0.0;   ///< the same in float64
+  double memory_bytes = 0.0;  ///< bytes per second read from main memory
 };
 
 /// Called now and then with the fraction done in [0, 1]; returning false cancels (Error, code cancelled).
@@ -144,7 +144,7 @@ struct Options {
   bool want_row_bounds = false;  ///< the certificate per row
   bool want_row_engine = false;  ///< which engine answered each row
 
-  int threads = 0;  ///< 0: all the machine offers
+  int threads = 0;                                                       ///< 0: all the machine offers
   std::uint64_t max_memory = std::numeric_limits<std::uint64_t>::max();  ///< bytes beyond inputs and outputs
   std::optional<Calibration> calibration;
   Progress progress;

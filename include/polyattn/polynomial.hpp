@@ -13,11 +13,12 @@ namespace polyattn {
 struct ExpPolynomial {
   double radius = 0.0;
   int degree = 0;
-  /// Moment order q: |P(x) - exp(x)| <= error * x^(2q) + absolute_slack for |x| <= radius, the coefficients taken as exact
-  /// numbers. q = 0 is the truncated Chebyshev series, error absolute.
+  /// Moment order q: |P(x) - exp(x)| <= error * x^(2q) + absolute_slack for |x| <= radius, the coefficients taken as
+  /// exact numbers. q = 0 is the truncated Chebyshev series, error absolute.
   int moment = 0;
-  double error = 0.0;           ///< proved upper bound, rounding of the coefficients from 2q on included
-  double absolute_slack = 0.0;  ///< the rounding of the Taylor coefficients below 2q: 0 for q <= 1, about 1e-17 R^3 beyond
+  double error = 0.0;  ///< proved upper bound, rounding of the coefficients from 2q on included
+  double absolute_slack =
+      0.0;  ///< the rounding of the Taylor coefficients below 2q: 0 for q <= 1, about 1e-17 R^3 beyond
   std::vector<double> coefficients;
   double absolute_sum = 0.0;  ///< sum_t |coefficients[t]| radius^t, rounded up
 };

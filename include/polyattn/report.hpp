@@ -49,10 +49,10 @@ struct InputStatistics {
 struct Candidate {
   Engine engine = Engine::exact;
   Arithmetic arithmetic = Arithmetic::float32;
-  int degree = -1;             ///< polynomial only
-  std::int64_t rank = 0;       ///< polynomial only: C(dim + degree, degree)
-  double seconds = 0.0;        ///< predicted, rows expected to fall to exact included
-  double bytes = 0.0;          ///< predicted allocation
+  int degree = -1;               ///< polynomial only
+  std::int64_t rank = 0;         ///< polynomial only: C(dim + degree, degree)
+  double seconds = 0.0;          ///< predicted, rows expected to fall to exact included
+  double bytes = 0.0;            ///< predicted allocation
   double predicted_bound = 0.0;  ///< of the rows this engine would answer
   double fallback_share = 0.0;   ///< expected share of rows answered by exact instead
   double a_priori_bound = 0.0;   ///< proved before looking at any denominator; infinity where there is none
@@ -112,7 +112,8 @@ struct HeadReport {
   double tolerance = 0.0;  ///< absolute
   Certificate certificate;
   double lse_bound = 0.0;  ///< largest over rows, when log-sum-exp was asked for
-  double smallest_denominator = std::numeric_limits<double>::quiet_NaN();  ///< least certified D_i over W (causal: over the computed D_i); polynomial rows
+  double smallest_denominator = std::numeric_limits<double>::quiet_NaN();  ///< least certified D_i over W (causal: over
+                                                                           ///< the computed D_i); polynomial rows
   double mean_answer_error = 0.0;  ///< max |T~ - mean(V)|: what the constant answer would have cost
   double value_range = 0.0;
   double predicted_seconds = 0.0;

@@ -74,28 +74,29 @@ Result attend_rows(const ConstView& q, std::span<const ConstView> keys, std::spa
   base::ProgressMeter meter(options.progress, work);
   const base::Context context{api::thread_count(options), &memory, &meter};
   result.report.heads.resize(problems.size());
-  api::for_each_head(context, static_cast<std::int64_t>(problems.size()), [&](std::int64_t i, const base::Context& inner) {
-    const engines::HeadProblem& problem = problems[static_cast<std::size_t>(i)];
-    engines::HeadOutputs out;
-    out.output = base::head_sink(result.output.view(), problem.batch, problem.head);
-    const auto array = [&](std::optional<Tensor>& tensor) {
-      return tensor ? static_cast<double*>(tensor->data()) + i * count : nullptr;
-    };
-    out.rounding = array(result.row_bounds);
-    out.lse = array(result.lse);
-    out.lse_bound = array(result.lse_bound);
-    out.row_max = array(result.row_max);
-    engines::exact_rows(problem, engines::pack_keys<double>(problem, inner), list, out, inner);
-    HeadReport& report = result.report.heads[static_cast<std::size_t>(i)];
-    report.batch = problem.batch;
-    report.head = problem.head;
-    report.engine = Engine::exact;
-    report.arithmetic = Arithmetic::float64;
-    report.rows_total = report.rows_exact = count;
-    for (std::int64_t r = 0; r < count; ++r) {
-      report.certificate.rounding = std::max(report.certificate.rounding, out.rounding[r]);
-    }
-  });
+  api::for_each_head(context, static_cast<std::int64_t>(problems.size()),
+                     [&](std::int64_t i, const base::Context& inner) {
+                       const engines::HeadProblem& problem = problems[static_cast<std::size_t>(i)];
+                       engines::HeadOutputs out;
+                       out.output = base::head_sink(result.output.view(), problem.batch, problem.head);
+                       const auto array = [&](std::optional<Tensor>& tensor) {
+                         return tensor ? static_cast<double*>(tensor->data()) + i * count : nullptr;
+                       };
+                       out.rounding = array(result.row_bounds);
+                       out.lse = array(result.lse);
+                       out.lse_bound = array(result.lse_bound);
+                       out.row_max = array(result.row_max);
+                       engines::exact_rows(problem, engines::pack_keys<double>(problem, inner), list, out, inner);
+                       HeadReport& report = result.report.heads[static_cast<std::size_t>(i)];
+                       report.batch = problem.batch;
+                       report.head = problem.head;
+                       report.engine = Engine::exact;
+                       report.arithmetic = Arithmetic::float64;
+                       report.rows_total = report.rows_exact = count;
+                       for (std::int64_t r = 0; r < count; ++r) {
+                         report.certificate.rounding = std::max(report.certificate.rounding, out.rounding[r]);
+                       }
+                     });
   base::check_cancelled(context);
   result.report.instruction_set = simd::kernels().name;
   result.report.threads = context.threads;

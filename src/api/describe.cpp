@@ -83,8 +83,9 @@ std::string describe(const PlanReport& plan) {
                     bytes(plan.predicted_bytes) + "\n";
   for (const HeadPlan& head : plan.heads) {
     const InputStatistics& s = head.statistics;
-    out += head_name(head.batch, head.head) + ": " + std::to_string(s.queries) + " queries x " + std::to_string(s.keys) +
-           " keys, dim " + std::to_string(s.dim) + ", value dim " + std::to_string(s.value_dim) + "\n";
+    out += head_name(head.batch, head.head) + ": " + std::to_string(s.queries) + " queries x " +
+           std::to_string(s.keys) + " keys, dim " + std::to_string(s.dim) + ", value dim " +
+           std::to_string(s.value_dim) + "\n";
     out += "  chosen: " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) + ", about " +
            duration(head.predicted_seconds) + "; " + head.why + "\n";
     out += "  exact would take about " + duration(head.exact_seconds) + "; tolerance " + number(head.tolerance) + "\n";
@@ -111,20 +112,20 @@ std::string describe(const Report& report) {
     const Certificate& c = head.certificate;
     out += head_name(head.batch, head.head) + ": " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) +
            "; " + head.why + "\n";
-    out += "  certified |error| <= " + number(c.bound()) + " (approximation " + number(c.approximation) + ", rounding " +
-           number(c.rounding) + (c.storage > 0.0 ? ", 16-bit storage " + number(c.storage) : "") + "), tolerance " +
-           number(head.tolerance) + ", value range " + number(head.value_range) + "\n";
+    out += "  certified |error| <= " + number(c.bound()) + " (approximation " + number(c.approximation) +
+           ", rounding " + number(c.rounding) + (c.storage > 0.0 ? ", 16-bit storage " + number(c.storage) : "") +
+           "), tolerance " + number(head.tolerance) + ", value range " + number(head.value_range) + "\n";
     out += "  rows: " + std::to_string(head.rows_total);
-    const std::pair<const char*, std::int64_t> parts[] = {{"polynomial", head.rows_polynomial},
-                                                          {"exact", head.rows_exact},
-                                                          {"reference", head.rows_reference}};
+    const std::pair<const char*, std::int64_t> parts[] = {
+        {"polynomial", head.rows_polynomial}, {"exact", head.rows_exact}, {"reference", head.rows_reference}};
     for (const auto& [name, count] : parts) {
       if (count > 0) {
         out += ", " + std::string(name) + " " + std::to_string(count);
       }
     }
     if (!std::isnan(head.radius_after)) {
-      out += "; score radius " + number(head.radius_before) + " as given, " + number(head.radius_after) + " after centring";
+      out += "; score radius " + number(head.radius_before) + " as given, " + number(head.radius_after) +
+             " after centring";
     }
     out += "\n  the constant answer mean(V) would have erred by " + number(head.mean_answer_error) + "; " +
            duration(head.seconds) + ", predicted " + duration(head.predicted_seconds) + "\n";

@@ -145,7 +145,8 @@ void decide_heads(detail::PlanState& state, bool full) {
     state.report.predicted_bytes = std::max(state.report.predicted_bytes, decision.plan.predicted_bytes);
   }
   if (state.report.predicted_bytes > static_cast<double>(state.options.max_memory)) {
-    base::fail(ErrorCode::out_of_memory, "max_memory", "at least the predicted " + base::text(state.report.predicted_bytes) + " bytes",
+    base::fail(ErrorCode::out_of_memory, "max_memory",
+               "at least the predicted " + base::text(state.report.predicted_bytes) + " bytes",
                std::to_string(state.options.max_memory));
   }
   state.planning_seconds = seconds_since(start);
@@ -187,10 +188,12 @@ Report run_plan(const detail::PlanState& state, const Destinations& out, const P
   check_row_view("row_bounds", out.row_bounds, state, taken);
   const std::int64_t rows = shape.batch * shape.query_heads * shape.n_q;
   if (!out.row_engine.empty() && static_cast<std::int64_t>(out.row_engine.size()) != rows) {
-    base::fail(ErrorCode::invalid_argument, "row_engine", std::to_string(rows) + " entries", std::to_string(out.row_engine.size()));
+    base::fail(ErrorCode::invalid_argument, "row_engine", std::to_string(rows) + " entries",
+               std::to_string(out.row_engine.size()));
   }
   if (out.row_max && !state.options.want_row_max) {
-    base::fail(ErrorCode::invalid_argument, "row_max", "want_row_max in the options, which restricts the engines", "false");
+    base::fail(ErrorCode::invalid_argument, "row_max", "want_row_max in the options, which restricts the engines",
+               "false");
   }
   double work = 0.0;
   for (std::size_t i = 0; i < state.problems.size(); ++i) {
@@ -201,7 +204,9 @@ Report run_plan(const detail::PlanState& state, const Destinations& out, const P
   Report report;
   report.heads.resize(state.problems.size());
   for_each_head(context, static_cast<std::int64_t>(state.problems.size()),
-                [&](std::int64_t i, const base::Context& inner) { report.heads[usize(i)] = run_head(state, usize(i), out, inner); });
+                [&](std::int64_t i, const base::Context& inner) {
+                  report.heads[usize(i)] = run_head(state, usize(i), out, inner);
+                });
   base::check_cancelled(context);
   report.instruction_set = simd::kernels().name;
   report.threads = context.threads;

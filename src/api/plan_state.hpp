@@ -14,6 +14,7 @@ namespace polyattn::detail {
 struct PlanState {
   explicit PlanState(std::uint64_t max_memory) : memory(std::make_shared<base::MemoryMeter>(max_memory)) {}
   std::shared_ptr<base::MemoryMeter> memory;  // first: it must outlive what it counts
+  std::shared_ptr<const void> keep_alive;     ///< prepared keys, if any; likewise
   Options options;
   api::CallShape shape;
   planning::Request request;
@@ -22,15 +23,14 @@ struct PlanState {
   std::vector<planning::HeadDecision> decisions;
   PlanReport report;
   double planning_seconds = 0.0;
-  std::shared_ptr<const void> keep_alive;  ///< prepared keys, if any
 };
 
 }  // namespace polyattn::detail
 
 namespace polyattn::api {
 
-/// Heads side by side where there are enough of them, else one after the other with all threads inside. The bits are the
-/// same either way.
+/// Heads side by side where there are enough of them, else one after the other with all threads inside. The bits are
+/// the same either way.
 template <class Body>
 void for_each_head(const base::Context& context, std::int64_t heads, const Body& body) {
   if (heads >= context.threads && context.threads > 1) {

@@ -27,13 +27,13 @@ struct PreparedState {
   explicit PreparedState(std::uint64_t max_memory) : memory(std::make_shared<base::MemoryMeter>(max_memory)) {}
   std::shared_ptr<base::MemoryMeter> memory;
   PrepareOptions options;
-  QueryDomain domain;           ///< without `representative`: it is turned into extents and a sample
+  QueryDomain domain;  ///< without `representative`: it is turned into extents and a sample
   std::vector<std::shared_ptr<const KeyPiece>> pieces;
   api::CallShape shape;
   planning::Request request;
   std::vector<engines::HeadProblem> problems;  ///< queries: representatives
   std::vector<planning::Domain> domains;
-  std::vector<std::vector<double>> samples;    ///< storage of drawn representatives
+  std::vector<std::vector<double>> samples;      ///< storage of drawn representatives
   std::shared_ptr<const Tensor> representative;  ///< copy of the caller's
   std::vector<planning::HeadDecision> decisions;
   PlanReport report;
@@ -187,7 +187,8 @@ void check_domain(const QueryDomain& domain, std::int64_t dim) {
   if (ball) {
     expect("domain.centre", domain.centre);
     if (!(std::isfinite(domain.radius) && domain.radius >= 0.0)) {
-      base::fail(ErrorCode::invalid_argument, "domain.radius", "a finite number of at least 0", base::text(domain.radius));
+      base::fail(ErrorCode::invalid_argument, "domain.radius", "a finite number of at least 0",
+                 base::text(domain.radius));
     }
   }
 }
@@ -198,8 +199,8 @@ std::shared_ptr<const engines::PreparedMoments<T>> prepare_moments(const engines
                                                                    const base::Context& context) {
   engines::MomentTotals totals = engines::make_totals(choice.features, problem.value_dim(), context.memory);
   engines::sum_moments<T>(problem, choice.frame, choice.values, choice.features, 0, context, totals);
-  return std::make_shared<const engines::PreparedMoments<T>>(engines::prepare_moments<T>(
-      choice.frame, choice.values, choice.features, choice.table, totals, context.memory));
+  return std::make_shared<const engines::PreparedMoments<T>>(
+      engines::prepare_moments<T>(choice.frame, choice.values, choice.features, choice.table, totals, context.memory));
 }
 
 void decide_head(PreparedState& state, std::size_t i, const base::Context& context) {
@@ -285,7 +286,8 @@ Prepared prepare(std::span<const ConstView> keys, std::span<const ConstView> val
                std::to_string(keys.size()) + " and " + std::to_string(values.size()));
   }
   if (options.options.mask.visibility.causal != Causal::none) {
-    base::fail(ErrorCode::unsupported, "causal: prepared keys answer query sets, whose rows have no position among the keys");
+    base::fail(ErrorCode::unsupported,
+               "causal: prepared keys answer query sets, whose rows have no position among the keys");
   }
   auto state = std::make_shared<PreparedState>(options.options.max_memory);
   state->options = options;
@@ -394,7 +396,8 @@ Prepared Prepared::append(std::span<const ConstView> keys, std::span<const Const
   }
   const bool biased = state_->pieces.front()->bias_view.has_value();
   if (biased != !key_bias.empty()) {
-    base::fail(ErrorCode::invalid_argument, "key_bias", biased ? "one view, as the prepared keys have" : "none, as the prepared keys have none",
+    base::fail(ErrorCode::invalid_argument, "key_bias",
+               biased ? "one view, as the prepared keys have" : "none, as the prepared keys have none",
                std::to_string(key_bias.size()));
   }
   const KeyPiece& first = *state_->pieces.front();
@@ -414,8 +417,8 @@ Prepared Prepared::append(std::span<const ConstView> keys, std::span<const Const
   state->domain = state_->domain;
   state->representative = state_->representative;
   state->pieces = state_->pieces;
-  state->pieces.push_back(make_piece(keys.front(), values.front(), {key_bias.begin(), key_bias.end()},
-                                     state_->options.borrow));
+  state->pieces.push_back(
+      make_piece(keys.front(), values.front(), {key_bias.begin(), key_bias.end()}, state_->options.borrow));
   build(*state);
   return Prepared(std::move(state));
 }

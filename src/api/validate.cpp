@@ -32,7 +32,8 @@ struct ByteRange {
 };
 
 /// Bytes a view can touch; checks that no product overflows.
-ByteRange byte_range(const char* name, const void* data, std::size_t element, const Shape& shape, const Shape& strides) {
+ByteRange byte_range(const char* name, const void* data, std::size_t element, const Shape& shape,
+                     const Shape& strides) {
   std::int64_t low = 0;
   std::int64_t high = 0;
   const auto size = static_cast<std::int64_t>(element);
@@ -71,9 +72,8 @@ ByteRange check_view(const char* name, const ConstView& view) {
 
 void same(const char* first, const char* second, const char* what, std::int64_t a, std::int64_t b) {
   if (a != b) {
-    fail(ErrorCode::invalid_argument,
-         std::string(first) + " and " + second + ": expected the same " + what + ", got " + std::to_string(a) + " and " +
-             std::to_string(b));
+    fail(ErrorCode::invalid_argument, std::string(first) + " and " + second + ": expected the same " + what + ", got " +
+                                          std::to_string(a) + " and " + std::to_string(b));
   }
 }
 
@@ -172,8 +172,9 @@ CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std:
                                           std::to_string(keys.size()) + " and " + std::to_string(values.size()));
   }
   if (keys.size() > 1) {
-    fail(ErrorCode::unsupported, "order " + std::to_string(keys.size() + 1) +
-                                     ": not supported by any engine of this version; engines compute order 2 (one key set)");
+    fail(ErrorCode::unsupported,
+         "order " + std::to_string(keys.size() + 1) +
+             ": not supported by any engine of this version; engines compute order 2 (one key set)");
   }
   check_view("q", q);
   const ConstView& k = keys.front();
@@ -189,8 +190,9 @@ CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std:
     fail(ErrorCode::invalid_argument, "q", "a dim of 1 to 65535", std::to_string(q.shape[3]));
   }
   if (k.shape[1] == 0 ? q.shape[1] != 0 : q.shape[1] % k.shape[1] != 0) {
-    fail(ErrorCode::invalid_argument, "q and keys: expected a number of query heads that is a multiple of the key heads, got " +
-                                          std::to_string(q.shape[1]) + " and " + std::to_string(k.shape[1]));
+    fail(ErrorCode::invalid_argument,
+         "q and keys: expected a number of query heads that is a multiple of the key heads, got " +
+             std::to_string(q.shape[1]) + " and " + std::to_string(k.shape[1]));
   }
   return {q.shape[0], q.shape[1], k.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3]};
 }
@@ -204,7 +206,8 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
     require(options.engine, Feature::soft_cap);
   }
   if (!(std::isfinite(options.tolerance.value) && options.tolerance.value >= 0.0)) {
-    fail(ErrorCode::invalid_argument, "tolerance", "a finite number of at least 0", base::text(options.tolerance.value));
+    fail(ErrorCode::invalid_argument, "tolerance", "a finite number of at least 0",
+         base::text(options.tolerance.value));
   }
   check_positive("lse_tolerance", options.lse_tolerance);
   check_positive("density_tolerance", options.density_tolerance);
@@ -221,7 +224,8 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
     fail(ErrorCode::invalid_argument, "threads", "0 (all) to 4096", std::to_string(options.threads));
   }
   if (options.output_dtype && size_of(*options.output_dtype) == 0) {
-    fail(ErrorCode::invalid_argument, "output_dtype", "a known dtype", std::to_string(static_cast<int>(*options.output_dtype)));
+    fail(ErrorCode::invalid_argument, "output_dtype", "a known dtype",
+         std::to_string(static_cast<int>(*options.output_dtype)));
   }
   if (options.want_row_max) {
     require(options.engine, Feature::row_maximum);
@@ -230,8 +234,9 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
     fail(ErrorCode::unsupported, "arithmetic float32: engine reference computes in float64");
   }
   if (options.non_finite == NonFinite::propagate && options.engine == Engine::polynomial) {
-    fail(ErrorCode::unsupported, "non_finite propagate: not supported by engine polynomial; engines that support it: "
-                                 "reference, exact");
+    fail(ErrorCode::unsupported,
+         "non_finite propagate: not supported by engine polynomial; engines that support it: "
+         "reference, exact");
   }
 }
 
@@ -260,8 +265,8 @@ planning::Request make_request(const Options& options, const ConstView& q, std::
   request.degree = options.degree;
   request.strict = options.strict;
   request.output = output_dtype(q, options);
-  request.native_float32 = q.dtype != DType::float64 && keys.front().dtype != DType::float64 &&
-                           values.front().dtype != DType::float64;
+  request.native_float32 =
+      q.dtype != DType::float64 && keys.front().dtype != DType::float64 && values.front().dtype != DType::float64;
   request.want_lse = options.want_lse;
   request.want_row_max = options.want_row_max;
   request.calibration = options.calibration;

@@ -31,7 +31,9 @@ inline std::int64_t checked_product(std::initializer_list<std::int64_t> factors,
 constexpr std::int64_t round_up_to(std::int64_t value, std::int64_t multiple) noexcept {
   return (value + multiple - 1) / multiple * multiple;
 }
-constexpr std::int64_t blocks_of(std::int64_t value, std::int64_t block) noexcept { return (value + block - 1) / block; }
+constexpr std::int64_t blocks_of(std::int64_t value, std::int64_t block) noexcept {
+  return (value + block - 1) / block;
+}
 inline std::size_t usize(std::int64_t value) noexcept { return static_cast<std::size_t>(value); }
 
 }  // namespace polyattn::base

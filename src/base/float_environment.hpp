@@ -28,7 +28,10 @@ class FloatEnvironment {
     }
   }
 #else
-  FloatEnvironment() noexcept { std::feholdexcept(&saved_); std::fesetround(FE_TONEAREST); }
+  FloatEnvironment() noexcept {
+    std::feholdexcept(&saved_);
+    std::fesetround(FE_TONEAREST);
+  }
   ~FloatEnvironment() { std::fesetenv(&saved_); }
 #endif
   FloatEnvironment(const FloatEnvironment&) = delete;

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Parallel loops that carry exceptions, report progress and can be cancelled. Work items are taken dynamically; results
-/// must not depend on which thread takes which item.
+/// Parallel loops that carry exceptions, report progress and can be cancelled. Work items are taken dynamically;
+/// results must not depend on which thread takes which item.
 
 #include "base/float_environment.hpp"
 #include "base/memory.hpp"
@@ -52,7 +52,8 @@ void parallel_for(const Context& context, std::int64_t count, const Body& body) 
   std::mutex failure_mutex;
   std::atomic<std::int64_t> failed_item{count};  // items below it still run: one of them may fail too
   const auto guarded = [&](std::int64_t item, int thread) {
-    if (item > failed_item.load(std::memory_order_relaxed) || (context.progress != nullptr && context.progress->cancelled())) {
+    if (item > failed_item.load(std::memory_order_relaxed) ||
+        (context.progress != nullptr && context.progress->cancelled())) {
       return;
     }
     try {

@@ -78,8 +78,8 @@ std::string engines_with(Feature feature) {
 }
 
 bool supports_polynomial(const HeadProblem& problem) noexcept {
-  return supports(Engine::polynomial, problem.score.kind == ScoreKind::dot ? Feature::dot_score
-                                                                           : Feature::gaussian_score) &&
+  return supports(Engine::polynomial,
+                  problem.score.kind == ScoreKind::dot ? Feature::dot_score : Feature::gaussian_score) &&
          (!problem.mask.causal || supports(Engine::polynomial, Feature::causal)) &&
          (!problem.has_bias() || supports(Engine::polynomial, Feature::key_bias));
 }

@@ -51,14 +51,14 @@ struct HeadProblem {
 /// Where an engine writes what it found for the rows it answered. Arrays are indexed by the row of the output, which is
 /// the query's own index unless the caller gathers rows (see `RowList`). Null pointers are skipped.
 struct HeadOutputs {
-  base::RowSink output;              ///< [rows, value_dim]
-  double* lse = nullptr;             ///< log sum_j exp(s_ij + b_j), -inf where no key is visible
+  base::RowSink output;   ///< [rows, value_dim]
+  double* lse = nullptr;  ///< log sum_j exp(s_ij + b_j), -inf where no key is visible
   double* lse_bound = nullptr;
-  double* row_max = nullptr;         ///< largest s_ij + b_j, -inf where no key is visible
-  double* approximation = nullptr;   ///< certificate of the row: bound on max_c |T~ - T| is approximation + rounding
+  double* row_max = nullptr;        ///< largest s_ij + b_j, -inf where no key is visible
+  double* approximation = nullptr;  ///< certificate of the row: bound on max_c |T~ - T| is approximation + rounding
   double* rounding = nullptr;
-  double* storage = nullptr;         ///< rounding to 16-bit storage
-  double* relative = nullptr;        ///< eta of |T~ - T| <= eta sum p |v|; infinity where not proved
+  double* storage = nullptr;   ///< rounding to 16-bit storage
+  double* relative = nullptr;  ///< eta of |T~ - T| <= eta sum p |v|; infinity where not proved
 };
 
 /// Which queries to answer and where each goes. Empty `rows`: all queries, in place.

@@ -11,8 +11,8 @@ namespace {
 constexpr double kFloat32Fma = 1.2e11;  // fused multiply-adds a second
 constexpr double kFloat64Fma = 0.6e11;
 constexpr double kBytes = 1.0e10;
-constexpr double kExpCost = 16.0;        // multiply-adds that take as long as one exponential and its bookkeeping
-constexpr double kExactShare = 0.75;     // of peak, by the exact kernels
+constexpr double kExpCost = 16.0;     // multiply-adds that take as long as one exponential and its bookkeeping
+constexpr double kExactShare = 0.75;  // of peak, by the exact kernels
 constexpr double kPolynomialShare = 0.55;
 
 }  // namespace

@@ -16,7 +16,8 @@ class CostModel {
   CostModel(const std::optional<Calibration>& calibration, int threads) noexcept;
 
   /// Exact: `pairs` score pairs of one head, keys packed first.
-  [[nodiscard]] double exact_seconds(const engines::HeadProblem& problem, double pairs, Arithmetic arithmetic) const noexcept;
+  [[nodiscard]] double exact_seconds(const engines::HeadProblem& problem, double pairs,
+                                     Arithmetic arithmetic) const noexcept;
   /// Polynomial of `rank` features and `degree`: both sides; causal adds the exact part inside key blocks.
   [[nodiscard]] double polynomial_seconds(const engines::HeadProblem& problem, double queries, std::int64_t rank,
                                           int degree, Arithmetic arithmetic) const noexcept;

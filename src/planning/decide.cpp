@@ -94,8 +94,8 @@ struct Planner {
   const Request& request;
   const base::Context& context;
   const Domain* domain;
-  CostModel cost;   ///< of one thread: the number of threads must not change the choice
-  double queries;   ///< rows to plan for
+  CostModel cost;  ///< of one thread: the number of threads must not change the choice
+  double queries;  ///< rows to plan for
   double pairs;
   bool eligible;           ///< an approximate engine may be chosen without being asked for
   std::string ineligible;  ///< why not
@@ -136,8 +136,8 @@ void Planner::exact_candidates(const engines::Frame* frame, const engines::Query
     exact.engine = Engine::exact;
     exact.arithmetic = arithmetic;
     exact.seconds = cost.exact_seconds(problem, pairs, arithmetic);
-    exact.bytes = static_cast<double>(engines::exact_bytes(problem.n_kv(), problem.dim(), problem.value_dim(),
-                                                           context.threads, single ? 4 : 8));
+    exact.bytes = static_cast<double>(
+        engines::exact_bytes(problem.n_kv(), problem.dim(), problem.value_dim(), context.threads, single ? 4 : 8));
     exact.usable = true;
     exact.predicted_bound = kInfinity;
     if (request.tolerance.value == 0.0) {
@@ -146,15 +146,16 @@ void Planner::exact_candidates(const engines::Frame* frame, const engines::Query
       exact.reason = native ? "tolerance 0 asks for exact in the input's own type" : "not the input's own type";
     } else if (frame != nullptr) {
       const auto keys = key_statistics(problem, *frame, *values, single);
-      const auto bound =
-          single ? engines::exact_bound<float>(problem.score, keys, query_statistics(problem, *extent, true), request.output)
-                 : engines::exact_bound<double>(problem.score, keys, query_statistics(problem, *extent, false),
-                                                request.output);
+      const auto bound = single ? engines::exact_bound<float>(problem.score, keys,
+                                                              query_statistics(problem, *extent, true), request.output)
+                                : engines::exact_bound<double>(
+                                      problem.score, keys, query_statistics(problem, *extent, false), request.output);
       exact.predicted_bound = bound.rounding;
       exact.a_priori_bound = bound.rounding;
       const bool meets = bound.rounding <= plan().tolerance && (plan().tolerance > 0.0 || !single);
       exact.usable = meets || !single;
-      exact.reason = meets ? "rounding bound meets the tolerance" : "rounding bound " + base::text(bound.rounding) + " exceeds the tolerance";
+      exact.reason = meets ? "rounding bound meets the tolerance"
+                           : "rounding bound " + base::text(bound.rounding) + " exceeds the tolerance";
     } else {
       exact.reason = single ? "used where its rounding bound, known once keys are packed, meets the tolerance"
                             : "used for rows where float32 does not meet the tolerance";
@@ -215,7 +216,9 @@ Candidate Planner::best_degree(const engines::Frame& frame, const engines::Value
       const auto rounding = arithmetic == Arithmetic::float32
                                 ? engines::rounding_model<float>(degree, rank, problem.n_kv())
                                 : engines::rounding_model<double>(degree, rank, problem.n_kv());
-      best.a_priori_bound = problem.mask.causal ? kInfinity : a_priori_bound(frame, values, table, rounding, problem.n_kv(), request.output);
+      best.a_priori_bound = problem.mask.causal
+                                ? kInfinity
+                                : a_priori_bound(frame, values, table, rounding, problem.n_kv(), request.output);
       best.papers_bound = kInfinity;
       best.papers_bound = numerics::papers_bound(exp_polynomial(radius, degree), values.max_abs);
     }
@@ -236,7 +239,8 @@ void Planner::polynomial_candidates(const engines::Frame& frame, const engines::
       candidate.arithmetic = arithmetic;
       candidate.seconds = kInfinity;
       candidate.predicted_bound = kInfinity;
-      candidate.reason = "scores spread over a radius of " + base::text(served_radius(frame, sample)) + ", no polynomial serves that";
+      candidate.reason =
+          "scores spread over a radius of " + base::text(served_radius(frame, sample)) + ", no polynomial serves that";
       candidate.usable = forced;
       if (forced) {  // every row lies outside what the frame serves; exact answers them
         candidate.degree = request.degree.value_or(0);
@@ -246,14 +250,16 @@ void Planner::polynomial_candidates(const engines::Frame& frame, const engines::
       continue;
     }
     candidate = best_degree(frame, values, sample, arithmetic);
-    candidate.usable = candidate.degree >= 0 && (forced || (eligible && candidate.fallback_share < 0.5 && plan().tolerance > 0.0));
+    candidate.usable =
+        candidate.degree >= 0 && (forced || (eligible && candidate.fallback_share < 0.5 && plan().tolerance > 0.0));
     if (candidate.degree < 0) {
       candidate.reason = "even degree 0 costs more than exact, or its rank " + std::to_string(problem.dim()) +
                          "-dimensional features do not fit";
     } else if (candidate.fallback_share >= 0.5) {
       candidate.reason = "at degree " + std::to_string(candidate.degree) + ", the dearest that could beat exact, " +
-                         base::text(std::round(100.0 * candidate.fallback_share)) + " % of rows miss the tolerance: radius " +
-                         base::text(served_radius(frame, sample)) + " is too large";
+                         base::text(std::round(100.0 * candidate.fallback_share)) +
+                         " % of rows miss the tolerance: radius " + base::text(served_radius(frame, sample)) +
+                         " is too large";
     } else {
       candidate.reason = "degree " + std::to_string(candidate.degree) + " is expected to certify " +
                          base::text(std::round(1000.0 * (1.0 - candidate.fallback_share)) / 10.0) + " % of rows" +
@@ -336,21 +342,24 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
   plan.tolerance = request.tolerance.kind == ToleranceKind::absolute ? request.tolerance.value : 0.0;
   plan.exact_seconds = planner.cost.exact_seconds(
       problem, planner.pairs,
-      request.arithmetic == Arithmetic::automatic ? (request.native_float32 || request.tolerance.value > 0.0 ? Arithmetic::float32 : Arithmetic::float64)
-                                                  : request.arithmetic);
+      request.arithmetic == Arithmetic::automatic
+          ? (request.native_float32 || request.tolerance.value > 0.0 ? Arithmetic::float32 : Arithmetic::float64)
+          : request.arithmetic);
   planner.decision.exact_arithmetic = request.arithmetic;
 
   const bool forced_polynomial = request.engine == Engine::polynomial;
   const bool empty = problem.n_kv() == 0 || (problem.n_q() == 0 && domain == nullptr);
-  const bool approximate = !empty && !request.want_row_max && problem.non_finite == NonFinite::error && request.tolerance.value > 0.0 &&
-                           request.engine == Engine::automatic && engines::supports_polynomial(problem);
+  const bool approximate = !empty && !request.want_row_max && problem.non_finite == NonFinite::error &&
+                           request.tolerance.value > 0.0 && request.engine == Engine::automatic &&
+                           engines::supports_polynomial(problem);
   const bool small = plan.exact_seconds < kSmallProblemSeconds && domain == nullptr;
-  const bool look = !empty && (forced_polynomial || (approximate && !small) || (request.full_report && request.engine != Engine::reference));
+  const bool look = !empty && (forced_polynomial || (approximate && !small) ||
+                               (request.full_report && request.engine != Engine::reference));
   planner.eligible = approximate && !small;
-  planner.ineligible = request.want_row_max                          ? "the row maximum comes from exact only"
+  planner.ineligible = request.want_row_max                         ? "the row maximum comes from exact only"
                        : problem.non_finite == NonFinite::propagate ? "NaN and infinity are to propagate"
-                       : request.tolerance.value == 0.0             ? "tolerance 0 asks for exact in the input's own type"
-                                                                    : "too small for a statistics pass to pay";
+                       : request.tolerance.value == 0.0 ? "tolerance 0 asks for exact in the input's own type"
+                                                        : "too small for a statistics pass to pay";
   if (!look || (forced_polynomial && empty)) {
     if (forced_polynomial) {
       Candidate nothing;
@@ -364,8 +373,7 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
     }
     planner.exact_candidates(nullptr, nullptr, nullptr);
     planner.choose();
-    plan.why = request.engine != Engine::automatic ? "asked for by name"
-                                                   : planner.ineligible;
+    plan.why = request.engine != Engine::automatic ? "asked for by name" : planner.ineligible;
     planner.spread_over_threads();
     return std::move(planner.decision);
   }
@@ -409,10 +417,11 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
     choice->features = engines::make_features(problem.dim(), plan.degree);
     choice->table = engines::make_table(table_radius, plan.degree);
     planner.decision.polynomial = std::move(choice);
-    plan.why = forced_polynomial ? "asked for by name"
-                                 : "certifies the tolerance at " +
-                                       base::text(std::round(1000.0 * plan.predicted_seconds / plan.exact_seconds) / 10.0) +
-                                       " % of the predicted time of exact";
+    plan.why = forced_polynomial
+                   ? "asked for by name"
+                   : "certifies the tolerance at " +
+                         base::text(std::round(1000.0 * plan.predicted_seconds / plan.exact_seconds) / 10.0) +
+                         " % of the predicted time of exact";
   } else {
     plan.why = request.engine != Engine::automatic ? "asked for by name"
                : !planner.eligible                 ? planner.ineligible

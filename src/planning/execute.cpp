@@ -31,8 +31,12 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 /// Per-row results of a head that the report and later stages need.
 struct RowArrays {
   RowArrays(std::int64_t rows, bool want_lse, base::MemoryMeter* memory)
-      : approximation(rows, 0.0, memory), rounding(rows, kInfinity, memory), storage(rows, 0.0, memory),
-        relative(rows, kInfinity, memory), lse(want_lse ? rows : 0, memory), lse_bound(want_lse ? rows : 0, memory),
+      : approximation(rows, 0.0, memory),
+        rounding(rows, kInfinity, memory),
+        storage(rows, 0.0, memory),
+        relative(rows, kInfinity, memory),
+        lse(want_lse ? rows : 0, memory),
+        lse_bound(want_lse ? rows : 0, memory),
         engine(usize(rows), Engine::exact) {}
   base::Buffer<double> approximation;
   base::Buffer<double> rounding;
@@ -80,7 +84,8 @@ bool Execution::row_meets(std::int64_t i) const noexcept {
     return true;
   }
   const double bound = rows.lse_bound[usize(i)];
-  const double density = std::expm1(bound) * (request.density_absolute ? std::exp(rows.lse[usize(i)]) : 1.0) * (1.0 + 1e-13);
+  const double density =
+      std::expm1(bound) * (request.density_absolute ? std::exp(rows.lse[usize(i)]) : 1.0) * (1.0 + 1e-13);
   return (!request.lse_tolerance || bound <= *request.lse_tolerance) &&
          (!request.density_tolerance || density <= *request.density_tolerance);
 }
@@ -94,9 +99,9 @@ void Execution::know_range(double range) noexcept {
 void Execution::not_reachable(std::int64_t count, double worst, const char* engine) const {
   base::fail(ErrorCode::not_reachable,
              "tolerance: " + base::text(tolerance) + " is not reachable by " + engine +
-                 (request.output == DType::float32 ? " with a float32 output" : "") + " for " +
-                 std::to_string(count) + " of " + std::to_string(problem.n_q()) + " rows of batch " +
-                 std::to_string(problem.batch) + ", head " + std::to_string(problem.head) +
+                 (request.output == DType::float32 ? " with a float32 output" : "") + " for " + std::to_string(count) +
+                 " of " + std::to_string(problem.n_q()) + " rows of batch " + std::to_string(problem.batch) +
+                 ", head " + std::to_string(problem.head) +
                  (std::isfinite(worst) ? "; its best proved bound there is " + base::text(worst) : ""));
 }
 
@@ -128,7 +133,8 @@ RowList Execution::exact_pass(const RowList& list, bool last) {
   for (std::size_t c = 0; c < packed.statistics.value_min.size(); ++c) {
     if (packed.statistics.visible > 0) {
       range = std::max(range, packed.statistics.value_max[c] - packed.statistics.value_min[c]);
-      largest = std::max({largest, std::fabs(packed.statistics.value_max[c]), std::fabs(packed.statistics.value_min[c])});
+      largest =
+          std::max({largest, std::fabs(packed.statistics.value_max[c]), std::fabs(packed.statistics.value_min[c])});
     }
   }
   if (std::is_same_v<T, float> && !base::fits_float32(problem.values)) {
@@ -137,7 +143,8 @@ RowList Execution::exact_pass(const RowList& list, bool last) {
   know_range(range);
   const bool wants = asks_for_bound();
   // A float32 output alone may cost more than the tolerance, or a range of 0 asks for float64: skip ahead.
-  const bool hopeless = !last && wants && request.tolerance.value > 0.0 && (range == 0.0 || tolerance < largest * 0x1p-26);
+  const bool hopeless =
+      !last && wants && request.tolerance.value > 0.0 && (range == 0.0 || tolerance < largest * 0x1p-26);
   if (hopeless) {
     return list;
   }
@@ -261,7 +268,8 @@ void Execution::run_polynomial_as() {
                          std::count_if(failing.rows.begin(), failing.rows.end(), sees_nothing);
     if (refused > 0) {
       const bool prepared = choice.moments32 != nullptr || choice.moments64 != nullptr;
-      not_reachable(refused, kNaN, prepared ? "polynomial alone (which serves the prepared domain only)" : "polynomial alone");
+      not_reachable(refused, kNaN,
+                    prepared ? "polynomial alone (which serves the prepared domain only)" : "polynomial alone");
     }
   }
   std::vector<std::int64_t> blind;  // they see no key: zero, whoever writes it
@@ -358,7 +366,8 @@ double predicted_work(const HeadProblem& problem, const HeadDecision& decision) 
 HeadReport execute(const HeadProblem& problem, const HeadDecision& decision, const Request& request,
                    const HeadDestinations& out, const base::Context& context) {
   const auto start = std::chrono::steady_clock::now();
-  const bool want_lse = out.lse != nullptr || out.lse_bound != nullptr || request.want_lse || request.lse_tolerance || request.density_tolerance;
+  const bool want_lse = out.lse != nullptr || out.lse_bound != nullptr || request.want_lse || request.lse_tolerance ||
+                        request.density_tolerance;
   Execution run{problem, decision, request, context, RowArrays(problem.n_q(), want_lse, context.memory), {}, {}, 0.0};
   run.outputs.output = out.output;
   run.outputs.lse = want_lse ? run.rows.lse.data() : nullptr;

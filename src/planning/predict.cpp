@@ -141,9 +141,9 @@ Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, cons
   return sample;
 }
 
-Prediction predict(const Sample& sample, const Frame& frame, const engines::ValueRange& values,
-                   std::int64_t rank, const engines::PolynomialTable& table,
-                   Arithmetic arithmetic, DType output, std::int64_t keys, double tolerance) {
+Prediction predict(const Sample& sample, const Frame& frame, const engines::ValueRange& values, std::int64_t rank,
+                   const engines::PolynomialTable& table, Arithmetic arithmetic, DType output, std::int64_t keys,
+                   double tolerance) {
   engines::RoundingModel rounding = arithmetic == Arithmetic::float32
                                         ? engines::rounding_model<float>(table.degree, rank, keys)
                                         : engines::rounding_model<double>(table.degree, rank, keys);
@@ -178,16 +178,18 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
     bound = bound / certificate.denominator_low +
             bounds.range * (numerics::perturbation(certificate.perturbation) + certificate.lost) +
             (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs;
-    const bool fails = certificate.polynomial == nullptr || !(bound <= tolerance) || !(certificate.denominator_low > 0.0);
+    const bool fails =
+        certificate.polynomial == nullptr || !(bound <= tolerance) || !(certificate.denominator_low > 0.0);
     (row.far ? far : even) += 1;
     (row.far ? far_failing : even_failing) += fails ? 1 : 0;
-    all.bound = std::max(all.bound, certificate.polynomial == nullptr ? std::numeric_limits<double>::infinity() : bound);
+    all.bound =
+        std::max(all.bound, certificate.polynomial == nullptr ? std::numeric_limits<double>::infinity() : bound);
     if (!fails) {
       good.bound = std::max(good.bound, bound);
     }
   }
-  if (even == 0 && far == 0) {
-    return all;
+  if (even == 0 && far == 0) {  // no sampled key had any weight: nothing is known, so nothing is promised
+    return {std::numeric_limits<double>::infinity(), 1.0};
   }
   const double even_share = even > 0 ? static_cast<double>(even_failing) / even : 1.0;
   // Rows of largest radius that fail say only that fewer than one row in `even` need be like them.
@@ -203,8 +205,9 @@ double a_priori_bound(const Frame& frame, const engines::ValueRange& values, con
   const auto count = static_cast<double>(keys);
   double shift = 0.0;
   for (std::size_t l = 0; l < frame.metric.size(); ++l) {
-    const double mean_error = (5000.0 + count / 4000.0) * numerics::kU64 * (std::fabs(frame.key_centre[l]) + frame.key_half[l]) +
-                              count * 1e-18 * frame.key_half[l];
+    const double mean_error =
+        (5000.0 + count / 4000.0) * numerics::kU64 * (std::fabs(frame.key_centre[l]) + frame.key_half[l]) +
+        count * 1e-18 * frame.key_half[l];
     shift += std::fabs(frame.metric[l]) * frame.query_half[l] * std::min(mean_error, frame.key_half[l]);
   }
   const engines::TableEntry& entry = table.entries.front().front();

@@ -23,31 +23,33 @@ struct SampledRow {
 struct Sample {
   std::vector<SampledRow> rows;
   std::int64_t queries = 0;
-  double served_radius = 0.0;         ///< the few rows beyond it are left to exact
-  double weight = 0.0;                ///< estimate of W
-  std::vector<double> deviation;      ///< of the values, per column, weighted
+  double served_radius = 0.0;     ///< the few rows beyond it are left to exact
+  double weight = 0.0;            ///< estimate of W
+  std::vector<double> deviation;  ///< of the values, per column, weighted
 };
 
-inline constexpr int kSampledRows = 32;   ///< evenly spaced, and as many of largest radius
+inline constexpr int kSampledRows = 32;  ///< evenly spaced, and as many of largest radius
 inline constexpr int kSampledKeys = 512;
 inline constexpr int kMaxPlannedDegree = 30;
 
-/// `queries` may be rows of a representative set. Cost: one pass over Q, and kSampledRows * 2 * kSampledKeys * (dim + degree).
+/// `queries` may be rows of a representative set. Cost: one pass over Q, and kSampledRows * 2 * kSampledKeys * (dim +
+/// degree).
 Sample draw_sample(const engines::HeadProblem& problem, const engines::Frame& frame, const engines::ValueRange& values,
                    const base::Context& context);
 
 struct Prediction {
-  double bound = 0.0;         ///< largest over the sampled rows that meet the tolerance; of all if none does
-  double failing_share = 0.0; ///< of rows that would fall to exact
+  double bound = 0.0;          ///< largest over the sampled rows that meet the tolerance; of all if none does
+  double failing_share = 0.0;  ///< of rows that would fall to exact
 };
 
 Prediction predict(const Sample& sample, const engines::Frame& frame, const engines::ValueRange& values,
-                   std::int64_t rank, const engines::PolynomialTable& table,
-                   Arithmetic arithmetic, DType output, std::int64_t keys, double tolerance);
+                   std::int64_t rank, const engines::PolynomialTable& table, Arithmetic arithmetic, DType output,
+                   std::int64_t keys, double tolerance);
 
 /// Proved before any row is seen: |T~ - T| for every row within the table's radius, from the uniform bound and Jensen's
 /// inequality. 16-bit storage apart.
-double a_priori_bound(const engines::Frame& frame, const engines::ValueRange& values, const engines::PolynomialTable& table,
-                      const engines::RoundingModel& rounding, std::int64_t keys, DType output);
+double a_priori_bound(const engines::Frame& frame, const engines::ValueRange& values,
+                      const engines::PolynomialTable& table, const engines::RoundingModel& rounding, std::int64_t keys,
+                      DType output);
 
 }  // namespace polyattn::planning

@@ -21,7 +21,7 @@ struct Request {
   bool native_float32 = true;  ///< Q, K and V all fit float32
   bool want_lse = false;
   bool want_row_max = false;
-  bool full_report = false;    ///< plan(): statistics, every candidate and the cost of mean(V), whatever they cost
+  bool full_report = false;  ///< plan(): statistics, every candidate and the cost of mean(V), whatever they cost
   std::optional<Calibration> calibration;
 };
 

@@ -33,8 +33,8 @@ std::vector<double> sampled_centre(const engines::HeadProblem& problem, const do
   const std::int64_t stride = std::max<std::int64_t>(1, problem.n_kv() / kSample);
   double total = 0.0;
   for (std::int64_t j = stride / 2; j < problem.n_kv(); j += stride) {
-    const double weight =
-        log_weight != nullptr ? std::exp(log_weight[j] - log_scale) : std::exp(std::min(0.0, load_bias(problem, j, 1)[0]));
+    const double weight = log_weight != nullptr ? std::exp(log_weight[j] - log_scale)
+                                                : std::exp(std::min(0.0, load_bias(problem, j, 1)[0]));
     if (!(weight > 0.0)) {
       continue;
     }

@@ -35,10 +35,10 @@ enum class TileScore : std::uint8_t {
 /// One key block as packed; `keys` of them rounded up to whole groups, the surplus hidden by a bias of -inf.
 template <class T>
 struct ExactBlock {
-  const T* keys;       ///< [groups][dim][8]
-  const T* values;     ///< [value_dim / 8][kKeyBlock][8], then [kKeyBlock][value_dim % 8]
-  const T* bias;       ///< [8 groups], log2 units, relative to `offset`; -inf hides a key
-  T offset;            ///< whole number
+  const T* keys;    ///< [groups][dim][8]
+  const T* values;  ///< [value_dim / 8][kKeyBlock][8], then [kKeyBlock][value_dim % 8]
+  const T* bias;    ///< [8 groups], log2 units, relative to `offset`; -inf hides a key
+  T offset;         ///< whole number
   std::ptrdiff_t groups;
 };
 
@@ -62,7 +62,7 @@ struct ExactTile {
   const T* limits;   ///< [kTile] keys of this block each lane may see (may lie outside [0, kKeyBlock]); null: all
   bool guarded;      ///< with limits: values of hidden keys may be infinite or NaN
   bool skip_far;     ///< keys and values are finite: blocks whose weights are all 0 need no further look
-  T* scratch;        ///< [kKeyBlock][kTile]
+  T* scratch;        ///< kKeyBlock * kTile elements
 };
 
 /// Float64 totals of one tile, relative to 2^max.

@@ -22,14 +22,18 @@ struct Exact<double> {
   static constexpr const double* polynomial = kExp2F64;
 };
 
+/// Queries whose scores are kept at once, side by side in the scratch.
+template <class F>
+inline constexpr std::ptrdiff_t kStride = F::tile_vectors* F::width;
+
 template <class F, int N>
 using Vectors = F[static_cast<std::size_t>(N)];
 template <class F, int R, int V>
 using Matrix = Vectors<Vectors<F, V>, R>;
 
 /// 2^x for N vectors of x <= 0: 0 below `flush`, NaN for NaN; relative error kExp2MaxRel (exp2_constants.hpp). Adding
-/// the rounder leaves the nearest whole number in the low bits, and subtracting it is exact, so the fraction is exact too.
-/// Step by step for all N at once: the processor's schedulers are too short for one long chain after another.
+/// the rounder leaves the nearest whole number in the low bits, and subtracting it is exact, so the fraction is exact
+/// too. Step by step for all N at once: the processor's schedulers are too short for one long chain after another.
 template <class F, int N>
 inline void exp2_negative(Vectors<F, N>& x) noexcept {
   using T = typename F::Scalar;
@@ -115,7 +119,7 @@ inline void score_tile(const typename F::Scalar* keys, const typename F::Scalar*
         const F limit = F::load(tile.limits + lane + v * F::width);
         s = select_less(F::set(static_cast<T>(first_key + r)), limit, s, F::set(Exact<T>::hidden));
       }
-      s.store(tile.scratch + (first_key + r) * kTile + lane + v * F::width);
+      s.store(tile.scratch + (first_key + r) * kStride<F> + v * F::width);
       largest[v] = max(s, largest[v]);
     }
   }
@@ -137,7 +141,7 @@ inline void weigh_vector(const typename F::Scalar* values, std::ptrdiff_t keys, 
     Vectors<F, N> p;
 #pragma GCC unroll 8
     for (int n = 0; n < N; ++n) {
-      p[n] = F::load(scratch + (j + n) * kTile) - reference;
+      p[n] = F::load(scratch + (j + n) * kStride<F>) - reference;
     }
     exp2_negative<F, N>(p);
 #pragma GCC unroll 8
@@ -148,7 +152,7 @@ inline void weigh_vector(const typename F::Scalar* values, std::ptrdiff_t keys, 
         acc[r] = fma(F::set(values[(j + n) * R + r]), p[n], acc[r]);
       }
       if constexpr (Keep) {
-        p[n].store(scratch + (j + n) * kTile);
+        p[n].store(scratch + (j + n) * kStride<F>);
       }
     }
   }
@@ -175,7 +179,7 @@ inline void sum_tile(const typename F::Scalar* values, std::ptrdiff_t keys, cons
     Vectors<F, V> p;
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      p[v] = F::load(scratch + j * kTile + v * F::width);
+      p[v] = F::load(scratch + j * kStride<F> + v * F::width);
     }
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
@@ -200,8 +204,9 @@ inline void sum_tile(const typename F::Scalar* values, std::ptrdiff_t keys, cons
 /// zeros in their place.
 template <class F>
 void sum_guarded(const ExactBlock<typename F::Scalar>& block, const ExactTile<typename F::Scalar>& tile,
-                 std::ptrdiff_t lane, F scale, typename F::Scalar* accumulator) noexcept {
+                 std::ptrdiff_t first_lane, int v, F scale, typename F::Scalar* accumulator) noexcept {
   using T = typename F::Scalar;
+  const std::ptrdiff_t lane = first_lane + v * F::width;
   const F limit = F::load(tile.limits + lane);
   const std::ptrdiff_t whole = tile.value_dim / kRowGroup * kRowGroup;
   for (std::ptrdiff_t c = 0; c < tile.value_dim; ++c) {
@@ -210,7 +215,7 @@ void sum_guarded(const ExactBlock<typename F::Scalar>& block, const ExactTile<ty
     F acc = F::zero();
     for (std::ptrdiff_t j = 0; j < block.groups * kRowGroup; ++j) {
       const F value = select_less(F::set(static_cast<T>(j)), limit, F::set(values[j * columns]), F::zero());
-      acc = fma(value, F::load(tile.scratch + j * kTile + lane), acc);
+      acc = fma(value, F::load(tile.scratch + j * kStride<F> + v * F::width), acc);
     }
     T* target = accumulator + c * kTile + lane;
     fma(F::load(target), scale, acc).store(target);
@@ -293,25 +298,24 @@ void absorb_vectors(const ExactBlock<typename F::Scalar>& block, const ExactTile
     const std::ptrdiff_t at = lane + v * F::width;
     T* accumulator = state.accumulator + whole * kTile + at;
     const T* values = block.values + whole * kKeyBlock;
+    T* scratch = tile.scratch + v * F::width;
     if (whole > 0 || tile.guarded) {
-      weigh_remainder<F, true>(remainder, values, keys, reference[v], scale[v], tile.scratch + at, state.sum + at,
-                               accumulator);
+      weigh_remainder<F, true>(remainder, values, keys, reference[v], scale[v], scratch, state.sum + at, accumulator);
     } else {
-      weigh_remainder<F, false>(remainder, values, keys, reference[v], scale[v], tile.scratch + at, state.sum + at,
-                                accumulator);
+      weigh_remainder<F, false>(remainder, values, keys, reference[v], scale[v], scratch, state.sum + at, accumulator);
     }
   }
 
   // 4. Whole groups of value columns.
   if (tile.guarded) {
     for (int v = 0; v < V; ++v) {
-      sum_guarded<F>(block, tile, lane + v * F::width, scale[v], state.accumulator);
+      sum_guarded<F>(block, tile, lane, v, scale[v], state.accumulator);
     }
     return;
   }
   for (std::ptrdiff_t c = 0; c < whole; c += F::tile_rows) {
     const T* values = block.values + c / kRowGroup * kRowGroup * kKeyBlock + c % kRowGroup;
-    sum_tile<F, F::tile_rows, V>(values, keys, scale, tile.scratch + lane, state.accumulator + c * kTile + lane);
+    sum_tile<F, F::tile_rows, V>(values, keys, scale, tile.scratch, state.accumulator + c * kTile + lane);
   }
 }
 

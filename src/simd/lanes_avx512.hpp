@@ -14,7 +14,7 @@ struct F64;
 struct F32 {
   using Scalar = float;
   static constexpr std::ptrdiff_t width = 16;
-  static constexpr int tile_rows = 8;     ///< register tile of the kernels: rows x vectors accumulators
+  static constexpr int tile_rows = 8;  ///< register tile of the kernels: rows x vectors accumulators
   static constexpr int tile_vectors = 3;
   __m512 v;
 

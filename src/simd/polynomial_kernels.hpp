@@ -18,7 +18,7 @@ struct MonomialStep {
 };
 
 struct MonomialProgram {
-  const MonomialStep* steps;      ///< rank - 1 steps, depth first
+  const MonomialStep* steps;  ///< rank - 1 steps, depth first
   std::ptrdiff_t count;
   int degree;
   const std::ptrdiff_t* offsets;  ///< first feature of each degree, [degree + 2]
@@ -36,33 +36,33 @@ inline constexpr int kEvaluationGroups = 8;
 template <class T>
 struct MomentBlock {
   MonomialProgram program;
-  const T* x;               ///< [dim][tokens]
-  const T* weighted;        ///< [columns][tokens], zero for padding tokens
-  std::ptrdiff_t tokens;    ///< a multiple of 16, at most kMomentBlock
+  const T* x;             ///< [dim][tokens]
+  const T* weighted;      ///< [columns][tokens], zero for padding tokens
+  std::ptrdiff_t tokens;  ///< a multiple of 16, at most kMomentBlock
   std::ptrdiff_t columns;
-  T* groups;                ///< scratch [degree + 1][kMomentGroup][tokens]
-  double* totals;           ///< [rank][columns]
+  T* groups;       ///< scratch [degree + 1][kMomentGroup][tokens]
+  double* totals;  ///< [rank][columns]
 };
 
 /// sums[t][column][token] = sum over features of degree t of feature(token) * moments[feature][column].
 template <class T>
 struct EvaluationBlock {
   MonomialProgram program;
-  const T* x;               ///< [dim][tokens]
-  std::ptrdiff_t tokens;    ///< a multiple of 64
-  const T* moments;         ///< [rank][columns]
+  const T* x;             ///< [dim][tokens]
+  std::ptrdiff_t tokens;  ///< a multiple of 64
+  const T* moments;       ///< [rank][columns]
   std::ptrdiff_t columns;
-  T* groups;                ///< scratch [degree + 1][kEvaluationGroup][tokens]
-  T* partial;               ///< scratch [degree + 1][columns][tokens]
-  double* sums;             ///< [degree + 1][columns][tokens]
+  T* groups;     ///< scratch [degree + 1][kEvaluationGroup][tokens]
+  T* partial;    ///< scratch [degree + 1][columns][tokens]
+  double* sums;  ///< [degree + 1][columns][tokens]
 };
 
 /// weighted[c][token] = weight[token] * centred[c][token]; absolute[c] += sum |weighted|; square[c] += sum weighted *
 /// centred. Chains as in MomentBlock.
 template <class T>
 struct WeighBlock {
-  const T* weight;          ///< [tokens]
-  const T* centred;         ///< [columns][tokens]
+  const T* weight;   ///< [tokens]
+  const T* centred;  ///< [columns][tokens]
   std::ptrdiff_t tokens;
   std::ptrdiff_t columns;
   T* weighted;
@@ -71,34 +71,36 @@ struct WeighBlock {
 };
 
 /// The last step for a block of rows, lanes are rows (tokens a multiple of 8), all in float64:
-/// N_c = sum_t coefficients[t] sums[t][c], T = N_c / denominator, clipped; and the row's certificate maximised over columns:
-///   approximation = max_c min(error * max(high_c - T, T - low_c), uniform * (deviation_c + (mean_c - T)^2 half_inverse_c))
+/// N_c = sum_t coefficients[t] sums[t][c], T = N_c / denominator, clipped; and the row's certificate maximised over
+/// columns:
+///   approximation = max_c min(error * max(high_c - T, T - low_c), uniform * (deviation_c + (mean_c - T)^2
+///   half_inverse_c))
 ///                   / denominator_low
 ///   rounding      = max_c (rounding_scale * absolute_c + tiny + |T| * rounding_denominator) / denominator_low
 /// A row with an answer that is not finite gets a NaN certificate.
 struct FinishBlock {
   std::ptrdiff_t tokens;
-  std::ptrdiff_t columns;              ///< value columns
+  std::ptrdiff_t columns;  ///< value columns
   int degree;
-  const double* sums;                  ///< [degree + 1][stride_columns][tokens]
+  const double* sums;  ///< [degree + 1][stride_columns][tokens]
   std::ptrdiff_t stride_columns;
-  const double* coefficients;          ///< [degree + 1][tokens]
-  const double* denominator;           ///< [tokens]
+  const double* coefficients;  ///< [degree + 1][tokens]
+  const double* denominator;   ///< [tokens]
   const double* denominator_low;
   const double* error;
   const double* uniform;
   const double* rounding_scale;
   const double* rounding_denominator;
   const double* rounding_tiny;
-  const double* low;                   ///< [columns], centred as the values are
+  const double* low;  ///< [columns], centred as the values are
   const double* high;
   const double* mean;
   const double* deviation;
-  const double* half_inverse;          ///< 1 / (2 deviation), large but finite where deviation is 0
+  const double* half_inverse;  ///< 1 / (2 deviation), large but finite where deviation is 0
   const double* absolute;
-  double* answer;                      ///< [columns][tokens]
-  double* approximation;               ///< [tokens]
-  double* rounding;                    ///< [tokens]
+  double* answer;         ///< [columns][tokens]
+  double* approximation;  ///< [tokens]
+  double* rounding;       ///< [tokens]
 };
 
 template <class T>

@@ -48,8 +48,8 @@ inline void moment_rows(const typename F::Scalar* features, const typename F::Sc
 
 /// Adds a group of features to their totals.
 template <class F>
-void flush_moments(const MomentBlock<typename F::Scalar>& block, const typename F::Scalar* group, std::ptrdiff_t features,
-                   double* totals) noexcept {
+void flush_moments(const MomentBlock<typename F::Scalar>& block, const typename F::Scalar* group,
+                   std::ptrdiff_t features, double* totals) noexcept {
   constexpr int kRows = F::tile_rows * F::tile_vectors >= 16 ? 8 : 2;
   std::ptrdiff_t r = 0;
   for (; r + kRows <= features; r += kRows) {
@@ -64,14 +64,15 @@ void flush_moments(const MomentBlock<typename F::Scalar>& block, const typename 
 
 inline constexpr int kMaxDegree = 64;
 
-/// Walks the monomials depth first over `length` tokens, handing full groups to `flush(degree, group, features, first)`.
+/// Walks the monomials depth first over `length` tokens, handing full groups to `flush(degree, group, features,
+/// first)`.
 template <class F, std::ptrdiff_t Group, class Flush>
 inline void walk_monomials(const MonomialProgram& program, const typename F::Scalar* x, std::ptrdiff_t length,
                            typename F::Scalar* groups, const Flush& flush) noexcept {
   using T = typename F::Scalar;
-  std::ptrdiff_t fill[kMaxDegree + 1];   // features waiting in the group of each degree
-  std::ptrdiff_t next[kMaxDegree + 1];   // index of the first of them
-  T* latest[kMaxDegree + 1];             // latest visited feature of each degree: the parent of what follows
+  std::ptrdiff_t fill[kMaxDegree + 1];  // features waiting in the group of each degree
+  std::ptrdiff_t next[kMaxDegree + 1];  // index of the first of them
+  T* latest[kMaxDegree + 1];            // latest visited feature of each degree: the parent of what follows
   for (int t = 0; t <= program.degree; ++t) {
     fill[t] = 0;
     next[t] = program.offsets[t];
@@ -218,19 +219,19 @@ void evaluate_kernel(const EvaluationBlock<typename F::Scalar>& block) noexcept 
     F::zero().store(block.partial + i);
   }
   int pending[kMaxDegree + 1] = {};
-  walk_monomials<F, kEvaluationGroup>(
-      block.program, block.x, block.tokens, block.groups,
-      [&](int t, const T* group, std::ptrdiff_t features, std::ptrdiff_t first) {
-        T* partial = block.partial + t * slab;
-        for (std::ptrdiff_t i = 0; i < block.tokens; i += kVectors * F::width) {
-          evaluation_columns<F, kVectors>(group + i, features, block.tokens, block.moments + first * block.columns,
-                                          block.columns, partial + i);
-        }
-        if (++pending[t] == kEvaluationGroups) {
-          widen_add<T, F>(partial, slab, block.sums + t * slab);
-          pending[t] = 0;
-        }
-      });
+  walk_monomials<F, kEvaluationGroup>(block.program, block.x, block.tokens, block.groups,
+                                      [&](int t, const T* group, std::ptrdiff_t features, std::ptrdiff_t first) {
+                                        T* partial = block.partial + t * slab;
+                                        for (std::ptrdiff_t i = 0; i < block.tokens; i += kVectors * F::width) {
+                                          evaluation_columns<F, kVectors>(group + i, features, block.tokens,
+                                                                          block.moments + first * block.columns,
+                                                                          block.columns, partial + i);
+                                        }
+                                        if (++pending[t] == kEvaluationGroups) {
+                                          widen_add<T, F>(partial, slab, block.sums + t * slab);
+                                          pending[t] = 0;
+                                        }
+                                      });
   for (int t = 0; t <= block.program.degree; ++t) {
     if (pending[t] != 0) {
       widen_add<T, F>(block.partial + t * slab, slab, block.sums + t * slab);
@@ -265,7 +266,8 @@ inline void finish_kernel(const FinishBlock& block) noexcept {
       const F64 deviation = fma(away * away, F64::set(block.half_inverse[c]), F64::set(block.deviation[c]));
       // min returns its second operand where the first is NaN: the spread is a bound on its own, the deviation is not.
       const F64 column = min(uniform * deviation, error * spread);
-      const F64 rounded = fma(rounding_scale, F64::set(block.absolute[c]), fma(abs(answer), rounding_denominator, tiny));
+      const F64 rounded =
+          fma(rounding_scale, F64::set(block.absolute[c]), fma(abs(answer), rounding_denominator, tiny));
       poison = fma(answer, F64::zero(), fma(column, F64::zero(), fma(rounded, F64::zero(), poison)));
       approximation = max(column, approximation);
       rounding = max(rounded, rounding);

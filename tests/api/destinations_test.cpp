@@ -18,8 +18,8 @@ constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 
 class Into : public testing::TestWithParam<Choice> {
  protected:
-  Problem problem_ =
-      random_problem({.batch = 2, .heads = 3, .n_q = 11, .n_kv = 20, .dim = 3, .value_dim = 4}, 1.0, DType::float64, 91);
+  Problem problem_ = random_problem({.batch = 2, .heads = 3, .n_q = 11, .n_kv = 20, .dim = 3, .value_dim = 4}, 1.0,
+                                    DType::float64, 91);
   std::array<ConstView, 1> keys_{problem_.k.view()};
   std::array<ConstView, 1> values_{problem_.v.view()};
 
@@ -65,7 +65,8 @@ TEST_P(Into, StridedDestinations) {
     std::vector<double> memory(2 * 11 * 30, kNan);
     Shape strides{11 * row, 10, -row, 2};
     const std::size_t element = size_of(dtype) / 4;  // in units of float
-    View view{reinterpret_cast<float*>(memory.data()) + static_cast<std::size_t>(10 * row) * element, dtype, shape, strides};
+    View view{reinterpret_cast<float*>(memory.data()) + static_cast<std::size_t>(10 * row) * element, dtype, shape,
+              strides};
     Options options = forced(GetParam());
     options.output_dtype = dtype;
     Destinations out;

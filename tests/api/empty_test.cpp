@@ -78,7 +78,8 @@ TEST_P(Empty, OneRowOneKey) {
   for (const std::int64_t n_q : {1, 2}) {
     for (const std::int64_t n_kv : {1, 2}) {
       for (const std::int64_t dim : {1, 3}) {
-        Problem problem = random_problem({.n_q = n_q, .n_kv = n_kv, .dim = dim, .value_dim = 1}, 1.0, DType::float64, 46);
+        Problem problem =
+            random_problem({.n_q = n_q, .n_kv = n_kv, .dim = dim, .value_dim = 1}, 1.0, DType::float64, 46);
         EXPECT_TRUE(within_bounds(problem, with_everything()));
         problem.causal = Causal::lower_right;
         EXPECT_TRUE(within_bounds(problem, with_everything()));

@@ -88,7 +88,8 @@ void add_magnitudes(std::vector<Hostile>& all, DType dtype) {
   problem = plain(dtype);
   problem.k = mapped(problem.k, [&](std::size_t, double x) { return tiny * std::round(8.0 * x); });
   all.push_back({"subnormal keys", problem});
-  problem.q = mapped(problem.q, [&](std::size_t, double x) { return std::ldexp(x, dtype == DType::float64 ? 1000 : 120); });
+  problem.q =
+      mapped(problem.q, [&](std::size_t, double x) { return std::ldexp(x, dtype == DType::float64 ? 1000 : 120); });
   all.push_back({"subnormal keys, enormous queries", problem, false, dtype == DType::float64});
   problem = plain(dtype);
   problem.q = mapped(problem.q, [](std::size_t, double) { return 0.0; });

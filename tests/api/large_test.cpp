@@ -18,7 +18,8 @@ class Large : public testing::TestWithParam<Choice> {};
 Problem row_of(const Problem& problem, std::int64_t i) {
   const auto keep = [](const Stored& stored, std::int64_t first, std::int64_t count) {
     const double* begin = stored.row(0, 0, first);
-    return store(stored.dtype, {1, 1, count, stored.shape[3]}, std::vector<double>(begin, begin + count * stored.shape[3]));
+    return store(stored.dtype, {1, 1, count, stored.shape[3]},
+                 std::vector<double>(begin, begin + count * stored.shape[3]));
   };
   const std::int64_t seen = visible_keys(problem.causal, i, problem.q.shape[2], problem.k.shape[2]);
   Problem row;
@@ -38,7 +39,8 @@ testing::AssertionResult rows_hold(const Problem& problem, const Answer& found, 
     const Truth<long double> truth = truth_of<long double>(row_of(problem, i));
     const auto at = static_cast<std::size_t>(i);
     for (std::size_t c = 0; c < found.columns; ++c) {
-      const auto error = std::abs(static_cast<double>(static_cast<long double>(found.output[at * found.columns + c]) - truth.output[c]));
+      const auto error = std::abs(
+          static_cast<double>(static_cast<long double>(found.output[at * found.columns + c]) - truth.output[c]));
       if (!(error <= found.bounds[at] + truth.doubt[c])) {
         return testing::AssertionFailure() << "row " << i << ": error " << error << ", certified " << found.bounds[at];
       }
@@ -93,7 +95,8 @@ TEST_P(Large, CausalWithFallingAndRisingWeights) {
 
 TEST_P(Large, WideRows) {
   const int degree = 2;
-  const Problem problem = random_problem({.n_q = 50, .n_kv = 700, .dim = 256, .value_dim = 256}, 0.5, DType::float32, 175);
+  const Problem problem =
+      random_problem({.n_q = 50, .n_kv = 700, .dim = 256, .value_dim = 256}, 0.5, DType::float32, 175);
   EXPECT_TRUE(rows_hold(problem, answer(problem, forced(GetParam(), degree)), 5));
 }
 

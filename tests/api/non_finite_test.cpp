@@ -37,13 +37,16 @@ TEST_P(NonFinite, PositionIsNamed) {
       const Problem clean = with_shape(dtype);
       Problem problem = clean;
       problem.q = poisoned(clean.q, {1, 2, 37, 5}, bad);
-      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"q:", "batch 1", "head 2", "row 37", "column 5"}, [&] { attend(problem, options); }));
+      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"q:", "batch 1", "head 2", "row 37", "column 5"},
+                             [&] { attend(problem, options); }));
       problem = clean;
       problem.k = poisoned(clean.k, {1, 0, 47, 6}, bad);
-      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"keys:", "batch 1", "head 0", "row 47", "column 6"}, [&] { attend(problem, options); }));
+      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"keys:", "batch 1", "head 0", "row 47", "column 6"},
+                             [&] { attend(problem, options); }));
       problem = clean;
       problem.v = poisoned(clean.v, {0, 1, 52, 4}, bad);
-      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"values:", "batch 0", "head 1", "row 52", "column 4"}, [&] { attend(problem, options); }));
+      EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"values:", "batch 0", "head 1", "row 52", "column 4"},
+                             [&] { attend(problem, options); }));
     }
   }
 }
@@ -91,7 +94,8 @@ constexpr std::int64_t kRows = 9;
 constexpr std::int64_t kColumns = 2;
 
 Problem causal_problem() {
-  Problem problem = random_problem({.n_q = kRows, .n_kv = kRows, .dim = 3, .value_dim = kColumns}, 1.0, DType::float32, 5);
+  Problem problem =
+      random_problem({.n_q = kRows, .n_kv = kRows, .dim = 3, .value_dim = kColumns}, 1.0, DType::float32, 5);
   problem.causal = Causal::upper_left;
   return problem;
 }

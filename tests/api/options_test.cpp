@@ -1,4 +1,5 @@
-// Numbers that mean nothing are refused by name; combinations no engine can do are refused through its capability table.
+// Numbers that mean nothing are refused by name; combinations no engine can do are refused through its capability
+// table.
 
 #include "polyattn/attention.hpp"
 #include "support/choices.hpp"
@@ -128,13 +129,23 @@ std::vector<Feature> features() {
   static const std::vector<std::uint8_t> seen(64, 1);
   static const std::vector<double> added(64, 0.0);
   return {
-      {"window", [](Options& o) {
+      {"window",
+       [](Options& o) {
          o.mask.visibility.causal = Causal::upper_left;
          o.mask.visibility.window = {3};
        }},
-      {"segments", [](Options& o) { o.mask.visibility.segments = Segments{{0, 2, 6}, {0, 4, 9}}; }},
-      {"boolean", [](Options& o) { o.mask.boolean = ConstBoolView{seen.data(), {1, 1, 6, 9}, {54, 54, 9, 1}}; }},
-      {"additive", [](Options& o) { o.mask.additive = tensor(added.data(), {1, 1, 6, 9}); }},
+      {"segments",
+       [](Options& o) {
+         o.mask.visibility.segments = Segments{{0, 2, 6}, {0, 4, 9}};
+       }},
+      {"boolean",
+       [](Options& o) {
+         o.mask.boolean = ConstBoolView{seen.data(), {1, 1, 6, 9}, {54, 54, 9, 1}};
+       }},
+      {"additive",
+       [](Options& o) {
+         o.mask.additive = tensor(added.data(), {1, 1, 6, 9});
+       }},
       {"exclude_self", [](Options& o) { o.mask.exclude_self = true; }},
       {"soft_cap", [](Options& o) { o.soft_cap = 30.0; }},
   };

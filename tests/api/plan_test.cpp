@@ -83,7 +83,8 @@ TEST(Plan, SaysWhatWasConsidered) {
     EXPECT_DOUBLE_EQ(head.tolerance, 1e-2);
     EXPECT_LE(head.predicted_bound, 1e-2);
     EXPECT_LT(head.predicted_seconds, head.exact_seconds);
-    const auto chosen = std::count_if(head.candidates.begin(), head.candidates.end(), [](const Candidate& c) { return c.chosen; });
+    const auto chosen =
+        std::count_if(head.candidates.begin(), head.candidates.end(), [](const Candidate& c) { return c.chosen; });
     EXPECT_EQ(chosen, 1);
     for (const Engine engine : {Engine::exact, Engine::polynomial}) {
       for (const Arithmetic arithmetic : {Arithmetic::float32, Arithmetic::float64}) {
@@ -154,7 +155,8 @@ TEST(Plan, BoundsProvedAheadHold) {
       const Verdict verdict = judge(problem, made.execute());
       EXPECT_TRUE(within_bounds(verdict));
       const auto& candidates = made.report().heads.at(0).candidates;
-      const auto chosen = std::find_if(candidates.begin(), candidates.end(), [](const Candidate& c) { return c.chosen; });
+      const auto chosen =
+          std::find_if(candidates.begin(), candidates.end(), [](const Candidate& c) { return c.chosen; });
       ASSERT_NE(chosen, candidates.end());
       EXPECT_EQ(chosen->degree, degree);
       EXPECT_LE(verdict.worst_measured, chosen->a_priori_bound);
@@ -188,7 +190,8 @@ TEST(Report, SaysWhatHappened) {
     EXPECT_EQ(head.engine, Engine::polynomial);
     EXPECT_FALSE(head.why.empty());
     EXPECT_EQ(head.rows_total, 1500);
-    EXPECT_EQ(head.rows_reference + head.rows_exact + head.rows_polynomial + head.rows_grid + head.rows_clustered, 1500);
+    EXPECT_EQ(head.rows_reference + head.rows_exact + head.rows_polynomial + head.rows_grid + head.rows_clustered,
+              1500);
     const auto first = result.row_engine.begin() + static_cast<std::ptrdiff_t>(h * 1500);
     EXPECT_EQ(std::count(first, first + 1500, Engine::polynomial), head.rows_polynomial);
     EXPECT_EQ(std::count(first, first + 1500, Engine::exact), head.rows_exact);
@@ -207,8 +210,7 @@ TEST(Report, SmallestDenominatorIsALowerBound) {
   // D_i / W in the centred scores of the plan is at least the certified number; unbiased, D_i / W >= 1 by Jensen, and
   // exp(radius) is the most it can be.
   const Problem problem = random_problem({.n_q = 64, .n_kv = 100, .dim = 2}, 1.0, DType::float64, 66);
-  const HeadReport head =
-      attend(problem, forced({Engine::polynomial, Arithmetic::float64}, 8)).report.heads.at(0);
+  const HeadReport head = attend(problem, forced({Engine::polynomial, Arithmetic::float64}, 8)).report.heads.at(0);
   EXPECT_GT(head.smallest_denominator, 0.0);
   EXPECT_LE(head.smallest_denominator, std::exp(head.radius_after));
 }

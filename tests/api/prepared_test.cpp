@@ -17,8 +17,9 @@ namespace polyattn::test {
 namespace {
 
 Problem base_problem(std::int64_t kv_heads = 2) {
-  Problem problem = random_problem(
-      {.batch = 2, .heads = 2, .n_q = 25, .n_kv = 90, .dim = 3, .value_dim = 2, .kv_heads = kv_heads}, 1.5, DType::float64, 81);
+  Problem problem =
+      random_problem({.batch = 2, .heads = 2, .n_q = 25, .n_kv = 90, .dim = 3, .value_dim = 2, .kv_heads = kv_heads},
+                     1.5, DType::float64, 81);
   problem.bias = random_bias(problem, -1.0, 1.0, 82);
   return problem;
 }
@@ -175,8 +176,8 @@ TEST_P(PreparedKeys, AppendIsPreparingTheWhole) {
     EXPECT_EQ(whole.keys(), 90);
     const Result result = whole.query(problem.q.view());
     EXPECT_TRUE(within_bounds(judge(problem, result)));
-    EXPECT_TRUE(agree(answer_of(result),
-                      answer_of(prepared_for(problem, box(), relaxed(GetParam())).query(problem.q.view()))));
+    EXPECT_TRUE(
+        agree(answer_of(result), answer_of(prepared_for(problem, box(), relaxed(GetParam())).query(problem.q.view()))));
     EXPECT_TRUE(within_bounds(judge(part_of(problem, 0, 60), second.query(problem.q.view()))));
     EXPECT_EQ(bits_of(first.query(problem.q.view()).output), before) << "append changed the original";
   }
@@ -234,7 +235,7 @@ TEST(PreparedDomain, RowsOutsideAreAnsweredByExact) {
   Problem problem = base_problem();
   std::vector<double> queries = problem.q.values;
   for (std::size_t l = 0; l < 3; ++l) {
-    queries[4 * 3 + l] = 1.3;  // just outside the box
+    queries[4 * 3 + l] = 1.3;   // just outside the box
     queries[7 * 3 + l] = 50.0;  // far outside
   }
   problem.q = store(DType::float64, problem.q.shape, queries);
@@ -255,8 +256,7 @@ TEST(PreparedDomain, OrAfterPreparingAgainIfAllowed) {
   problem.q = store(DType::float64, problem.q.shape, queries);
   PrepareOptions again;
   again.outside = OutsideDomain::reprepare;
-  const Prepared prepared =
-      prepared_for(problem, box(), relaxed({Engine::polynomial, Arithmetic::float64}), again);
+  const Prepared prepared = prepared_for(problem, box(), relaxed({Engine::polynomial, Arithmetic::float64}), again);
   const Result result = prepared.query(problem.q.view());
   EXPECT_TRUE(within_bounds(judge(problem, result)));
   EXPECT_EQ(result.report.heads.at(0).rows_exact, 0);
@@ -268,15 +268,16 @@ TEST(PreparedDomain, StrictRefusesRowsOutside) {
   queries[4 * 3] = 50.0;
   problem.q = store(DType::float64, problem.q.shape, queries);
   const Prepared prepared = prepared_for(problem, box(), forced({Engine::polynomial, Arithmetic::float64}));
-  EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"domain"},
-                         [&] { static_cast<void>(prepared.query(problem.q.view())); }));
+  EXPECT_TRUE(
+      fails_with(ErrorCode::not_reachable, {"domain"}, [&] { static_cast<void>(prepared.query(problem.q.view())); }));
 }
 
 TEST(PreparedDomain, ThatMeansNothingIsRefused) {
   const Problem problem = base_problem();
   const auto refused = [&](const QueryDomain& domain, std::initializer_list<std::string> parts) {
-    return fails_with(ErrorCode::invalid_argument, parts,
-                      [&] { prepared_for(problem, domain, forced({Engine::polynomial, Arithmetic::float64})); });
+    return fails_with(ErrorCode::invalid_argument, parts, [&] {
+      prepared_for(problem, domain, forced({Engine::polynomial, Arithmetic::float64}));
+    });
   };
   EXPECT_TRUE(refused({}, {"domain"}));
   QueryDomain domain = box();
@@ -311,8 +312,8 @@ TEST(PreparedAppend, MustFit) {
   const std::array biases{problem.bias->view()};
   EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"dim", "2", "3"},
                          [&] { static_cast<void>(prepared.append(narrow, values, biases)); }));
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"bias"},
-                         [&] { static_cast<void>(prepared.append(keys, values)); }));
+  EXPECT_TRUE(
+      fails_with(ErrorCode::invalid_argument, {"bias"}, [&] { static_cast<void>(prepared.append(keys, values)); }));
   Problem unbiased = problem;
   unbiased.bias.reset();
   const Prepared without = prepared_for(unbiased, box(), forced({Engine::exact, Arithmetic::float64}));

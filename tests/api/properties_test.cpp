@@ -30,7 +30,8 @@ struct Drawn {
 };
 
 double dyadic(Random& random, double limit) {
-  return static_cast<double>(random.integer(static_cast<std::int64_t>(-64 * limit), static_cast<std::int64_t>(64 * limit))) /
+  return static_cast<double>(
+             random.integer(static_cast<std::int64_t>(-64 * limit), static_cast<std::int64_t>(64 * limit))) /
          64.0;
 }
 
@@ -144,7 +145,8 @@ RC_GTEST_PROP(Property, ShiftingAllScoresDoesNotMatter, ()) {
   const double constant = dyadic(drawn.random, 500.0);
   if (!drawn.problem.bias) {
     const std::int64_t n_kv = drawn.problem.k.shape[2];
-    drawn.problem.bias = store(DType::float64, {1, 1, n_kv, 1}, std::vector<double>(static_cast<std::size_t>(n_kv), 0.0));
+    drawn.problem.bias =
+        store(DType::float64, {1, 1, n_kv, 1}, std::vector<double>(static_cast<std::size_t>(n_kv), 0.0));
   }
   std::vector<double> moved = drawn.problem.bias->values;
   for (double& b : moved) {
@@ -273,7 +275,10 @@ RC_GTEST_PROP(Property, CausalRowsAreAttentionOverTheirPrefix, ()) {
     const auto at = static_cast<std::size_t>(i);
     const auto first = whole.output.begin() + static_cast<std::ptrdiff_t>(at * whole.columns);
     const Answer mine{{first, first + static_cast<std::ptrdiff_t>(whole.columns)},
-                      {whole.bounds[at]}, {whole.lse[at]}, {whole.lse_bounds[at]}, whole.columns};
+                      {whole.bounds[at]},
+                      {whole.lse[at]},
+                      {whole.lse_bounds[at]},
+                      whole.columns};
     require(agree(mine, answer(row, drawn.options)));
   }
 }

@@ -61,7 +61,8 @@ std::vector<Case> cases() {
   Problem gaussian = random_problem(shape, 2.0, DType::float32, 133);
   gaussian.score = Gaussian{{1.0, 2.0, 3.0, 4.0, 5.0}};
   all.push_back({"gaussian", gaussian, 6});
-  all.push_back({"wide", random_problem({.n_q = 70, .n_kv = 90, .dim = 67, .value_dim = 70}, 1.0, DType::float32, 134), 2});
+  all.push_back(
+      {"wide", random_problem({.n_q = 70, .n_kv = 90, .dim = 67, .value_dim = 70}, 1.0, DType::float32, 134), 2});
   all.push_back({"large scores", random_problem({.n_q = 70, .n_kv = 90, .dim = 3}, 9.0, DType::float32, 135), 8});
   return all;
 }

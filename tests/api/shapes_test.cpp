@@ -138,9 +138,11 @@ TEST_F(Shapes, ProductsThatOverflow) {
   // Strides of zero are legal, so these views are of one number: only the arithmetic on sizes can go wrong.
   const Shape none{};
   const auto wide = [&](const Shape& shape) { return ConstView{memory_.data(), DType::float64, shape, none}; };
-  EXPECT_TRUE(refused({wide({kHuge, kHuge, 1, 1}), wide({kHuge, kHuge, 1, 1}), wide({kHuge, kHuge, 1, 1})}, {"q:", "63 bits"}));
+  EXPECT_TRUE(
+      refused({wide({kHuge, kHuge, 1, 1}), wide({kHuge, kHuge, 1, 1}), wide({kHuge, kHuge, 1, 1})}, {"q:", "63 bits"}));
   EXPECT_TRUE(refused({wide({1, 1, kHuge, 1}), wide({1, 1, 1, 1}), wide({1, 1, 1, kHuge})}, {"output", "63 bits"}));
-  EXPECT_TRUE(refused({wide({1, 1, 1, kHuge}), wide({1, 1, kHuge, kHuge}), wide({1, 1, kHuge, 1})}, {"keys:", "63 bits"}));
+  EXPECT_TRUE(
+      refused({wide({1, 1, 1, kHuge}), wide({1, 1, kHuge, kHuge}), wide({1, 1, kHuge, 1})}, {"keys:", "63 bits"}));
   constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
   EXPECT_TRUE(refused({wide({1, 1, kMost, 2}), wide({1, 1, 1, 2}), wide({1, 1, 1, 2})}, {"q:", "63 bits"}));
 }
@@ -160,10 +162,10 @@ TEST_F(Shapes, ListsOfKeysAndValues) {
   const std::array two{views.k, views.k};
   const std::array two_values{views.v, views.v};
   EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"key"}, [&] { attend(views.q, {}, {}); }));
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"key", "value", "1", "2"},
-                         [&] { attend(views.q, one, two_values); }));
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"key", "value", "2", "1"},
-                         [&] { attend(views.q, two, one_value); }));
+  EXPECT_TRUE(
+      fails_with(ErrorCode::invalid_argument, {"key", "value", "1", "2"}, [&] { attend(views.q, one, two_values); }));
+  EXPECT_TRUE(
+      fails_with(ErrorCode::invalid_argument, {"key", "value", "2", "1"}, [&] { attend(views.q, two, one_value); }));
 }
 
 TEST_F(Shapes, OutputShapeAndDtype) {
@@ -193,12 +195,15 @@ TEST_F(Shapes, TheSameChecksGuardPlanAndPrepare) {
   EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"keys and values", "13", "17"},
                          [&] { prepare(keys, long_values, domain); }));
   const Prepared prepared = prepare(keys, values, domain);
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"dim", "4", "9"},
-                         [&] { static_cast<void>(prepared.query(view({2, 3, 11, 4}))); }));
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"head", "3", "6"},
-                         [&] { static_cast<void>(prepared.query(view({2, 6, 11, 9}))); }));
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"q", "3", "2"},
-                         [&] { static_cast<void>(prepared.query(view({3, 2, 11, 9}))); }));
+  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"dim", "4", "9"}, [&] {
+    static_cast<void>(prepared.query(view({2, 3, 11, 4})));
+  }));
+  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"head", "3", "6"}, [&] {
+    static_cast<void>(prepared.query(view({2, 6, 11, 9})));
+  }));
+  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"q", "3", "2"}, [&] {
+    static_cast<void>(prepared.query(view({3, 2, 11, 9})));
+  }));
 }
 
 }  // namespace

@@ -60,8 +60,8 @@ TEST_P(Storage, SubnormalHalvesAndLargestHalves) {
     const double tiny = dtype == DType::float16 ? 0x1p-24 : 0x1p-133;
     const double huge = dtype == DType::float16 ? 65504.0 : 0x1.fep127;
     problem.q = store(dtype, problem.q.shape, {tiny, 3 * tiny, -tiny, 0.0, 1.0, -1.0});
-    problem.v = store(dtype, problem.v.shape,
-                      {tiny, huge, -tiny, -huge, 5 * tiny, huge, 0.0, huge, tiny, 1.0, 2 * tiny, huge});
+    problem.v =
+        store(dtype, problem.v.shape, {tiny, huge, -tiny, -huge, 5 * tiny, huge, 0.0, huge, tiny, 1.0, 2 * tiny, huge});
     Options options = forced(GetParam());
     options.strict = false;  // moments of values near the largest float32 number overflow; exact scales them
     EXPECT_TRUE(within_bounds(problem, options)) << name_of(dtype);
@@ -111,8 +111,8 @@ std::vector<Strided> layouts(const Stored& stored) {
 }
 
 TEST_P(Storage, StridesDoNotChangeABit) {
-  const Problem problem =
-      random_problem({.batch = 2, .heads = 3, .n_q = 21, .n_kv = 37, .dim = 5, .value_dim = 4}, 2.0, DType::float64, 27);
+  const Problem problem = random_problem({.batch = 2, .heads = 3, .n_q = 21, .n_kv = 37, .dim = 5, .value_dim = 4}, 2.0,
+                                         DType::float64, 27);
   const Options options = problem.options(forced(GetParam()));
   const std::vector<std::byte> expected = bits_of(attend(problem, forced(GetParam())).output);
   const std::vector<Strided> q = layouts(problem.q);
@@ -182,9 +182,9 @@ Problem head_of(const Problem& problem, std::int64_t batch, std::int64_t head) {
 
 TEST_P(Storage, HeadsAreIndependentAndGrouped) {
   for (const std::int64_t kv_heads : {6, 3, 2, 1}) {
-    Problem problem = random_problem(
-        {.batch = 2, .heads = 6, .n_q = 17, .n_kv = 29, .dim = 3, .value_dim = 2, .kv_heads = kv_heads}, 2.0,
-        DType::float32, 31);
+    Problem problem =
+        random_problem({.batch = 2, .heads = 6, .n_q = 17, .n_kv = 29, .dim = 3, .value_dim = 2, .kv_heads = kv_heads},
+                       2.0, DType::float32, 31);
     problem.bias = random_bias(problem, -2.0, 2.0, 32);
     const Result result = attend(problem, forced(GetParam()));
     EXPECT_TRUE(within_bounds(problem, forced(GetParam())));

@@ -59,8 +59,8 @@ TEST_P(Sweep, MeasuredCertifiedAskedFor) {
   for (const std::int64_t dim : {1, 2, 5, 16, 64}) {
     for (const double radius : {1e-4, 1.0, 4.0, 10.0}) {
       for (const DType dtype : {DType::float32, DType::float64}) {
-        const Problem problem =
-            random_problem({.n_q = 12, .n_kv = 61, .dim = dim, .value_dim = 2}, radius, dtype, 161 + static_cast<std::uint64_t>(dim));
+        const Problem problem = random_problem({.n_q = 12, .n_kv = 61, .dim = dim, .value_dim = 2}, radius, dtype,
+                                               161 + static_cast<std::uint64_t>(dim));
         for (const Arithmetic arithmetic : {Arithmetic::automatic, Arithmetic::float32, Arithmetic::float64}) {
           sweep_tolerances(problem, GetParam(), arithmetic, tally);
         }

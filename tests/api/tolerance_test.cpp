@@ -49,7 +49,8 @@ TEST(Tolerance, OfValueRangeWithConstantValuesIsExactInFloat64) {
 }
 
 TEST(Tolerance, OfValueRangeIsRelativeToTheVisibleValuesOfEachHead) {
-  Problem problem = random_problem({.heads = 2, .n_q = 40, .n_kv = 60, .dim = 2, .value_dim = 2}, 1.0, DType::float64, 104);
+  Problem problem =
+      random_problem({.heads = 2, .n_q = 40, .n_kv = 60, .dim = 2, .value_dim = 2}, 1.0, DType::float64, 104);
   std::vector<double> values = problem.v.values;
   for (std::size_t e = 120; e < values.size(); ++e) {
     values[e] *= 1000.0;
@@ -87,8 +88,8 @@ TEST(Tolerance, OfValueRangeIsRelativeToTheVisibleValuesOfEachHead) {
 TEST(Tolerance, StrictFailsWhereItCannotBeReached) {
   for (const double radius : {1.0, 400.0}) {
     const Problem problem = random_problem({.n_q = 20, .n_kv = 30, .dim = 2}, radius, DType::float64, 105);
-    EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"polynomial"},
-                           [&] { attend(problem, polynomial(1e-17, true)); }));
+    EXPECT_TRUE(
+        fails_with(ErrorCode::not_reachable, {"polynomial"}, [&] { attend(problem, polynomial(1e-17, true)); }));
   }
   const Problem wide = random_problem({.n_q = 20, .n_kv = 30, .dim = 2}, 400.0, DType::float64, 106);
   EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"polynomial"}, [&] { attend(wide, polynomial(1e-3, true)); }));
@@ -224,7 +225,8 @@ TEST(Tolerance, DensityRelativeAndAbsolute) {
 TEST(Tolerance, PinnedDegreeIsUsed) {
   const Problem problem = random_problem({.n_q = 50, .n_kv = 80, .dim = 2}, 1.0, DType::float64, 115);
   for (const int degree : {0, 1, 2, 5, 12}) {
-    const HeadReport head = attend(problem, forced({Engine::polynomial, Arithmetic::float64}, degree)).report.heads.at(0);
+    const HeadReport head =
+        attend(problem, forced({Engine::polynomial, Arithmetic::float64}, degree)).report.heads.at(0);
     EXPECT_EQ(head.degree, degree);
     EXPECT_EQ(head.rank, (degree + 2) * (degree + 1) / 2);
     EXPECT_EQ(head.rows_polynomial, 50);

@@ -45,8 +45,9 @@ TEST(Checked, ProductOfManyFactors) {
   EXPECT_EQ(checked_product({}, "shape"), 1);
   EXPECT_EQ(checked_product({2, 3, 5, 7}, "shape"), 210);
   EXPECT_EQ(checked_product({7, 0, 5, 7}, "shape"), 0);
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"shape"},
-                         [] { checked_product({kRoot, kRoot, 2, 1}, "shape"); }));
+  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"shape"}, [] {
+    checked_product({kRoot, kRoot, 2, 1}, "shape");
+  }));
 }
 
 TEST(Checked, Blocks) {

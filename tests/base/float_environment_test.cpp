@@ -54,8 +54,8 @@ constexpr unsigned kSticky = 0x3fU;
 
 TEST(FloatEnvironment, KeepsSubnormalNumbersAndRestoresFlushing) {
   const unsigned original = _mm_getcsr();
-  for (const unsigned settings : {kFlushToZero, kDenormalsAreZero, kFlushToZero | kDenormalsAreZero,
-                                  kFlushToZero | kDenormalsAreZero | kUp}) {
+  for (const unsigned settings :
+       {kFlushToZero, kDenormalsAreZero, kFlushToZero | kDenormalsAreZero, kFlushToZero | kDenormalsAreZero | kUp}) {
     _mm_setcsr((original & ~kSticky) | settings);
     const bool before = as_proved();
     bool inside = false;

@@ -103,7 +103,8 @@ TEST(Half, ExtremesOfDouble) {
       EXPECT_EQ(format.encode(large), infinity) << format.name;
       EXPECT_EQ(format.encode(-large), negative(infinity)) << format.name;
     }
-    for (const double small : {std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::min(), 0x1p-200}) {
+    for (const double small :
+         {std::numeric_limits<double>::denorm_min(), std::numeric_limits<double>::min(), 0x1p-200}) {
       EXPECT_EQ(format.encode(small), 0U) << format.name;
       EXPECT_EQ(format.encode(-small), 0x8000U) << format.name;
     }

@@ -145,7 +145,8 @@ TEST(Buffer, SizesThatOverflowAreRefused) {
 TEST(Buffer, WhatTheMachineRefusesIsNotCounted) {
   MemoryMeter meter(std::uint64_t{1} << 62);
   constexpr std::int64_t kHuge = std::int64_t{1} << 58;
-  EXPECT_TRUE(fails_with(ErrorCode::out_of_memory, {std::to_string(8 * kHuge)}, [&] { Buffer<double>(kHuge, &meter); }));
+  EXPECT_TRUE(
+      fails_with(ErrorCode::out_of_memory, {std::to_string(8 * kHuge)}, [&] { Buffer<double>(kHuge, &meter); }));
   EXPECT_TRUE(uses(meter, 0));
 }
 #endif

@@ -57,14 +57,14 @@ struct Layout {
   Shape strides;
 };
 const Layout kLayouts[] = {
-    {0, {2, 3, 4, 5}, {60, 20, 5, 1}},      // contiguous
-    {0, {2, 4, 3, 5}, {60, 5, 20, 1}},      // [batch, sequence, heads, dim]
-    {0, {2, 3, 4, 5}, {60, 20, 1, 4}},      // transposed matrices
+    {0, {2, 3, 4, 5}, {60, 20, 5, 1}},        // contiguous
+    {0, {2, 4, 3, 5}, {60, 5, 20, 1}},        // [batch, sequence, heads, dim]
+    {0, {2, 3, 4, 5}, {60, 20, 1, 4}},        // transposed matrices
     {119, {2, 3, 4, 5}, {-60, -20, -5, -1}},  // backwards
-    {15, {2, 3, 4, 5}, {60, 20, -5, 1}},    // rows backwards
-    {0, {2, 3, 4, 5}, {0, 0, 5, 1}},        // heads share their rows
-    {7, {2, 3, 4, 5}, {1, 0, 0, 0}},        // one number for all
-    {0, {1, 1, 4, 5}, {0, 0, 50, 9}},       // gaps
+    {15, {2, 3, 4, 5}, {60, 20, -5, 1}},      // rows backwards
+    {0, {2, 3, 4, 5}, {0, 0, 5, 1}},          // heads share their rows
+    {7, {2, 3, 4, 5}, {1, 0, 0, 0}},          // one number for all
+    {0, {1, 1, 4, 5}, {0, 0, 50, 9}},         // gaps
 };
 
 template <class T>
@@ -119,7 +119,8 @@ TEST(Rows, SinksWriteWhereHeadRowsRead) {
       base::load_rows(base::head_rows(view, batch, head), 2, 1, back, 5);
       int changed = 0;
       for (std::size_t i = 0; i < before.size() / size_of(type); ++i) {
-        changed += std::memcmp(&before[i * size_of(type)], &memory.bytes[i * size_of(type)], size_of(type)) != 0 ? 1 : 0;
+        changed +=
+            std::memcmp(&before[i * size_of(type)], &memory.bytes[i * size_of(type)], size_of(type)) != 0 ? 1 : 0;
       }
       for (int c = 0; c < 5; ++c) {
         EXPECT_EQ(back[c], values[c]) << name_of(type);
@@ -136,8 +137,8 @@ TEST(Rows, PiecesJoin) {
   const Memory doubles(DType::float64);
   const auto rows_of = [](const Memory& memory, std::int64_t origin, std::int64_t count, std::int64_t row_stride,
                           std::int64_t column_stride) {
-    return base::head_rows({memory.element(origin), memory.type, {1, 1, count, 3}, {0, 0, row_stride, column_stride}}, 0,
-                           0);
+    return base::head_rows({memory.element(origin), memory.type, {1, 1, count, 3}, {0, 0, row_stride, column_stride}},
+                           0, 0);
   };
   Rows all = rows_of(halves, 0, 2, 3, 1);
   const Rows parts[] = {rows_of(floats, 40, 0, 3, 1), rows_of(floats, 40, 3, -5, 2), rows_of(doubles, 9, 1, 0, -1),
@@ -178,8 +179,8 @@ TEST(Rows, PiecesJoin) {
 
 TEST(Rows, FloatArithmeticRoundsFloat64ToNearest) {
   Random random(3);
-  std::vector<double> values = {1.0 + 0x1p-24, 1.0 + 0x1.8p-24 + 0x1p-52, 0x1p-149, 0x1p-150, 0x1.8p-150, -0x1p-151,
-                                0x1.fffffefp127, 0x1.ffffffp127, 1e300, -0.0};
+  std::vector<double> values = {1.0 + 0x1p-24, 1.0 + 0x1.8p-24 + 0x1p-52, 0x1p-149,       0x1p-150, 0x1.8p-150,
+                                -0x1p-151,     0x1.fffffefp127,           0x1.ffffffp127, 1e300,    -0.0};
   for (int i = 0; i < 1000; ++i) {
     values.push_back(random.sign() * random.log_uniform(1e-46, 1e38));
   }
@@ -198,7 +199,8 @@ TEST(Rows, FloatArithmeticRoundsFloat64ToNearest) {
   for (std::size_t i = 10; i < values.size(); ++i) {
     const float here = out[i];
     for (const float neighbour : {std::nextafter(here, -INFINITY), std::nextafter(here, INFINITY)}) {
-      ASSERT_LE(std::fabs(static_cast<double>(here) - values[i]), std::fabs(static_cast<double>(neighbour) - values[i]));
+      ASSERT_LE(std::fabs(static_cast<double>(here) - values[i]),
+                std::fabs(static_cast<double>(neighbour) - values[i]));
     }
   }
 }

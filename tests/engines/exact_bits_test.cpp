@@ -158,7 +158,10 @@ TYPED_TEST(ExactBits, WholeNumbersAreExact) {
 
 TYPED_TEST(ExactBits, EqualValuesAreReturned) {
   Head head = random_head(81, 20, 700, 3, 5, 3.0);
-  const std::vector<double> value = {0.1f, -3e30f, 1e-42f, 7.0f, -0.3f};
+  std::vector<double> value = {0.1, -3e30, 1e-42, 7.0, -0.3};
+  for (double& v : value) {
+    v = static_cast<double>(static_cast<float>(v));
+  }
   for (std::size_t j = 0; j < 700; ++j) {
     std::copy(value.begin(), value.end(), head.v.begin() + static_cast<std::ptrdiff_t>(5 * j));
   }

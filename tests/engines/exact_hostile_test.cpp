@@ -248,7 +248,8 @@ TYPED_TEST(ExactHostile, KnownBeforehand) {
             EXPECT_LE(answer.relative[i], bound.relative);
           }
           if (spread < 2 && output == DType::float64 && each.score.kind == ScoreKind::dot && each.bias.empty()) {
-            loosest = std::max(loosest, bound.rounding / *std::max_element(answer.rounding.begin(), answer.rounding.end()));
+            loosest =
+                std::max(loosest, bound.rounding / *std::max_element(answer.rounding.begin(), answer.rounding.end()));
           }
         }
       }

@@ -66,7 +66,8 @@ TYPED_TEST(ExactShapes, QueriesAroundTileBoundaries) {
 TYPED_TEST(ExactShapes, CausalMasks) {
   Clearance clearance;
   std::uint64_t seed = 400;
-  for (const auto& [n_q, n_kv] : {std::pair{1, 1}, {60, 60}, {300, 300}, {260, 60}, {60, 260}, {130, 129}, {10, 2100}}) {
+  for (const auto& [n_q, n_kv] :
+       {std::pair{1, 1}, {60, 60}, {300, 300}, {260, 60}, {60, 260}, {130, 129}, {10, 2100}}) {
     for (const std::int64_t offset : {std::int64_t{0}, std::int64_t{n_kv} - n_q, std::int64_t{-40}, std::int64_t{5}}) {
       Head head = random_head(seed, n_q, n_kv, 3, 10);
       head.storage = storage_of<TypeParam>(seed++);

@@ -70,7 +70,8 @@ TYPED_TEST(ExactTile, SumsMatchLongDouble) {
     for (std::int64_t j = 0; j < 10 * lane - 20; ++j) {
       long double s = static_cast<long double>(m.bias[usize(j)]);
       for (std::int64_t l = 0; l < d; ++l) {
-        s += 0.7L * std::sin(static_cast<long double>(lane + l)) * static_cast<long double>(m.keys[usize(j * (d + 1) + l)]);
+        s += 0.7L * std::sin(static_cast<long double>(lane + l)) *
+             static_cast<long double>(m.keys[usize(j * (d + 1) + l)]);
       }
       largest = std::max(largest, s);
       sum += std::exp(s - 1e3L);
@@ -86,7 +87,8 @@ TYPED_TEST(ExactTile, SumsMatchLongDouble) {
     const double tolerance = sizeof(T) == sizeof(float) ? 4e-6 : 4e-14;
     const long double unit =
         std::exp2(static_cast<long double>(tile.total_max()[lane] + packed.shift)) * std::exp(-1e3L);
-    EXPECT_NEAR(static_cast<double>(static_cast<long double>(tile.total_sum()[lane]) * unit / sum), 1.0, 10 * tolerance);
+    EXPECT_NEAR(static_cast<double>(static_cast<long double>(tile.total_sum()[lane]) * unit / sum), 1.0,
+                10 * tolerance);
     EXPECT_NEAR((tile.row_max(lane) + packed.shift) * 0.693147180559945309, static_cast<double>(largest),
                 1e3 * 20 * tolerance);
     for (std::int64_t c = 0; c < d_v; ++c) {
@@ -142,8 +144,8 @@ TYPED_TEST(ExactTile, StatisticsOfVisibleKeys) {
   Matrices<T> m(200, 2, 3, 4);
   m.bias[3] = -kInfinity;
   m.bias[0] = -kInfinity;
-  m.keys[3 * 3] = T(100);    // hidden
-  m.values[0] = T(-100);     // hidden
+  m.keys[3 * 3] = T(100);  // hidden
+  m.values[0] = T(-100);   // hidden
   m.values[7 * 5 + 1] = T(0);
   m.values[9 * 5 + 2] = T(1e-3);
   const PackedKeys<T> packed = pack_matrix<T>(m.view, {3, nullptr, nullptr});

@@ -28,7 +28,10 @@ class Stored {
  public:
   Stored() = default;
   Stored(const std::vector<double>& numbers, std::int64_t rows, std::int64_t columns, DType type, bool gaps = false)
-      : rows_(rows), columns_(columns), type_(type), column_stride_(gaps ? 2 : 1),
+      : rows_(rows),
+        columns_(columns),
+        type_(type),
+        column_stride_(gaps ? 2 : 1),
         row_stride_(columns * column_stride_ + (gaps ? 3 : 0)) {
     bytes_.resize(static_cast<std::size_t>(rows * row_stride_ + 1) * size_of(type));
     base::RowSink sink{bytes_.data(), type, 1, 1};
@@ -103,9 +106,16 @@ struct Answer {
 template <class Run>
 Answer collect(std::int64_t rows, std::int64_t columns, DType type, const Run& run) {
   const auto count = static_cast<std::size_t>(rows);
-  Answer a{rows, columns, {}, std::vector<double>(count, kNan), std::vector<double>(count, kNan),
-           std::vector<double>(count, kNan), std::vector<double>(count, kNan), std::vector<double>(count, kNan),
-           std::vector<double>(count, kNan), std::vector<double>(count, kNan)};
+  Answer a{rows,
+           columns,
+           {},
+           std::vector<double>(count, kNan),
+           std::vector<double>(count, kNan),
+           std::vector<double>(count, kNan),
+           std::vector<double>(count, kNan),
+           std::vector<double>(count, kNan),
+           std::vector<double>(count, kNan),
+           std::vector<double>(count, kNan)};
   Stored sink(std::vector<double>(static_cast<std::size_t>(rows * columns), kNan), rows, columns, type);
   const base::Rows view = sink.view();
   HeadOutputs out;
@@ -164,8 +174,8 @@ inline Truth truth(const Head& head, const Prepared& prepared, std::int64_t row)
     t.empty = false;
     long double sum = 0.0L;
     for (std::int64_t l = 0; l < head.d; ++l) {
-      const long double x = q[at(row * head.d + l)];
-      const long double y = k[at(j * head.d + l)];
+      const auto x = static_cast<long double>(q[at(row * head.d + l)]);
+      const auto y = static_cast<long double>(k[at(j * head.d + l)]);
       if (head.score.kind == ScoreKind::dot) {
         sum += static_cast<long double>(head.score.scale) * x * y;
       } else {
@@ -202,8 +212,9 @@ struct Clearance {
   std::int64_t rows = 0, known = 0;
 
   void print(const char* what) const {
-    std::printf("[ clearance] %-28s output %.3f, log-sum-exp %.3f, relative %.3f over %lld rows (%lld with a finite bound)\n",
-                what, output, lse, relative, static_cast<long long>(rows), static_cast<long long>(known));
+    std::printf(
+        "[ clearance] %-28s output %.3f, log-sum-exp %.3f, relative %.3f over %lld rows (%lld with a finite bound)\n",
+        what, output, lse, relative, static_cast<long long>(rows), static_cast<long long>(known));
   }
 };
 

@@ -24,7 +24,8 @@ using base::usize;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-HeadData causal_head(std::uint64_t seed, std::int64_t n_q, std::int64_t n_kv, std::int64_t offset, double spread = 0.5) {
+HeadData causal_head(std::uint64_t seed, std::int64_t n_q, std::int64_t n_kv, std::int64_t offset,
+                     double spread = 0.5) {
   HeadData head = random_head(seed, n_q, n_kv, 2, 2, spread);
   head.mask.causal = true;
   head.mask.offset = offset;
@@ -71,10 +72,10 @@ TYPED_TEST(CausalRows, EveryLengthAndAlignment) {
   for (const std::int64_t n_kv : kLengths) {
     const std::int64_t n_q = std::min<std::int64_t>(n_kv, 300);
     SCOPED_TRACE("keys " + std::to_string(n_kv));
-    expect_right<TypeParam, long double>(causal_head(1, n_kv, n_kv, 0), 7, 1.0);           // square
-    expect_right<TypeParam, long double>(causal_head(2, n_q, n_kv, n_kv - n_q), 7, 1.0);       // the last rows
-    expect_right<TypeParam, long double>(causal_head(3, n_kv + 40, n_kv, -40), 7, 1.0);        // 40 rows see nothing
-    expect_right<TypeParam, long double>(causal_head(4, n_kv + 5, n_kv, 0), 7, 1.0);           // the last rows see all
+    expect_right<TypeParam, long double>(causal_head(1, n_kv, n_kv, 0), 7, 1.0);          // square
+    expect_right<TypeParam, long double>(causal_head(2, n_q, n_kv, n_kv - n_q), 7, 1.0);  // the last rows
+    expect_right<TypeParam, long double>(causal_head(3, n_kv + 40, n_kv, -40), 7, 1.0);   // 40 rows see nothing
+    expect_right<TypeParam, long double>(causal_head(4, n_kv + 5, n_kv, 0), 7, 1.0);      // the last rows see all
     if (this->HasFatalFailure()) {
       return;
     }

@@ -1,4 +1,5 @@
-// The bounds a row's certificate is made of, against what they bound: key side (key_side.cpp) and row (row_certificate.cpp).
+// The bounds a row's certificate is made of, against what they bound: key side (key_side.cpp) and row
+// (row_certificate.cpp).
 
 #include "engines/polynomial/row_certificate.hpp"
 
@@ -101,8 +102,10 @@ RowCertificate certify(const ScoreRow& row, const RowTruth& truth, const Polynom
   rounding.smallest = 0x1p-1074;
   rounding.unit = gamma;
   KeySideBounds keys;
-  keys.weight_low = static_cast<double>(truth.weight * (1.0L - wide(gamma) * wide(std::fabs(theta(0))))) * (1.0 - 1e-15);
-  keys.weight_high = static_cast<double>(truth.weight * (1.0L + wide(gamma) * wide(std::fabs(theta(1))))) * (1.0 + 1e-15);
+  keys.weight_low =
+      static_cast<double>(truth.weight * (1.0L - wide(gamma) * wide(std::fabs(theta(0))))) * (1.0 - 1e-15);
+  keys.weight_high =
+      static_cast<double>(truth.weight * (1.0L + wide(gamma) * wide(std::fabs(theta(1))))) * (1.0 + 1e-15);
   keys.range = 1.0;
   keys.largest_deviation = 0.3;
   keys.z_sum = row.radius;
@@ -112,7 +115,8 @@ RowCertificate certify(const ScoreRow& row, const RowTruth& truth, const Polynom
   // The sum over degrees, 2 g + 2 roundings, and the rounding of these inputs belong to what gamma admits.
   const double admitted = gamma - (2.0 * static_cast<double>(truth.moments.size()) + 2.0) * numerics::kU64;
   for (std::size_t t = 0; t < truth.moments.size(); ++t) {
-    sums.push_back(static_cast<double>(truth.moments[t] + wide(theta(static_cast<int>(t) + 2)) * wide(admitted) * power));
+    sums.push_back(
+        static_cast<double>(truth.moments[t] + wide(theta(static_cast<int>(t) + 2)) * wide(admitted) * power));
     power *= wide(row.radius);
   }
   const engines::RowRadius radius{row.radius, row.radius, true};
@@ -151,18 +155,22 @@ TEST(RowCertificate, BoundsWhatItSaysForRandomAndAdversarialRows) {
   for (int trial = 0; trial < 4000; ++trial) {
     const ScoreRow row = random_row(random);
     const int degree = static_cast<int>(random.integer(0, 9));
-    const double gamma = random.chance(0.5) ? numerics::gamma(100, numerics::kU32) : numerics::gamma(150, numerics::kU64);
-    const PolynomialTable table = engines::make_table(row.radius * (random.chance(0.3) ? 1.0 : random.log_uniform(1.0, 20.0)), degree, 2);
+    const double gamma =
+        random.chance(0.5) ? numerics::gamma(100, numerics::kU32) : numerics::gamma(150, numerics::kU64);
+    const PolynomialTable table =
+        engines::make_table(row.radius * (random.chance(0.3) ? 1.0 : random.log_uniform(1.0, 20.0)), degree, 2);
     const RowTruth truth = truth_of_row(row, degree);
     const bool extreme = random.chance(0.5);
     std::vector<double> theta;
     for (int t = 0; t < degree + 3; ++t) {
       theta.push_back(extreme ? random.sign() : random.uniform(-1.0, 1.0));
     }
-    const RowCertificate certificate = certify(row, truth, table, gamma, [&](int t) { return theta[static_cast<std::size_t>(t)]; });
+    const RowCertificate certificate =
+        certify(row, truth, table, gamma, [&](int t) { return theta[static_cast<std::size_t>(t)]; });
     check_row(row, truth, certificate, worst);
     if (HasFatalFailure()) {
-      FAIL() << "trial " << trial << ": degree " << degree << ", radius " << row.radius << ", keys " << row.scores.size();
+      FAIL() << "trial " << trial << ": degree " << degree << ", radius " << row.radius << ", keys "
+             << row.scores.size();
     }
   }
   std::printf("worst clearance: error %.6f, denominator %.6f\n", worst.error, worst.denominator);
@@ -178,6 +186,52 @@ TEST(RowCertificate, NothingIsSaidBeyondTheTable) {
   EXPECT_LE(certificate.denominator_low, 0.0);
   row.radius = std::numeric_limits<double>::quiet_NaN();
   EXPECT_EQ(certify(row, truth_of_row(row, 3), table, 1e-15, [](int) { return 0.0; }).polynomial, nullptr);
+}
+
+// A table of one polynomial made up for the purpose: every part of its error is charged to every unit of weight.
+TEST(RowCertificate, ChargesEveryPartOfTheError) {
+  const ScoreRow row{{0.5, -1.0, 0.25}, {1.0, 3.0, 0.5}, 1.0};
+  const RowTruth truth = truth_of_row(row, 2);
+  PolynomialTable table;
+  table.degree = 2;
+  table.radii = {1.0};
+  engines::TableEntry entry;
+  entry.q = 1;
+  entry.coefficients = {1.0, 1.0, 0.5};
+  entry.moment_error = 1e-3;
+  entry.slack = 1e-5;
+  entry.uniform = 1.0;
+  table.entries = {{entry}};
+  const RowCertificate certificate = certify(row, truth, table, 1e-15, [](int) { return 0.0; });
+  const auto weight = static_cast<double>(truth.weight);
+  const double expected = 1e-3 * static_cast<double>(truth.moments[2]) + 1e-5 * weight;
+  EXPECT_GE(certificate.error, expected);
+  EXPECT_LE(certificate.error, expected * (1.0 + 1e-9));
+  EXPECT_GE(certificate.uniform, weight);
+  table.entries[0][0].uniform = 1e-7;  // the smaller of the two bounds
+  EXPECT_LE(certify(row, truth, table, 1e-15, [](int) { return 0.0; }).error, 1e-7 * weight * (1.0 + 1e-9));
+}
+
+TEST(RowCertificate, ChargesPerturbedScoresAndWeightsAndLostMass) {
+  engines::Frame frame;
+  frame.metric = {1.0};
+  frame.weight_error = 1e-3;
+  RoundingModel rounding = engines::rounding_model<float>(1, 2, 10);
+  EXPECT_GE(rounding.score, 2.0 * numerics::kU32 + 2.0 * numerics::kU64) << "both coordinates are rounded, twice each";
+  EXPECT_GE(rounding.weight, numerics::kU32);
+  EXPECT_EQ(rounding.smallest, 0x1p-149);
+  KeySideBounds keys;
+  keys.weight_low = keys.weight_high = 2.0;
+  keys.largest_deviation = keys.range = keys.largest_absolute = 1.0;
+  const double sums[] = {2.0, 0.0};
+  const PolynomialTable table = engines::make_table(3.0, 1);
+  const RowCertificate certificate =
+      engines::certify_row(frame, keys, rounding, table, 2, 10.0, {2.5, 2.25, true}, sums, 1);
+  EXPECT_GE(certificate.perturbation, rounding.score * 2.25 + rounding.weight + 1e-3);
+  EXPECT_LE(certificate.perturbation, (rounding.score * 2.25 + rounding.weight + 1e-3) * (1.0 + 1e-9));
+  EXPECT_GE(certificate.lost, 10.0 * 0x1p-149 * std::exp(2.5))
+      << "each of ten keys may be off by one subnormal spacing";
+  EXPECT_GE(certificate.rounding_scale, rounding.gamma * 1.0);
 }
 
 // Where every score is -R the polynomial may come out negative: then only Jensen's inequality is left, and it is sharp.
@@ -212,9 +266,13 @@ struct KeySide {
   KeySideBounds bounds;
 };
 
+/// `centre`, if given, replaces the values' centre: any number near them is correct.
 template <class T>
-KeySide key_side(const HeadData& head, int degree) {
+KeySide key_side(const HeadData& head, int degree, const double* centre = nullptr) {
   KeySide out{head, make_setup(head.problem(), degree), {}, {}, {}};
+  if (centre != nullptr) {
+    out.setup.values.centre.assign(usize(head.value_dim), *centre);
+  }
   out.totals = engines::make_totals(out.setup.features, head.value_dim, nullptr);
   engines::sum_moments<T>(head.problem(), out.setup.frame, out.setup.values, out.setup.features, 0, serial_context(),
                           out.totals);
@@ -235,8 +293,8 @@ std::vector<long double> weights_of(const KeySide& side) {
 }
 
 template <class T>
-void check_key_side(const HeadData& head) {
-  const KeySide side = key_side<T>(head, 2);
+void check_key_side(const HeadData& head, const double* centre_given = nullptr) {
+  const KeySide side = key_side<T>(head, 2, centre_given);
   const std::vector<long double> weights = weights_of<T>(side);
   long double weight = 0.0L;
   for (const long double w : weights) {
@@ -272,8 +330,9 @@ void check_key_side(const HeadData& head) {
       const double allowed = bounds.deviation[usize(c)] + away * away * bounds.half_inverse[usize(c)];
       EXPECT_GE(wide(allowed * bounds.weight_high * (1.0 + 1e-13)), sum) << "T* at " << share << " of the range";
     }
-    EXPECT_GE(wide(bounds.range) * (1.0L + 0x1p-52L), wide(bounds.high[usize(c)]) - wide(bounds.low[usize(c)]) -
-                                                         8.0L * wide(numerics::kU64) * wide(side.setup.values.max_abs + std::fabs(centre)));
+    EXPECT_GE(wide(bounds.range) * (1.0L + 0x1p-52L),
+              wide(bounds.high[usize(c)]) - wide(bounds.low[usize(c)]) -
+                  8.0L * wide(numerics::kU64) * wide(side.setup.values.max_abs + std::fabs(centre)));
   }
 }
 
@@ -317,6 +376,21 @@ std::vector<HeadData> key_side_heads(bool single) {
   all.push_back(rare);
   HeadData one = random_head(8, 4, 1, 2, 2);
   all.push_back(one);
+  HeadData binary =
+      random_head(14, 4, 200, 2, 2);  // |v - T*| is constant for T* in the middle: Cauchy-Schwarz is attained
+  for (std::size_t i = 0; i < binary.v.size(); ++i) {
+    binary.v[i] = i / 2 % 20 < 3 ? 1.0 : 0.0;
+  }
+  binary.bias.assign(200, 0.0);
+  std::fill(binary.k.begin(), binary.k.end(), 0.5);
+  all.push_back(binary);
+  HeadData least = random_head(15, 4, 50, 2, 2);  // every product of weight and value underflows
+  std::fill(least.v.begin(), least.v.end(), single ? 0x1p-149 : 0x1p-1074);
+  std::fill(least.k.begin(), least.k.end(), 0.5);
+  least.v[0] = least.v[1] = 0.0;
+  least.bias.assign(50, -0.9);
+  least.bias[0] = 0.0;
+  all.push_back(least);
   return all;
 }
 
@@ -330,6 +404,65 @@ TYPED_TEST(KeySideOf, BoundsEncloseTheTruth) {
   for (std::size_t i = 0; i < all.size(); ++i) {
     SCOPED_TRACE("head " + std::to_string(i));
     check_key_side<TypeParam>(all[i]);
+    for (const std::size_t j : {std::size_t{0}, all[i].v.size() / 2}) {
+      check_key_side<TypeParam>(all[i], &all[i].v[j]);
+    }
+  }
+}
+
+// Totals as far off as rounding may make them, for a few keys whose true sums are known.
+TYPED_TEST(KeySideOf, BoundsEncloseTheTruthForTheWorstTotals) {
+  Random random(16);
+  for (int trial = 0; trial < 2000; ++trial) {
+    const std::int64_t keys = random.integer(1, 6);
+    const bool binary = random.chance(0.5);
+    const double size = random.log_uniform(1e-6, 1e6);
+    std::vector<long double> weight;
+    std::vector<long double> value;
+    long double sums[4] = {};  // weight, value, |value|, value^2
+    engines::ValueRange values;
+    values.low = {kInfinity};
+    values.high = {-kInfinity};
+    values.centre = {0.0};
+    for (std::int64_t j = 0; j < keys; ++j) {
+      const double v = size * (binary ? static_cast<double>(random.integer(0, 1)) : random.normal());
+      const long double w = random.chance(0.5) ? 1.0L : wide(random.unit()) + 0x1p-20L;
+      weight.push_back(w);
+      value.push_back(wide(v));
+      sums[0] += w;
+      sums[1] += w * wide(v);
+      sums[2] += w * std::fabs(wide(v));
+      sums[3] += w * wide(v) * wide(v);
+      values.low[0] = std::min(values.low[0], v);
+      values.high[0] = std::max(values.high[0], v);
+    }
+    const RoundingModel rounding = engines::rounding_model<TypeParam>(2, 6, keys);
+    const auto off = [&](long double sum, long double absolute) {
+      return static_cast<double>(sum + 0.999L * wide(random.sign()) * wide(rounding.gamma) * absolute);
+    };
+    engines::MomentTotals totals;
+    totals.columns = 2;
+    totals.keys = keys;
+    totals.totals = base::Buffer<double>(2);
+    totals.totals[0] = off(sums[1], sums[2]);
+    totals.totals[1] = off(sums[0], sums[0]);
+    totals.absolute = {off(sums[2], sums[2])};
+    totals.square = {off(sums[3], sums[3])};
+    const KeySideBounds bounds = engines::bound_key_side(engines::Frame{}, values, totals, rounding);
+    ASSERT_LE(wide(bounds.weight_low), sums[0]);
+    ASSERT_GE(wide(bounds.weight_high), sums[0]);
+    ASSERT_GE(wide(bounds.absolute[0]), sums[2]);
+    for (int share = -2; share <= 12; ++share) {
+      const double answer = values.low[0] + 0.1 * share * (values.high[0] - values.low[0]);
+      long double sum = 0.0L;
+      for (std::size_t j = 0; j < weight.size(); ++j) {
+        sum += weight[j] * std::fabs(value[j] - wide(answer));
+      }
+      const double away = answer - bounds.mean[0];
+      const double allowed = bounds.deviation[0] + away * away * bounds.half_inverse[0];
+      ASSERT_GE(wide(allowed) * wide(bounds.weight_high) * (1.0L + 1e-13L), sum)
+          << "trial " << trial << ", share " << share;
+    }
   }
 }
 
@@ -353,7 +486,8 @@ long double power_of(T base_value, int exponent) {
   return out;
 }
 
-// S[alpha][c] = sum w x^alpha (v - mu), within gamma of the sum of absolute values; one dimension, where alpha is a number.
+// S[alpha][c] = sum w x^alpha (v - mu), within gamma of the sum of absolute values; one dimension, where alpha is a
+// number.
 TYPED_TEST(KeySideOf, TotalsAreTheMoments) {
   using T = TypeParam;
   HeadData head = random_head(10, 4, 1300, 1, 2, 0.4);
@@ -392,8 +526,8 @@ TYPED_TEST(KeySideOf, TotalsDoNotDependOnThreads) {
   for (const int threads : {1, 2, 5}) {
     base::MemoryMeter memory;
     engines::MomentTotals totals = engines::make_totals(setup.features, 2, &memory);
-    engines::sum_moments<TypeParam>(head.problem(), setup.frame, setup.values, setup.features, 0, {threads, &memory, nullptr},
-                                    totals);
+    engines::sum_moments<TypeParam>(head.problem(), setup.frame, setup.values, setup.features, 0,
+                                    {threads, &memory, nullptr}, totals);
     std::vector<double> all(totals.totals.begin(), totals.totals.end());
     all.insert(all.end(), totals.absolute.begin(), totals.absolute.end());
     all.insert(all.end(), totals.square.begin(), totals.square.end());
@@ -411,8 +545,8 @@ TYPED_TEST(KeySideOf, LaterKeysAddToTheTotals) {
   const auto total = [&](const std::vector<std::int64_t>& firsts) {
     engines::MomentTotals totals = engines::make_totals(setup.features, 1, nullptr);
     for (const std::int64_t first : firsts) {
-      engines::sum_moments<TypeParam>(head.problem(), setup.frame, setup.values, setup.features, first, serial_context(),
-                                      totals);
+      engines::sum_moments<TypeParam>(head.problem(), setup.frame, setup.values, setup.features, first,
+                                      serial_context(), totals);
     }
     return totals;
   };

@@ -394,7 +394,8 @@ TEST(PolynomialRowsStored, NarrowTypesArePartOfTheBound) {
       out.storage = storage.data();
       engines::MomentTotals totals = engines::make_totals(setup.features, 1, nullptr);
       engines::sum_moments<double>(problem, setup.frame, setup.values, setup.features, 0, serial_context(), totals);
-      const auto moments = engines::prepare_moments<double>(setup.frame, setup.values, setup.features, setup.table, totals, nullptr);
+      const auto moments =
+          engines::prepare_moments<double>(setup.frame, setup.values, setup.features, setup.table, totals, nullptr);
       engines::evaluate_rows<double>(problem, setup.frame, setup.values, moments, {}, out, done, serial_context());
       const auto truth = truth_of<Quad>(head);
       std::vector<double> back(8);

@@ -1,4 +1,5 @@
-// Centring (docs/theory.md, section 2): the scores are what they were, the radius bounds them, coordinates lie in [-1, 1].
+// Centring (docs/theory.md, section 2): the scores are what they were, the radius bounds them, coordinates lie in [-1,
+// 1].
 
 #include "engines/polynomial/frame.hpp"
 
@@ -330,7 +331,8 @@ TEST(PolynomialFrame, TheFirstNonFiniteNumberIsNamed) {
   EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"q", "NaN", "row 3", "column 1"}, [&] { frame_of(head.problem()); }));
   head = random_head(9, 5, 9, 2, 1);
   head.k[usize(2 * 8)] = -kInfinity;
-  EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"k", "infinity", "row 8", "column 0"}, [&] { frame_of(head.problem()); }));
+  EXPECT_TRUE(
+      fails_with(ErrorCode::non_finite, {"k", "infinity", "row 8", "column 0"}, [&] { frame_of(head.problem()); }));
 }
 
 // More rows than one block of statistics.

@@ -166,10 +166,10 @@ PolynomialRun run_polynomial(const engines::HeadProblem& problem, const Polynomi
   }
   engines::MomentTotals totals = engines::make_totals(setup.features, problem.value_dim(), context.memory);
   engines::sum_moments<T>(problem, setup.frame, setup.values, setup.features, 0, context, totals);
-  const auto moments = engines::prepare_moments<T>(setup.frame, setup.values, setup.features, setup.table, totals,
-                                                   context.memory);
-  run.summary = engines::evaluate_rows<T>(problem, setup.frame, setup.values, moments, acceptance, out, run.answered,
-                                          context);
+  const auto moments =
+      engines::prepare_moments<T>(setup.frame, setup.values, setup.features, setup.table, totals, context.memory);
+  run.summary =
+      engines::evaluate_rows<T>(problem, setup.frame, setup.values, moments, acceptance, out, run.answered, context);
   return run;
 }
 template PolynomialRun run_polynomial<float>(const engines::HeadProblem&, const PolynomialSetup&, bool,

@@ -1,6 +1,7 @@
 #pragma once
 
-/// One head with its data, run through the polynomial engine step by step, and judged by its definition in a wider type.
+/// One head with its data, run through the polynomial engine step by step, and judged by its definition in a wider
+/// type.
 
 #include "engines/polynomial/causal.hpp"
 #include "engines/polynomial/evaluate.hpp"
@@ -13,7 +14,8 @@
 
 namespace polyattn::test {
 
-/// A head meant to be hard: edges of the radius, offsets, ties, biases far apart, either score; with `mask.causal` if asked.
+/// A head meant to be hard: edges of the radius, offsets, ties, biases far apart, either score; with `mask.causal` if
+/// asked.
 struct HardCase {
   HeadData head;
   int degree = 0;

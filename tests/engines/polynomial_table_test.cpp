@@ -90,15 +90,19 @@ TEST(PolynomialTable, EntriesAreAsCloseToExpAsTheySay) {
             long double absolute = 0.0L;
             for (std::size_t t = entry.coefficients.size(); t-- > 0;) {
               value = value * static_cast<long double>(x) + static_cast<long double>(entry.coefficients[t]);
-              absolute = absolute * std::fabs(static_cast<long double>(x)) + std::fabs(static_cast<long double>(entry.coefficients[t]));
+              absolute = absolute * std::fabs(static_cast<long double>(x)) +
+                         std::fabs(static_cast<long double>(entry.coefficients[t]));
             }
             const long double error = std::fabs(value - std::exp(static_cast<long double>(x)));
             const long double doubt = 40.0L * 0x1p-64L * (absolute + std::exp(static_cast<long double>(x)));
             const long double power = std::pow(static_cast<long double>(x), 2 * entry.q);
-            const long double moment = static_cast<long double>(entry.moment_error) * power + static_cast<long double>(entry.slack);
-            ASSERT_LE(error, static_cast<long double>(entry.uniform) + doubt) << "R " << table.radii[step] << ", q " << entry.q;
+            const long double moment =
+                static_cast<long double>(entry.moment_error) * power + static_cast<long double>(entry.slack);
+            ASSERT_LE(error, static_cast<long double>(entry.uniform) + doubt)
+                << "R " << table.radii[step] << ", q " << entry.q;
             ASSERT_LE(error, moment + doubt) << "R " << table.radii[step] << ", q " << entry.q << ", x " << x;
-            attained = std::max(attained, static_cast<double>((error + doubt) / static_cast<long double>(entry.uniform)));
+            attained =
+                std::max(attained, static_cast<double>((error + doubt) / static_cast<long double>(entry.uniform)));
           }
           if (entry.uniform > 1e-10) {  // below, the rounding of the coefficients counts
             EXPECT_GE(attained, 0.999) << "the error is attained at x = R: the bound says no more than it must";

@@ -68,7 +68,7 @@ TEST(Reference, HiddenKeysAreNeverRead) {
 
 TEST(Reference, NoVisibleKeyGivesZeros) {
   Head head = random_head(5, 5, 6, 2, 2);
-  head.mask = {true, -2};  // the first two rows see nothing
+  head.mask = {true, -2};                             // the first two rows see nothing
   head.bias = {-kInfinity, 0.0, 1.0, 0.0, 0.0, 0.0};  // the third row sees only a hidden key
   Clearance clearance;
   judge(head, reference(head), clearance, "empty rows");
@@ -119,8 +119,8 @@ TEST(Reference, PropagatesWhatIsNotFinite) {
   Head head = random_head(7, 4, 10, 3, 2);
   head.non_finite = NonFinite::propagate;
   head.mask = {true, 6};
-  head.v[7 * 2 + 1] = kNan;  // seen by rows 1, 2, 3
-  head.v[8 * 2] = kInfinity; // seen by rows 2, 3
+  head.v[7 * 2 + 1] = kNan;   // seen by rows 1, 2, 3
+  head.v[8 * 2] = kInfinity;  // seen by rows 2, 3
   const Answer answer = reference(head);
   for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(std::isnan(answer.output[2 * i + 1]), i >= 1);

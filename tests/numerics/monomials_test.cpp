@@ -56,7 +56,8 @@ TEST(Monomials, RankAndOffsetsAreBinomials) {
   }
 }
 
-// What the kernels rely on to keep one group a degree: the parent of a step is the latest visited monomial one degree lower.
+// What the kernels rely on to keep one group a degree: the parent of a step is the latest visited monomial one degree
+// lower.
 TEST(Monomials, AStepExtendsTheLatestMonomialBelowByALaterVariable) {
   const Monomials list = numerics::monomials(5, 6);
   std::vector<int> last_variable(7, 0);
@@ -91,7 +92,8 @@ TEST(Monomials, WeightsAreMultinomialCoefficientsTimesPowers) {
       int run = 0;
       for (std::size_t i = 0; i < features[f].size(); ++i) {
         run = i > 0 && features[f][i] == features[f][i - 1] ? run + 1 : 1;
-        expected *= static_cast<long double>(i + 1) / run * static_cast<long double>(z[static_cast<std::size_t>(features[f][i])]);
+        expected *= static_cast<long double>(i + 1) / run *
+                    static_cast<long double>(z[static_cast<std::size_t>(features[f][i])]);
       }
       const auto t = static_cast<double>(features[f].size());
       const auto error = static_cast<double>(std::fabs(static_cast<long double>(weights[f]) - expected));
@@ -122,7 +124,8 @@ TEST(Monomials, WeightsOfADegreeSumToThePowerOfTheSum) {
       for (auto f = list.offsets[static_cast<std::size_t>(t)]; f < list.offsets[static_cast<std::size_t>(t) + 1]; ++f) {
         total += static_cast<long double>(weights[static_cast<std::size_t>(f)]);
       }
-      const auto allowed = (numerics::gamma(3.0 * t, numerics::kU64) + 1e-16) * static_cast<double>(std::pow(absolute, t));
+      const auto allowed =
+          (numerics::gamma(3.0 * t, numerics::kU64) + 1e-16) * static_cast<double>(std::pow(absolute, t));
       ASSERT_LE(static_cast<double>(std::fabs(total - std::pow(sum, t))), allowed) << "dim " << dim << ", degree " << t;
     }
   }

@@ -149,7 +149,8 @@ TEST(Decide, AFullReportNamesEveryEngine) {
       EXPECT_TRUE(seen.count({engine, Arithmetic::float64})) << name_of(engine);
     }
     for (const Engine engine : {Engine::grid, Engine::clustered}) {
-      EXPECT_TRUE(std::any_of(seen.begin(), seen.end(), [&](const auto& c) { return c.first == engine; })) << name_of(engine);
+      EXPECT_TRUE(std::any_of(seen.begin(), seen.end(), [&](const auto& c) { return c.first == engine; }))
+          << name_of(engine);
     }
   }
 }
@@ -200,7 +201,8 @@ TEST(Decide, EnginesThatAreNotThereCannotBeForced) {
   for (const Engine engine : {Engine::grid, Engine::clustered}) {
     Request request = request_of(1e-3);
     request.engine = engine;
-    EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"engine", name_of(engine)}, [&] { decide(smooth_head(100), request); }));
+    EXPECT_TRUE(
+        fails_with(ErrorCode::not_reachable, {"engine", name_of(engine)}, [&] { decide(smooth_head(100), request); }));
   }
 }
 
@@ -208,7 +210,8 @@ TEST(Decide, HeadsWithoutAnythingToDo) {
   HeadData hidden = smooth_head(200);
   hidden.bias.assign(200, -kInfinity);
   for (const Engine engine : {Engine::automatic, Engine::exact, Engine::polynomial}) {
-    for (const HeadData& head : {hidden, random_head(5, 0, 10, 2, 1), random_head(5, 10, 0, 2, 1), random_head(5, 0, 0, 2, 1)}) {
+    for (const HeadData& head :
+         {hidden, random_head(5, 0, 10, 2, 1), random_head(5, 10, 0, 2, 1), random_head(5, 0, 0, 2, 1)}) {
       Request request = request_of(1e-3);
       request.engine = engine;
       const HeadDecision decision = decide(head, request);
@@ -234,7 +237,8 @@ TEST(Decide, AMemoryLimitIsRespected) {
   const HeadDecision free = decide(head, request_of(1e-5));
   ASSERT_EQ(free.plan.engine, Engine::polynomial);
   // The frame itself needs a number per key; the moments of that degree no longer fit.
-  const HeadDecision tight = decide(head, request_of(1e-5), 1, static_cast<std::uint64_t>(0.7 * free.plan.predicted_bytes));
+  const HeadDecision tight =
+      decide(head, request_of(1e-5), 1, static_cast<std::uint64_t>(0.7 * free.plan.predicted_bytes));
   EXPECT_TRUE(tight.plan.engine != Engine::polynomial || tight.plan.predicted_bytes < free.plan.predicted_bytes);
 }
 
@@ -263,8 +267,12 @@ TEST(Decide, StatisticsAreThoseOfTheInput) {
 
 // What is decided and estimated is the same for any number of threads; only seconds are shared out.
 TEST(Decide, DoesNotDependOnThreads) {
-  const HeadData heads[] = {smooth_head(30), smooth_head(700), smooth_head(3000), smooth_head(9000),
-                            random_head(7, 6000, 6000, 3, 1, 1.0), random_head(8, 5000, 5000, 5, 2, 0.7)};
+  const HeadData heads[] = {smooth_head(30),
+                            smooth_head(700),
+                            smooth_head(3000),
+                            smooth_head(9000),
+                            random_head(7, 6000, 6000, 3, 1, 1.0),
+                            random_head(8, 5000, 5000, 5, 2, 0.7)};
   for (const HeadData& head : heads) {
     for (const double tolerance : {1e-2, 1e-6}) {
       Request request = request_of(tolerance);

@@ -34,12 +34,13 @@ struct Planned {
     sample = planning::draw_sample(problem, frame, values, context);
   }
   [[nodiscard]] planning::Prediction predict(Arithmetic arithmetic, double tolerance) const {
-    return planning::predict(sample, frame, values, features.rank(), table, arithmetic, DType::float64, head.n_kv, tolerance);
+    return planning::predict(sample, frame, values, features.rank(), table, arithmetic, DType::float64, head.n_kv,
+                             tolerance);
   }
   [[nodiscard]] double a_priori(Arithmetic arithmetic, DType output) const {
     const auto model = arithmetic == Arithmetic::float32
-                              ? engines::rounding_model<float>(table.degree, features.rank(), head.n_kv)
-                              : engines::rounding_model<double>(table.degree, features.rank(), head.n_kv);
+                           ? engines::rounding_model<float>(table.degree, features.rank(), head.n_kv)
+                           : engines::rounding_model<double>(table.degree, features.rank(), head.n_kv);
     return planning::a_priori_bound(frame, values, table, model, head.n_kv, output);
   }
   /// Answers and bounds of all rows, infinite where the row was refused.
@@ -133,7 +134,8 @@ TEST(Predict, HigherDegreesDoBetterUntilRoundingCounts) {
     last = bound;
   }
   const Planned high(head, 20);
-  EXPECT_GT(high.predict(Arithmetic::float32, kInfinity).bound, 100.0 * high.predict(Arithmetic::float64, kInfinity).bound);
+  EXPECT_GT(high.predict(Arithmetic::float32, kInfinity).bound,
+            100.0 * high.predict(Arithmetic::float64, kInfinity).bound);
 }
 
 TEST(DrawSample, HoldsTheFarthestRowsAndEvenlySpacedOnes) {
@@ -219,7 +221,8 @@ TEST(APrioriBound, HoldsForEveryAnsweredRow) {
   double worst = 0.0;
   for (int trial = 0; trial < 300; ++trial) {
     const int degree = static_cast<int>(random.integer(0, 9));
-    HeadData head = random_head(random.bits(), 6, random.integer(1, 40), random.integer(1, 3), 1, random.log_uniform(0.05, 1.0));
+    HeadData head =
+        random_head(random.bits(), 6, random.integer(1, 40), random.integer(1, 3), 1, random.log_uniform(0.05, 1.0));
     if (random.chance(0.3)) {
       for (double& x : head.k) {
         x = random.sign();
@@ -270,7 +273,9 @@ TEST(APrioriBound, KnowsThatTheCentreIsRounded) {
       const long double q = 2.0L * static_cast<long double>(head.q[usize(i)]);
       const long double truth = 1.0L / (1.0L + std::exp(-q));
       if (planned.answered[usize(i)] != 0) {
-        EXPECT_LE(std::fabs(static_cast<long double>(planned.answers[usize(i)]) - truth), static_cast<long double>(bound)) << offset;
+        EXPECT_LE(std::fabs(static_cast<long double>(planned.answers[usize(i)]) - truth),
+                  static_cast<long double>(bound))
+            << offset;
       }
     }
   }

@@ -85,7 +85,8 @@ TEST(ValueRange, DoesNotDependOnThreads) {
 TEST(MeanValue, IsWeightedByTheBias) {
   HeadData head = random_head(6, 1, 5000, 1, 2);
   for (std::int64_t j = 0; j < 5000; ++j) {
-    head.bias.push_back(j % 3 == 0 ? -kInfinity : 300.0 + 0.001 * static_cast<double>(j));  // e^300 alone is fine, sums of it too
+    head.bias.push_back(j % 3 == 0 ? -kInfinity
+                                   : 300.0 + 0.001 * static_cast<double>(j));  // e^300 alone is fine, sums of it too
     if (j % 3 == 0) {
       head.v[usize(2 * j)] = kNan;
     }

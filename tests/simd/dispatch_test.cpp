@@ -75,7 +75,8 @@ TEST(Dispatch, UnknownNamesAreRefusedWithTheKnownOnes) {
   ForcedIsa isa;
   for (const char* name : {"sse9", "AVX2", "scalar ", "avx2,scalar"}) {
     isa.set(name);
-    EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"POLYATTN_ISA", "scalar", name}, [] { simd::kernels(); })) << name;
+    EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"POLYATTN_ISA", "scalar", name}, [] { simd::kernels(); }))
+        << name;
   }
 }
 

@@ -1,5 +1,5 @@
-// The kernels of the polynomial engine: the same bits on every instruction set, and the sums they promise, judged in long
-// double by the rounding counts of docs/theory.md.
+// The kernels of the polynomial engine: the same bits on every instruction set, and the sums they promise, judged in
+// long double by the rounding counts of docs/theory.md.
 
 #include "simd/polynomial_kernels.hpp"
 
@@ -79,7 +79,8 @@ std::vector<KernelShape> shapes(std::ptrdiff_t tokens) {
   for (std::ptrdiff_t columns = 1; columns <= 13; ++columns) {
     all.push_back({3, 4, columns, tokens});
   }
-  for (const auto& [dim, degree] : {std::pair{1, 0}, {1, 1}, {1, 7}, {1, 8}, {2, 3}, {2, 9}, {5, 3}, {8, 2}, {9, 1}, {33, 2}, {6, 5}}) {
+  for (const auto& [dim, degree] :
+       {std::pair{1, 0}, {1, 1}, {1, 7}, {1, 8}, {2, 3}, {2, 9}, {5, 3}, {8, 2}, {9, 1}, {33, 2}, {6, 5}}) {
     all.push_back({dim, degree, 2, tokens});
   }
   all.push_back({2, 2, 65, tokens});
@@ -92,8 +93,8 @@ struct KernelData {
   KernelShape shape;
   engines::FeatureList features;
   std::vector<T> x;
-  std::vector<T> columns;   ///< weighted, [columns][tokens]
-  std::vector<T> moments;   ///< [rank][columns]
+  std::vector<T> columns;  ///< weighted, [columns][tokens]
+  std::vector<T> moments;  ///< [rank][columns]
   KernelData(const KernelShape& s, std::uint64_t seed) : shape(s), features(engines::make_features(s.dim, s.degree)) {
     Random random(seed);
     x = random_values<T>(random, s.dim * s.tokens);
@@ -104,8 +105,8 @@ struct KernelData {
   [[nodiscard]] std::vector<double> run_moments(const simd::KernelTable& table) const {
     std::vector<T> groups(at((shape.degree + 1) * simd::kMomentGroup * shape.tokens), static_cast<T>(kNan));
     std::vector<double> totals(at(features.rank() * shape.columns), 0.5);
-    kernels_of<T>(table).moments({features.program(), x.data(), columns.data(), shape.tokens, shape.columns, groups.data(),
-                                  totals.data()});
+    kernels_of<T>(table).moments(
+        {features.program(), x.data(), columns.data(), shape.tokens, shape.columns, groups.data(), totals.data()});
     return totals;
   }
   [[nodiscard]] std::vector<double> run_evaluate(const simd::KernelTable& table) const {
@@ -162,8 +163,14 @@ TYPED_TEST(PolynomialKernels, ExtremesAreTheSameBitsEverywhere) {
   using T = TypeParam;
   KernelData<T> data({2, 4, 3, 64}, 3);
   const T tiny = std::numeric_limits<T>::min();
-  const T special[] = {T(0), T(-0.0), tiny, std::numeric_limits<T>::denorm_min(), std::sqrt(tiny),
-                       std::numeric_limits<T>::max(), std::numeric_limits<T>::infinity(), static_cast<T>(kNan)};
+  const T special[] = {T(0),
+                       T(-0.0),
+                       tiny,
+                       std::numeric_limits<T>::denorm_min(),
+                       std::sqrt(tiny),
+                       std::numeric_limits<T>::max(),
+                       std::numeric_limits<T>::infinity(),
+                       static_cast<T>(kNan)};
   Random random(4);
   for (const std::size_t kinds : {5U, 6U, 8U}) {
     for (std::vector<T>* values : {&data.x, &data.columns, &data.moments}) {
@@ -187,18 +194,21 @@ TYPED_TEST(PolynomialKernels, MomentsAreTheSumsTheyPromise) {
     const auto features = monomials_up_to(shape.dim, shape.degree);
     const auto totals = data.run_moments(*simd::available().front());
     for (std::size_t f = 0; f < features.size(); ++f) {
-      const double chain = static_cast<double>(features[f].size()) + static_cast<double>(shape.tokens / width<TypeParam>());
+      const double chain =
+          static_cast<double>(features[f].size()) + static_cast<double>(shape.tokens / width<TypeParam>());
       const double gamma = numerics::gamma(chain, unit<TypeParam>()) + numerics::gamma(6, numerics::kU64);
       for (std::ptrdiff_t c = 0; c < shape.columns; ++c) {
         long double sum = 0.5L;
         long double absolute = 0.5L;
         for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
-          const long double term = data.feature(features[f], i) * static_cast<long double>(data.columns[at(c * shape.tokens + i)]);
+          const long double term =
+              data.feature(features[f], i) * static_cast<long double>(data.columns[at(c * shape.tokens + i)]);
           sum += term;
           absolute += std::fabs(term);
         }
         const double total = totals[f * at(shape.columns) + at(c)];
-        ASSERT_LE(static_cast<double>(std::fabs(static_cast<long double>(total) - sum)), gamma * static_cast<double>(absolute))
+        ASSERT_LE(static_cast<double>(std::fabs(static_cast<long double>(total) - sum)),
+                  gamma * static_cast<double>(absolute))
             << "feature " << f << ", column " << c;
       }
     }
@@ -212,9 +222,9 @@ TYPED_TEST(PolynomialKernels, SumsAreTheSumsTheyPromise) {
     std::ptrdiff_t first = 0;
     for (int t = 0; t <= shape.degree; ++t) {
       const auto features = monomials_of_degree(shape.dim, t);
-      const double gamma =
-          numerics::gamma(t + static_cast<double>(simd::kEvaluationGroup) + simd::kEvaluationGroups, unit<TypeParam>()) +
-          numerics::gamma(static_cast<double>(features.size()) / 256.0 + 2.0, numerics::kU64);
+      const double gamma = numerics::gamma(t + static_cast<double>(simd::kEvaluationGroup) + simd::kEvaluationGroups,
+                                           unit<TypeParam>()) +
+                           numerics::gamma(static_cast<double>(features.size()) / 256.0 + 2.0, numerics::kU64);
       for (std::ptrdiff_t c = 0; c < shape.columns; ++c) {
         for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
           long double sum = 0.0L;
@@ -252,9 +262,10 @@ TYPED_TEST(PolynomialKernels, WeighMultipliesAndSums) {
       std::vector<double> square;
     };
     const auto run = [&](const simd::KernelTable& table) {
-      Out out{std::vector<T>(at(columns * kTokens)), std::vector<double>(at(columns), 0.25), std::vector<double>(at(columns), 0.5)};
-      kernels_of<T>(table).weigh({weight.data(), centred.data(), kTokens, columns, out.weighted.data(), out.absolute.data(),
-                                  out.square.data()});
+      Out out{std::vector<T>(at(columns * kTokens)), std::vector<double>(at(columns), 0.25),
+              std::vector<double>(at(columns), 0.5)};
+      kernels_of<T>(table).weigh({weight.data(), centred.data(), kTokens, columns, out.weighted.data(),
+                                  out.absolute.data(), out.square.data()});
       return out;
     };
     const Out expected = run(*simd::available().back());
@@ -275,8 +286,10 @@ TYPED_TEST(PolynomialKernels, WeighMultipliesAndSums) {
         absolute += std::fabs(product);
         square += product * static_cast<long double>(value);
       }
-      EXPECT_LE(std::fabs(static_cast<long double>(expected.absolute[at(c)]) - absolute), gamma * static_cast<double>(absolute));
-      EXPECT_LE(std::fabs(static_cast<long double>(expected.square[at(c)]) - square), gamma * static_cast<double>(square));
+      EXPECT_LE(std::fabs(static_cast<long double>(expected.absolute[at(c)]) - absolute),
+                gamma * static_cast<double>(absolute));
+      EXPECT_LE(std::fabs(static_cast<long double>(expected.square[at(c)]) - square),
+                gamma * static_cast<double>(square));
     }
   }
 }
@@ -314,14 +327,31 @@ struct FinishData {
     Out out{std::vector<double>(at(columns * tokens), kNan), std::vector<double>(at(tokens), kNan),
             std::vector<double>(at(tokens), kNan)};
     const double* r = rows.data();
-    const simd::FinishBlock block{tokens, columns, degree, sums.data(), columns + 1, coefficients.data(),
-                                  /*denominator=*/r, /*denominator_low=*/r + tokens, /*error=*/r + 2 * tokens,
-                                  /*uniform=*/r + 3 * tokens, /*rounding_scale=*/r + 4 * tokens,
-                                  /*rounding_denominator=*/r + 5 * tokens, /*rounding_tiny=*/r + 6 * tokens, low.data(),
-                                  high.data(), mean.data(), deviation.data(), half_inverse.data(), absolute.data(),
-                                  out.answer.data(), out.approximation.data(), out.rounding.data()};
+    const simd::FinishBlock block{tokens,
+                                  columns,
+                                  degree,
+                                  sums.data(),
+                                  columns + 1,
+                                  coefficients.data(),
+                                  /*denominator=*/r,
+                                  /*denominator_low=*/r + tokens,
+                                  /*error=*/r + 2 * tokens,
+                                  /*uniform=*/r + 3 * tokens,
+                                  /*rounding_scale=*/r + 4 * tokens,
+                                  /*rounding_denominator=*/r + 5 * tokens,
+                                  /*rounding_tiny=*/r + 6 * tokens,
+                                  low.data(),
+                                  high.data(),
+                                  mean.data(),
+                                  deviation.data(),
+                                  half_inverse.data(),
+                                  absolute.data(),
+                                  out.answer.data(),
+                                  out.approximation.data(),
+                                  out.rounding.data()};
     table.polynomial32.finish(block);
-    Out again{std::vector<double>(at(columns * tokens)), std::vector<double>(at(tokens)), std::vector<double>(at(tokens))};
+    Out again{std::vector<double>(at(columns * tokens)), std::vector<double>(at(tokens)),
+              std::vector<double>(at(tokens))};
     simd::FinishBlock other = block;
     other.answer = again.answer.data();
     other.approximation = again.approximation.data();
@@ -363,15 +393,15 @@ TEST(FinishKernel, ComputesWhatItsCommentSays) {
         }
         const long double answer = numerator / static_cast<long double>(data.row(0, i));
         const auto as_wide = [](double x) { return static_cast<long double>(x); };
-        const long double spread =
-            std::max(as_wide(data.high[at(c)]) - answer, answer - as_wide(data.low[at(c)]));
+        const long double spread = std::max(as_wide(data.high[at(c)]) - answer, answer - as_wide(data.low[at(c)]));
         const long double away = answer - as_wide(data.mean[at(c)]);
-        const long double variance =
-            as_wide(data.row(3, i)) * (as_wide(data.deviation[at(c)]) + away * away * as_wide(data.half_inverse[at(c)]));
+        const long double variance = as_wide(data.row(3, i)) *
+                                     (as_wide(data.deviation[at(c)]) + away * away * as_wide(data.half_inverse[at(c)]));
         approximation = std::max(approximation, std::min(as_wide(data.row(2, i)) * spread, variance));
-        rounding = std::max(rounding, as_wide(data.row(4, i)) * as_wide(data.absolute[at(c)]) + as_wide(data.row(6, i)) +
-                                          std::fabs(answer) * as_wide(data.row(5, i)));
-        const auto clipped = static_cast<double>(std::clamp(answer, as_wide(data.low[at(c)]), as_wide(data.high[at(c)])));
+        rounding = std::max(rounding, as_wide(data.row(4, i)) * as_wide(data.absolute[at(c)]) +
+                                          as_wide(data.row(6, i)) + std::fabs(answer) * as_wide(data.row(5, i)));
+        const auto clipped =
+            static_cast<double>(std::clamp(answer, as_wide(data.low[at(c)]), as_wide(data.high[at(c)])));
         ASSERT_NEAR(out.answer[at(c * data.tokens + i)], clipped, 1e-14);
       }
       const auto expect_close = [&](double computed, long double expected) {
@@ -400,9 +430,11 @@ TEST(FinishKernel, NoFiniteCertificateFromNonFiniteParts) {
   }
 }
 
-// A column whose variance is not known (it overflowed) falls back to its range, or has no certificate; it is not skipped.
+// A column whose variance is not known (it overflowed) falls back to its range, or has no certificate; it is not
+// skipped.
 TEST(FinishKernel, AColumnWithoutAVarianceIsNotSkipped) {
-  for (const auto& [deviation, half_inverse] : {std::pair{kNan, 1e300}, {HUGE_VAL, 0.0}, {HUGE_VAL, kNan}, {kNan, kNan}}) {
+  for (const auto& [deviation, half_inverse] :
+       {std::pair{kNan, 1e300}, {HUGE_VAL, 0.0}, {HUGE_VAL, kNan}, {kNan, kNan}}) {
     FinishData data(1, 2, 11);
     data.deviation[0] = deviation;
     data.half_inverse[0] = half_inverse;

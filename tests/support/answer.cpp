@@ -34,7 +34,8 @@ testing::AssertionResult agree(const Answer& a, const Answer& b, double shift) {
     }
     const bool both_see_nothing = a.lse[row] == -kInfinity && b.lse[row] == -kInfinity;
     // Adding the shift rounds once.
-    const double lse_allowed = a.lse_bounds[row] + b.lse_bounds[row] + 0x1p-52 * (std::abs(b.lse[row]) + std::abs(shift));
+    const double lse_allowed =
+        a.lse_bounds[row] + b.lse_bounds[row] + 0x1p-52 * (std::abs(b.lse[row]) + std::abs(shift));
     if (!both_see_nothing && !(std::abs(a.lse[row] - (b.lse[row] + shift)) <= lse_allowed)) {
       return testing::AssertionFailure() << "row " << row << ": log-sum-exps " << a.lse[row] << " and "
                                          << b.lse[row] + shift << " differ by more than " << lse_allowed;

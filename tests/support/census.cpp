@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <functional>
 #include <fstream>
+#include <functional>
 #include <sstream>
 #include <stdexcept>
 #include <thread>
@@ -84,8 +84,8 @@ std::string note_on(const SmallProblem& small, const Result& result) {
   const Certificate& c = result.report.heads.at(0).certificate;
   std::ostringstream text;
   text << name_of(small.engine) << ' ' << name_of(small.arithmetic) << (small.causal != Causal::none ? " causal" : "")
-       << (small.bias.empty() ? "" : " biased") << " approximation " << c.approximation
-       << " rounding " << c.rounding << " storage " << c.storage;
+       << (small.bias.empty() ? "" : " biased") << " approximation " << c.approximation << " rounding " << c.rounding
+       << " storage " << c.storage;
   return text.str();
 }
 
@@ -223,10 +223,10 @@ std::string summary(const Census& census) {
   text << "certificate problems " << census.problems << " polynomial " << census.polynomial << " causal-or-biased "
        << census.polynomial_masked << " float32 " << census.polynomial_float32 << " float64 "
        << census.polynomial_float64 << " rows " << census.rows << " polynomial-rows " << census.polynomial_rows
-       << " below-10%-of-range " << census.polynomial_rows_sharp << " refused " << census.refused
-       << " worst-clearance " << census.worst << " worst-clearance-lse " << census.worst_lse << " worst-clearance-rounding "
-       << census.worst_rounding << " median-looseness "
-       << median(census.looseness) << " median-looseness-polynomial " << median(census.polynomial_looseness);
+       << " below-10%-of-range " << census.polynomial_rows_sharp << " refused " << census.refused << " worst-clearance "
+       << census.worst << " worst-clearance-lse " << census.worst_lse << " worst-clearance-rounding "
+       << census.worst_rounding << " median-looseness " << median(census.looseness) << " median-looseness-polynomial "
+       << median(census.polynomial_looseness);
   return text.str();
 }
 

@@ -17,8 +17,10 @@ struct Choice {
 
 /// Every engine in every arithmetic it has. The polynomial one needs a degree, see `forced`.
 inline std::vector<Choice> choices() {
-  return {{Engine::reference, Arithmetic::float64},  {Engine::exact, Arithmetic::float32},
-          {Engine::exact, Arithmetic::float64},      {Engine::polynomial, Arithmetic::float32},
+  return {{Engine::reference, Arithmetic::float64},
+          {Engine::exact, Arithmetic::float32},
+          {Engine::exact, Arithmetic::float64},
+          {Engine::polynomial, Arithmetic::float32},
           {Engine::polynomial, Arithmetic::float64}};
 }
 

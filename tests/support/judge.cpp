@@ -45,7 +45,8 @@ Verdict judge_against(const Truth<Real>& truth, const Problem& problem, const Re
       const double error = distance(output[e], truth.output[e], truth.doubt[e], doubt);
       found.measured = worse(error, found.measured);
       if (std::isfinite(certificate.relative)) {
-        const double allowed = up(certificate.relative * up(static_cast<double>(truth.magnitude[e])) + certificate.storage);
+        const double allowed =
+            up(certificate.relative * up(static_cast<double>(truth.magnitude[e])) + certificate.storage);
         verdict.worst_relative = std::max(verdict.worst_relative, clearance(error, allowed));
       }
     }

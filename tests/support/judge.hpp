@@ -12,8 +12,8 @@
 
 namespace polyattn::test {
 
-/// measured / certified: 0 for an error of 0, infinity where the bound is 0 or NaN and the error is not, or the error is
-/// NaN. Anything above 1 refutes the certificate.
+/// measured / certified: 0 for an error of 0, infinity where the bound is 0 or NaN and the error is not, or the error
+/// is NaN. Anything above 1 refutes the certificate.
 double clearance(double measured, double certified);
 
 struct RowVerdict {
@@ -27,8 +27,8 @@ struct Verdict {
   std::vector<RowVerdict> rows;  ///< batch-major
   double worst = 0.0;            ///< largest clearance over rows
   double worst_lse = 0.0;
-  double worst_relative = 0.0;   ///< over entries, of |T~ - T| <= eta sum p|v|, where the report claims an eta
-  double worst_head = 0.0;       ///< measured against the head's certificate; above 1 if that is below a row's
+  double worst_relative = 0.0;  ///< over entries, of |T~ - T| <= eta sum p|v|, where the report claims an eta
+  double worst_head = 0.0;      ///< measured against the head's certificate; above 1 if that is below a row's
   double worst_measured = 0.0;
 };
 

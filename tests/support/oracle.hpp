@@ -18,7 +18,7 @@ struct Truth {
   std::vector<Real> magnitude;  ///< sum_j p_ij |v_jc|
   std::vector<Real> lse;        ///< log sum_j exp(s_ij + b_j); -infinity where no key is visible
   std::vector<double> lse_doubt;
-  std::vector<Real> row_max;    ///< max_j s_ij + b_j
+  std::vector<Real> row_max;  ///< max_j s_ij + b_j
 };
 
 /// The number of leading keys that row i may see.

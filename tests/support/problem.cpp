@@ -32,7 +32,8 @@ double round_to_format(const Format16& format, double value) {
 std::uint16_t encode(const Format16& format, double value) {
   const int exponent_bits = 15 - format.fraction;
   const std::uint32_t sign = std::signbit(value) ? 0x8000U : 0U;
-  const std::uint32_t top = ((1U << static_cast<unsigned>(exponent_bits)) - 1U) << static_cast<unsigned>(format.fraction);
+  const std::uint32_t top = ((1U << static_cast<unsigned>(exponent_bits)) - 1U)
+                            << static_cast<unsigned>(format.fraction);
   if (std::isnan(value)) {
     return static_cast<std::uint16_t>(sign | top | 1U);
   }
@@ -47,7 +48,8 @@ std::uint16_t encode(const Format16& format, double value) {
   const auto significand = static_cast<std::uint32_t>(std::ldexp(magnitude, format.fraction - exponent));
   const std::uint32_t hidden = 1U << static_cast<unsigned>(format.fraction);
   const std::uint32_t biased = significand < hidden ? 0U : static_cast<std::uint32_t>(exponent - format.lowest + 1);
-  return static_cast<std::uint16_t>(sign | (biased << static_cast<unsigned>(format.fraction)) | (significand & (hidden - 1U)));
+  return static_cast<std::uint16_t>(sign | (biased << static_cast<unsigned>(format.fraction)) |
+                                    (significand & (hidden - 1U)));
 }
 
 double decode(const Format16& format, std::uint16_t bits) {
@@ -106,9 +108,7 @@ double read_at(const void* data, DType dtype, std::int64_t offset) {
   return decode(dtype == DType::float16 ? kHalf : kBfloat, bits);
 }
 
-std::size_t count_of(const Shape& shape) {
-  return static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]);
-}
+std::size_t count_of(const Shape& shape) { return static_cast<std::size_t>(shape[0] * shape[1] * shape[2] * shape[3]); }
 
 }  // namespace
 

@@ -65,7 +65,8 @@ struct RandomShape {
   std::int64_t kv_heads = 0;  ///< 0: as many as heads
 };
 
-/// Uniform queries and keys with |score| <= radius for the scale 1/dim, values sin(3 k) + noise that depend on the keys.
+/// Uniform queries and keys with |score| <= radius for the scale 1/dim, values sin(3 k) + noise that depend on the
+/// keys.
 Problem random_problem(const RandomShape& shape, double radius, DType dtype, std::uint64_t seed);
 /// Uniform in [low, high], one per key of every query head.
 Stored random_bias(const Problem& problem, double low, double high, std::uint64_t seed);

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Random numbers that are the same on every platform and compiler: the standard engines are, its distributions are not.
+/// Random numbers that are the same on every platform and compiler: the standard engines are, its distributions are
+/// not.
 
 #include <cmath>
 #include <cstdint>

@@ -76,7 +76,8 @@ double centred_radius(const SmallProblem& problem) {
     for (std::int64_t j = 0; j < problem.n_kv; ++j) {
       double sum = 0.0;
       for (std::int64_t l = 0; l < problem.dim; ++l) {
-        sum += (problem.q[at(i * problem.dim + l)] - q_mean[at(l)]) * (problem.k[at(j * problem.dim + l)] - k_mean[at(l)]);
+        sum +=
+            (problem.q[at(i * problem.dim + l)] - q_mean[at(l)]) * (problem.k[at(j * problem.dim + l)] - k_mean[at(l)]);
       }
       largest = std::max(largest, std::abs(sum));
     }
@@ -119,8 +120,14 @@ void draw_values(SmallProblem& problem, Random& random) {
     for (std::int64_t c = 0; c < problem.value_dim; ++c) {
       const double key = problem.k[at(j * problem.dim + c % problem.dim)];
       const std::array<double, 8> choices{
-          std::sin(3.0 * key * static_cast<double>(1 + c)), random.sign(), random.normal(), offset + random.uniform(-1.0, 1.0),
-          j == hot ? 1.0 : 0.0, key, random.chance(0.9) ? random.sign() : 0.0, random.sign(),
+          std::sin(3.0 * key * static_cast<double>(1 + c)),
+          random.sign(),
+          random.normal(),
+          offset + random.uniform(-1.0, 1.0),
+          j == hot ? 1.0 : 0.0,
+          key,
+          random.chance(0.9) ? random.sign() : 0.0,
+          random.sign(),
       };
       problem.v[at(j * problem.value_dim + c)] = amplitude * choices[at(kind)];
     }
@@ -151,7 +158,10 @@ void draw_bias(SmallProblem& problem, Random& random) {
 
 DType draw_dtype(Random& random) {
   const double which = random.unit();
-  return which < 0.45 ? DType::float64 : which < 0.85 ? DType::float32 : which < 0.93 ? DType::float16 : DType::bfloat16;
+  return which < 0.45   ? DType::float64
+         : which < 0.85 ? DType::float32
+         : which < 0.93 ? DType::float16
+                        : DType::bfloat16;
 }
 
 /// Engine, arithmetic, degree and tolerance; before the sizes, which the rank limits.
@@ -190,7 +200,8 @@ double draw_radius(const SmallProblem& problem, Random& random) {
     return random.log_uniform(1e-3, 12.0);
   }
   if (problem.degree && random.chance(0.15)) {
-    return random.uniform(0.3, 1.0) * (0.02 + 0.05 * *problem.degree);  // the approximation so good that only rounding is left
+    return random.uniform(0.3, 1.0) *
+           (0.02 + 0.05 * *problem.degree);  // the approximation so good that only rounding is left
   }
   // Where a degree makes sense: beyond 0.3 + degree / 2 the bounds exceed the values.
   const double limit = problem.degree ? 0.3 + 0.5 * *problem.degree : 3.0;
@@ -255,7 +266,8 @@ double row_radius(const SmallProblem& problem, std::int64_t row) {
 /// A 16-bit float would overflow.
 bool needs_wide_exponent(const SmallProblem& problem) {
   const auto large = [](double x) { return std::abs(x) > 6e4; };
-  return std::any_of(problem.q.begin(), problem.q.end(), large) || std::any_of(problem.k.begin(), problem.k.end(), large) ||
+  return std::any_of(problem.q.begin(), problem.q.end(), large) ||
+         std::any_of(problem.k.begin(), problem.k.end(), large) ||
          std::any_of(problem.v.begin(), problem.v.end(), large);
 }
 
@@ -351,7 +363,8 @@ void align_values(SmallProblem& problem, std::int64_t row, std::int64_t column, 
   for (std::int64_t j = 0; j < problem.n_kv; ++j) {
     double s = 0.0;
     for (std::int64_t l = 0; l < problem.dim; ++l) {
-      s += (problem.q[at(row * problem.dim + l)] - q_mean[at(l)]) * (problem.k[at(j * problem.dim + l)] - k_mean[at(l)]);
+      s +=
+          (problem.q[at(row * problem.dim + l)] - q_mean[at(l)]) * (problem.k[at(j * problem.dim + l)] - k_mean[at(l)]);
     }
     problem.v[at(j * problem.value_dim + column)] =
         chebyshev_error(scale * s, radius, degree) >= 0.0 ? amplitude : -amplitude;

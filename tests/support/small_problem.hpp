@@ -33,8 +33,8 @@ std::optional<Genome> parse_genome(const std::string& line);
 /// One head, row-major, before rounding to storage, and what is asked of the library.
 struct SmallProblem {
   std::int64_t n_q = 0;
-  std::int64_t n_kv = 0;     ///< of the pattern that is written out below
-  std::int64_t copies = 1;   ///< of the pattern: the head has n_kv * copies keys
+  std::int64_t n_kv = 0;    ///< of the pattern that is written out below
+  std::int64_t copies = 1;  ///< of the pattern: the head has n_kv * copies keys
   std::int64_t dim = 0;
   std::int64_t value_dim = 0;
   std::vector<double> q;

@@ -26,12 +26,12 @@ struct Arithmetic;
 template <>
 struct Arithmetic<float> {
   static constexpr double unit = numerics::kU32;
-  static constexpr double tiny = 0x1p-149;       // spacing of subnormal numbers
+  static constexpr double tiny = 0x1p-149;  // spacing of subnormal numbers
   static constexpr double normal = 0x1p-126;
-  static constexpr double near_bits = 40;        // section 2: keys below 2^-X of the largest weight, X = 40 + log2 n, are far
-  static constexpr double conversions = 2;       // section 3: rounding q times its factor to T
-  static constexpr double gaussian_factor = 3;   // section 3: twice the error of sqrt(log2(e)/2)/H rounded to T
-  static constexpr double whole = 0x1p22;        // whole numbers of this size and their differences are exact
+  static constexpr double near_bits = 40;  // section 2: keys below 2^-X of the largest weight, X = 40 + log2 n, are far
+  static constexpr double conversions = 2;      // section 3: rounding q times its factor to T
+  static constexpr double gaussian_factor = 3;  // section 3: twice the error of sqrt(log2(e)/2)/H rounded to T
+  static constexpr double whole = 0x1p22;       // whole numbers of this size and their differences are exact
   static constexpr double overflow = 0x1p120;
   static constexpr double exp2_error = simd::kExp2MaxRelF32;
   static constexpr bool wide = false;
@@ -241,8 +241,7 @@ ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const 
     hoelder += query * key;
     if (score.kind == ScoreKind::gaussian) {
       const double h = score.bandwidth[l];
-      const double far =
-          std::max(queries.query_max[l] - keys.key_min[l], keys.key_max[l] - queries.query_min[l]) / h;
+      const double far = std::max(queries.query_max[l] - keys.key_min[l], keys.key_max[l] - queries.query_min[l]) / h;
       box += far * far;
       const double lost = queries.queries_exact && keys.keys_exact ? 0.0 : Arithmetic<T>::unit * (query + key) / h;
       row.conversion += kLog2E / 2 * lost * lost * kMore;

@@ -30,8 +30,7 @@ struct ExactBound {
 /// A bound that holds for every row of a head whose queries fit `queries`, known before running: would the exact engine
 /// in T meet a tolerance? Infinite where scores might overflow T. Causal masks are covered.
 template <class T>
-ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries,
-                       DType output);
+ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries, DType output);
 
 /// What the bound of one row depends on. Scores in log2 units (natural scores times log2 e).
 struct RowMeasures {
@@ -41,8 +40,8 @@ struct RowMeasures {
   double packed_query = 0.0;
   /// gaussian with coordinates rounded to T: sum_l (a_l u (|q_l| + max_j |k_jl|))^2, a_l^2 = log2(e) / 2 H_l^2.
   double conversion = 0.0;
-  double row_max = 0.0;       ///< at most the largest score, bias included, less the shift; as computed
-  std::int64_t keys = 0;      ///< length of the row's visible prefix
+  double row_max = 0.0;         ///< at most the largest score, bias included, less the shift; as computed
+  std::int64_t keys = 0;        ///< length of the row's visible prefix
   double largest_output = 0.0;  ///< max_c |T~_c|
 };
 
@@ -53,8 +52,8 @@ class RowCertifier {
   /// `shift` as packed (PackedKeys::shift, log2 units).
   RowCertifier(const HeadScore& score, std::int64_t dim, const KeyStatistics& keys, double shift, bool queries_exact,
                DType output);
-  /// The bound of a row that sees a key. `rounding` is infinite if scores might overflow T. The relative bound costs a few
-  /// library calls more.
+  /// The bound of a row that sees a key. `rounding` is infinite if scores might overflow T. The relative bound costs a
+  /// few library calls more.
   [[nodiscard]] ExactBound certify(const RowMeasures& row, bool with_relative = true) const noexcept;
   /// True if a score of this row might leave the range of T.
   [[nodiscard]] bool may_overflow(const RowMeasures& row) const noexcept;
@@ -79,14 +78,14 @@ class RowCertifier {
   DType output_;
   bool finite_;
   bool values_exact_;
-  double chain_;        // roundings of a score, relative to its size
-  double max_key_;      // max |k_jl|
-  double isotropic_;    // factor of sum_l t_l^2 if it is formed first, else 1
+  double chain_;      // roundings of a score, relative to its size
+  double max_key_;    // max |k_jl|
+  double isotropic_;  // factor of sum_l t_l^2 if it is formed first, else 1
   bool factors_normal_;
-  double spread_;       // largest |bias - offset|, log2 units
-  double bias_range_;   // log2 units
-  double max_bias_;     // largest |bias|, log2 units
-  double top_bias_;     // |largest bias|, log2 units
+  double spread_;      // largest |bias - offset|, log2 units
+  double bias_range_;  // log2 units
+  double max_bias_;    // largest |bias|, log2 units
+  double top_bias_;    // |largest bias|, log2 units
   double shift_;
   double smallest_value_;
   std::vector<Column> columns_;  // those no other column exceeds in both

@@ -50,10 +50,10 @@ struct Head {
   const HeadOutputs& out;
   TileScoring<T> scoring;
   RowCertifier<T> certifier;
-  base::Buffer<double> max_key;    // [d padded] max_j |k_jl|
-  std::vector<double> rate;        // [d] gaussian: a_l^2
-  bool converts;                   // gaussian: T does not hold every coordinate
-  std::int64_t stride;             // d padded
+  base::Buffer<double> max_key;  // [d padded] max_j |k_jl|
+  std::vector<double> rate;      // [d] gaussian: a_l^2
+  bool converts;                 // gaussian: T does not hold every coordinate
+  std::int64_t stride;           // d padded
 };
 
 /// What one thread works with.
@@ -62,23 +62,23 @@ struct Worker {
   std::vector<Tile<T>> tiles;
   std::vector<QueryFacts> facts;
   base::Buffer<double> staged;  // [48][stride], zeros beyond d
-  std::vector<double> row;     // [d_v]
+  std::vector<double> row;      // [d_v]
 };
 
 template <class T>
 Head<T> make_head(const HeadProblem& problem, const PackedKeys<T>& keys, const RowList& rows, const HeadOutputs& out) {
   const bool queries_exact = sizeof(T) == sizeof(double) || base::fits_float32(problem.queries);
-  Head<T> head{problem,
-               keys,
-               rows,
-               out,
-               tile_scoring<T>(problem.score, problem.dim()),
-               RowCertifier<T>(problem.score, problem.dim(), keys.statistics, keys.shift, queries_exact,
-                               out.output.dtype),
-               base::Buffer<double>(base::round_up_to(problem.dim(), simd::kPadding), 0.0, nullptr),
-               {},
-               !queries_exact || !keys.statistics.keys_exact,
-               base::round_up_to(problem.dim(), simd::kPadding)};
+  Head<T> head{
+      problem,
+      keys,
+      rows,
+      out,
+      tile_scoring<T>(problem.score, problem.dim()),
+      RowCertifier<T>(problem.score, problem.dim(), keys.statistics, keys.shift, queries_exact, out.output.dtype),
+      base::Buffer<double>(base::round_up_to(problem.dim(), simd::kPadding), 0.0, nullptr),
+      {},
+      !queries_exact || !keys.statistics.keys_exact,
+      base::round_up_to(problem.dim(), simd::kPadding)};
   for (std::size_t l = 0; l < usize(problem.dim()); ++l) {
     const KeyStatistics& statistics = keys.statistics;
     if (statistics.visible > 0) {
@@ -267,7 +267,8 @@ void answer_rows(const Head<T>& head, std::int64_t first, std::int64_t last, Wor
   const double work = exact_work(pairs, problem.dim(), problem.value_dim());
   const double looks = std::ceil(work / kWorkPerLook);
   const auto step = base::round_up_to(
-      std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(blocks) / std::max(looks, 1.0))), kSuperblock);
+      std::max<std::int64_t>(1, static_cast<std::int64_t>(static_cast<double>(blocks) / std::max(looks, 1.0))),
+      kSuperblock);
   for (std::int64_t block = 0; block < blocks; block += step) {
     const std::int64_t end = std::min(block + step, blocks);
     absorb<T>(head.keys, std::span(worker.tiles.data(), usize(tiles)), block, end);
@@ -316,7 +317,8 @@ void exact_rows(const HeadProblem& problem, const PackedKeys<T>& keys, const Row
 
 std::int64_t exact_bytes(std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim, int threads,
                          std::int64_t element) {
-  const std::int64_t worker = kTilesPerItem * tile_bytes(dim, value_dim, element) + 8 * kTile * base::round_up_to(dim, simd::kPadding);
+  const std::int64_t worker =
+      kTilesPerItem * tile_bytes(dim, value_dim, element) + 8 * kTile * base::round_up_to(dim, simd::kPadding);
   return packed_bytes(n_kv, dim, value_dim, element) + base::checked_mul(worker, std::max(1, threads), "keys");
 }
 

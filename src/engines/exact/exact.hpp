@@ -16,7 +16,8 @@
 namespace polyattn::engines {
 
 /// Answers the rows of `rows`. Where the problem says so, throws Error (non_finite) naming the first NaN or infinity in
-/// a query. In float32 a row whose scores might overflow has an infinite bound; in float64 that is an Error (non_finite).
+/// a query. In float32 a row whose scores might overflow has an infinite bound; in float64 that is an Error
+/// (non_finite).
 template <class T>
 void exact_rows(const HeadProblem& problem, const PackedKeys<T>& keys, const RowList& rows, const HeadOutputs& out,
                 const base::Context& context);

@@ -88,7 +88,8 @@ class MatrixSource {
     for (std::int64_t r = 0; r < count; ++r) {
       std::copy_n(matrix_->keys + (first + r) * matrix_->key_stride, matrix_->dim, keys + r * key_stride);
       if (matrix_->value_dim > 0) {
-        std::copy_n(matrix_->values + (first + r) * matrix_->value_stride, matrix_->value_dim, values + r * value_stride);
+        std::copy_n(matrix_->values + (first + r) * matrix_->value_stride, matrix_->value_dim,
+                    values + r * value_stride);
       }
     }
   }
@@ -237,7 +238,8 @@ void pack_bias(const double* bias, PackedKeys<T>& packed) noexcept {
     for (std::int64_t j = first; j < first + kKeyBlock; ++j) {
       const double b = j >= packed.count ? -kInfinity : bias == nullptr ? 0.0 : bias[j];
       const double relative = log2_units(b) - (packed.shift + static_cast<double>(offset));
-      packed.bias[usize(j)] = b == -kInfinity ? hidden : static_cast<T>(std::isfinite(b) ? std::max(relative, floor) : b);
+      packed.bias[usize(j)] =
+          b == -kInfinity ? hidden : static_cast<T>(std::isfinite(b) ? std::max(relative, floor) : b);
     }
   }
 }

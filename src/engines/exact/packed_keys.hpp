@@ -17,14 +17,14 @@ namespace polyattn::engines {
 /// What the bounds need to know about the visible keys (bias not -inf) of a head. Plain numbers, so that a planner can
 /// fill them in from a statistics pass of its own.
 struct KeyStatistics {
-  std::int64_t keys = 0;     ///< all keys, hidden ones included
+  std::int64_t keys = 0;  ///< all keys, hidden ones included
   std::int64_t visible = 0;
   std::int64_t first_visible = std::numeric_limits<std::int64_t>::max();
-  double max_norm = 0.0;            ///< at least max_j |k_j|
-  std::vector<double> key_min;      ///< [d]; +inf where no key is visible
-  std::vector<double> key_max;      ///< [d]; -inf where no key is visible
-  std::vector<double> value_min;    ///< [d_v]
-  std::vector<double> value_max;    ///< [d_v]
+  double max_norm = 0.0;                                            ///< at least max_j |k_j|
+  std::vector<double> key_min;                                      ///< [d]; +inf where no key is visible
+  std::vector<double> key_max;                                      ///< [d]; -inf where no key is visible
+  std::vector<double> value_min;                                    ///< [d_v]
+  std::vector<double> value_max;                                    ///< [d_v]
   double smallest_value = std::numeric_limits<double>::infinity();  ///< smallest non-zero |v|
   double bias_min = std::numeric_limits<double>::infinity();        ///< natural units, visible keys
   double bias_max = -std::numeric_limits<double>::infinity();
@@ -42,14 +42,14 @@ struct PackedKeys {
   std::int64_t dim = 0;
   std::int64_t value_dim = 0;
   std::int64_t blocks = 0;
-  base::Buffer<T> keys;    ///< [blocks][16][dim][8]
-  base::Buffer<T> values;  ///< [blocks], each as ExactBlock::values
-  base::Buffer<T> bias;    ///< [blocks][128] log2 units, relative to shift + offsets[block]
-  base::Buffer<T> offsets;              ///< [blocks] whole numbers
-  double shift = 0.0;                   ///< whole number, log2 units: scores here are this much smaller
+  base::Buffer<T> keys;                     ///< [blocks][16][dim][8]
+  base::Buffer<T> values;                   ///< [blocks], each as ExactBlock::values
+  base::Buffer<T> bias;                     ///< [blocks][128] log2 units, relative to shift + offsets[block]
+  base::Buffer<T> offsets;                  ///< [blocks] whole numbers
+  double shift = 0.0;                       ///< whole number, log2 units: scores here are this much smaller
   std::vector<std::uint8_t> any_visible;    ///< [blocks]
   std::vector<std::uint8_t> finite_values;  ///< [blocks]
-  double value_scale = 1.0;             ///< packed values times this power of two are the values
+  double value_scale = 1.0;                 ///< packed values times this power of two are the values
   KeyStatistics statistics;
 
   [[nodiscard]] simd::ExactBlock<T> block(std::int64_t b) const noexcept;

@@ -123,8 +123,7 @@ const double* Tile<T>::divide(const PackedKeys<T>& keys) noexcept {
     hull_[usize(value_dim_ + c)] = finite ? keys.statistics.value_max[usize(c)] / keys.value_scale : kInfinity;
   }
   double* averages = totals_.data() + (2 + value_dim_) * kTile;
-  exact_kernels<T>().divide(value_dim_, totals(), hull_.data(), hull_.data() + value_dim_, averages,
-                            largest_.data());
+  exact_kernels<T>().divide(value_dim_, totals(), hull_.data(), hull_.data() + value_dim_, averages, largest_.data());
   if (keys.value_scale != 1.0) {
     for (std::int64_t i = 0; i < value_dim_ * kTile; ++i) {
       averages[i] *= keys.value_scale;

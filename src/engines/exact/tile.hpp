@@ -53,7 +53,8 @@ class Tile {
   [[nodiscard]] const double* total_sum() const noexcept { return totals_.data() + simd::kTile; }
   [[nodiscard]] const double* accumulator() const noexcept { return totals_.data() + 2 * simd::kTile; }
   [[nodiscard]] double row_max(std::int64_t lane) const noexcept {
-    return totals_[static_cast<std::size_t>(lane)] + static_cast<double>(live_[static_cast<std::size_t>(simd::kTile + lane)]);
+    return totals_[static_cast<std::size_t>(lane)] +
+           static_cast<double>(live_[static_cast<std::size_t>(simd::kTile + lane)]);
   }
 
   /// [value_dim][48]: accumulator / sum in units of the values, clipped into their hull; NaN where no key was seen.
@@ -73,10 +74,10 @@ class Tile {
   std::int64_t value_dim_;
   const TileScoring<T>* scoring_;
   std::int64_t lanes_ = 0;
-  base::Buffer<T> queries_;      // [dim][48]
-  base::Buffer<T> live_;         // max, excess, sum, limits in a block [48] each, accumulator [value_dim][48]
-  base::Buffer<double> totals_;  // max, sum [48] each, accumulator, averages [value_dim][48] each
-  base::Buffer<T> scratch_;      // [128][48]
+  base::Buffer<T> queries_;           // [dim][48]
+  base::Buffer<T> live_;              // max, excess, sum, limits in a block [48] each, accumulator [value_dim][48]
+  base::Buffer<double> totals_;       // max, sum [48] each, accumulator, averages [value_dim][48] each
+  base::Buffer<T> scratch_;           // [128][48]
   std::vector<std::int64_t> limits_;  // [48]
   std::vector<double> hull_;          // low, high [value_dim] each
   std::array<double, simd::kTile> largest_{};

@@ -52,8 +52,8 @@ struct Prefix {
 template <class T>
 struct Diagonal {
   PackedKeys<T> packed;
-  double offset = 0.0;          ///< log weights were packed relative to this (natural log)
-  double answer_error = 0.0;    ///< |T_x^ - T_x|
+  double offset = 0.0;             ///< log weights were packed relative to this (natural log)
+  double answer_error = 0.0;       ///< |T_x^ - T_x|
   double denominator_error = 0.0;  ///< relative, of D_x^
 };
 
@@ -193,9 +193,9 @@ bool Causal<T>::row(const Prefix<T>& prefix, const Diagonal<T>& block, std::int6
   if (!has_tile && prefix.empty) {
     return false;  // nothing is visible: exact writes the zero row
   }
-  const double exponent = !has_tile                ? prefix.exponent
-                          : prefix.empty           ? whole_tile_scale
-                                                   : std::max(prefix.exponent, whole_tile_scale);
+  const double exponent = !has_tile      ? prefix.exponent
+                          : prefix.empty ? whole_tile_scale
+                                         : std::max(prefix.exponent, whole_tile_scale);
   const double prefix_factor = prefix.empty ? 0.0 : std::exp2(std::max(prefix.exponent - exponent, -1100.0));
   // Not a power of two because of the offset's fraction; its rounding is part of weight_error.
   const double tile_factor = has_tile ? std::exp2(std::max(tile_scale - exponent, -1100.0)) : 0.0;
@@ -210,7 +210,8 @@ bool Causal<T>::row(const Prefix<T>& prefix, const Diagonal<T>& block, std::int6
   const double tiny = prefix_factor * total.tiny;
   const double prefix_rounding = prefix_factor * total.rounding_denominator;
   const double denominator = prefix_factor * total.denominator + tile_denominator;
-  const double low = (prefix_factor * prefix_low + tile_denominator * (1.0 - denominator_error)) * (1.0 - 1e-14) - underflow;
+  const double low =
+      (prefix_factor * prefix_low + tile_denominator * (1.0 - denominator_error)) * (1.0 - 1e-14) - underflow;
   if (!(low > 0.0) || !std::isfinite(denominator) || !(denominator > 0.0)) {
     return false;
   }
@@ -245,8 +246,8 @@ bool Causal<T>::row(const Prefix<T>& prefix, const Diagonal<T>& block, std::int6
       approximation = std::max(approximation, std::min(error * spread, uniform * deviation));
     }
     const double outside = std::max({0.0, answer - high_value, low_value - answer});
-    const double tile_error =
-        tile_denominator * (denominator_error * (scale.range + answer_error + outside) + (1.0 + denominator_error) * answer_error);
+    const double tile_error = tile_denominator * (denominator_error * (scale.range + answer_error + outside) +
+                                                  (1.0 + denominator_error) * answer_error);
     rounded = std::max(rounded, rounding_scale * (prefix.empty ? 0.0 : keys.absolute[i]) + tiny +
                                     std::fabs(answer) * prefix_rounding + tile_error +
                                     8.0 * numerics::kU64 * denominator * std::fabs(answer));
@@ -314,8 +315,8 @@ void Causal<T>::rows(const Prefix<T>& prefix, const Diagonal<T>& block, std::int
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       const std::int64_t index = row_first + begin + lane;
       double low_share = 0.0;
-      if (radius[usize(begin + lane)].inside && row(prefix, block, index, begin + lane, lane, with_tile,
-                                                    radius[usize(begin + lane)], scratch, low_share)) {
+      if (radius[usize(begin + lane)].inside &&
+          row(prefix, block, index, begin + lane, lane, with_tile, radius[usize(begin + lane)], scratch, low_share)) {
         answered[usize(index)] = 1;
         ++here.answered;
         here.smallest_denominator = std::min(here.smallest_denominator, low_share);

@@ -6,16 +6,16 @@
 
 namespace polyattn::engines {
 
-/// As evaluate_rows, for a causal mask. Keys are taken in blocks (causal_block); a row that sees L keys uses the moments of
-/// the whole blocks before L and the exact tile kernel for the rest, both in the frame's coordinates. The
-/// moments are kept relative to the largest weight seen so far (a power of two), so that early rows do not vanish beside
-/// later, heavier keys.
-/// Keys of a block: short for short sequences, where fewer pairs are then done exactly.
+/// As evaluate_rows, for a causal mask. Keys are taken in blocks (causal_block); a row that sees L keys uses the
+/// moments of the whole blocks before L and the exact tile kernel for the rest, both in the frame's coordinates. The
+/// moments are kept relative to the largest weight seen so far (a power of two), so that early rows do not vanish
+/// beside later, heavier keys. Keys of a block: short for short sequences, where fewer pairs are then done exactly.
 std::int64_t causal_block(std::int64_t keys) noexcept;
 
 template <class T>
 EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                               const FeatureList& features, const PolynomialTable& table, const Acceptance& acceptance,
-                              const HeadOutputs& out, std::vector<std::uint8_t>& answered, const base::Context& context);
+                              const HeadOutputs& out, std::vector<std::uint8_t>& answered,
+                              const base::Context& context);
 
 }  // namespace polyattn::engines

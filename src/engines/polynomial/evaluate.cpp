@@ -105,8 +105,9 @@ void certify_block(const Frame& frame, const PreparedMoments<T>& moments, std::i
     row = RowCertificate{};
     const bool served = r < count && scratch.radius[usize(r)].inside;
     if (served) {
-      row = certify_row(frame, moments.bounds, moments.rounding, moments.table, moments.features.rank(), moments.key_count,
-                        scratch.radius[usize(r)], scratch.sums.data() + (columns - 1) * block + r, columns * block);
+      row = certify_row(frame, moments.bounds, moments.rounding, moments.table, moments.features.rank(),
+                        moments.key_count, scratch.radius[usize(r)], scratch.sums.data() + (columns - 1) * block + r,
+                        columns * block);
     }
     const bool sound = row.denominator_low > 0.0 && std::isfinite(row.denominator) && row.denominator != 0.0;
     if (!sound) {
@@ -160,9 +161,8 @@ simd::FinishBlock finish_block(const PreparedMoments<T>& moments, std::int64_t b
 
 template <class T>
 EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
-                                const PreparedMoments<T>& moments, const Acceptance& acceptance,
-                                const HeadOutputs& out, std::vector<std::uint8_t>& answered,
-                                const base::Context& context) {
+                                const PreparedMoments<T>& moments, const Acceptance& acceptance, const HeadOutputs& out,
+                                std::vector<std::uint8_t>& answered, const base::Context& context) {
   const std::int64_t value_dim = problem.value_dim();
   const std::int64_t columns = value_dim + 1;
   const std::int64_t block = evaluation_block(columns);

@@ -44,9 +44,8 @@ struct EvaluationSummary {
 /// left untouched.
 template <class T>
 EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
-                                const PreparedMoments<T>& moments, const Acceptance& acceptance,
-                                const HeadOutputs& out, std::vector<std::uint8_t>& answered,
-                                const base::Context& context);
+                                const PreparedMoments<T>& moments, const Acceptance& acceptance, const HeadOutputs& out,
+                                std::vector<std::uint8_t>& answered, const base::Context& context);
 
 /// Rows evaluated together: more where there are few columns, to share the cost of the features.
 std::int64_t evaluation_block(std::int64_t columns) noexcept;

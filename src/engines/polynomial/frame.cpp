@@ -20,7 +20,6 @@ constexpr std::int64_t kRows = 4096;  // rows of a statistics block; fixed, so s
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kUnderflow = 0x1p-1000;  // more than any sum of squares or products can lose by underflow, per axis
 
-
 /// Calls body(first, count, rows, block) over blocks of `source`, rows as float64 [count][columns].
 template <class Body>
 void for_blocks(const base::Rows& source, const base::Context& context, const Body& body) {
@@ -283,7 +282,7 @@ Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const ba
   frame.log_scale = all.visible > 0 ? all.largest : 0.0;
   // log_weight: products, differences and a sum of dim + 1 terms; then the subtraction of M and of a block's exponent,
   // whose magnitudes are at most twice the terms, and exp itself (at most 2 ulp).
-  frame.weight_error = (static_cast<double>(dim) + 10.0) * kU64 * all.terms + 1000.0 * kU64;
+  frame.weight_error = (static_cast<double>(dim) + 16.0) * kU64 * all.terms + 1000.0 * kU64;
   centre_keys(problem, frame, context);
 
   frame.query_scale.resize(dim);
@@ -297,6 +296,12 @@ Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const ba
     box += std::fabs(frame.metric[l]) * extent.half[l] * frame.key_half[l];
   }
   frame.radius = std::min(extent.norm * frame.key_norm, box + static_cast<double>(dim) * kUnderflow) * (1.0 + 1e-5);
+  // Beyond this the scales above are no longer larger than the coordinates: serve no row.
+  const auto too_wide = [](double half) { return !(half < 0x1p+990); };
+  if (std::any_of(extent.half.begin(), extent.half.end(), too_wide) ||
+      std::any_of(frame.key_half.begin(), frame.key_half.end(), too_wide)) {
+    frame.radius = kInfinity;
+  }
   // As given: |q| |k| for the dot score; for the Gaussian one half the largest squared distance.
   double query_norm = extent.norm;
   if (problem.score.kind == ScoreKind::dot) {
@@ -329,7 +334,7 @@ RowRadius row_radius(const Frame& frame, const double* centred_query) noexcept {
   out.box = box * (1.0 + 1e-6);
   out.radius = std::min(std::sqrt(square) * frame.key_norm * (1.0 + 1e-6), out.box);
   out.box = out.radius;  // sum_l |q_l k_l| <= |q| |k| as well
-  out.inside = inside && out.radius <= frame.radius;
+  out.inside = inside && out.radius <= frame.radius && std::isfinite(frame.radius);
   return out;
 }
 

@@ -25,7 +25,7 @@ struct QueryExtent {
   std::vector<double> centre;
   std::vector<double> half;  ///< max |q_l - centre_l| per axis
   double norm = 0.0;
-  double max_abs = 0.0;      ///< largest |q_l|
+  double max_abs = 0.0;  ///< largest |q_l|
 };
 
 struct Frame {
@@ -41,11 +41,11 @@ struct Frame {
   double radius = 0.0;             ///< bound on |s'_ij| over the query extent and all visible keys
   double radius_before = 0.0;      ///< bound on |s_ij| as given
   double max_abs_key = 0.0;
-  double log_scale = 0.0;          ///< M = max log_weight; weights are exp(log_weight - M)
-  double weight_error = 0.0;       ///< bound on |error of log weight|, relevant keys, float64 roundings
+  double log_scale = 0.0;     ///< M = max log_weight; weights are exp(log_weight - M)
+  double weight_error = 0.0;  ///< bound on |error of log weight|, relevant keys, float64 roundings
   std::int64_t visible_keys = 0;
   std::vector<std::int64_t> far_keys;  ///< a few keys of largest norm, for predictions
-  base::Buffer<double> log_weight; ///< per key, -inf where hidden
+  base::Buffer<double> log_weight;     ///< per key, -inf where hidden
 
   [[nodiscard]] std::int64_t dim() const noexcept { return static_cast<std::int64_t>(metric.size()); }
 };
@@ -53,12 +53,12 @@ struct Frame {
 /// The metric of a score: its scale on every axis, or 1/H^2.
 std::vector<double> metric_of(const HeadProblem& problem);
 
-/// Centre (a trimmed mean, which a few outlying queries do not move), half widths and norm of the queries. Checks that they are finite: Error (non_finite) names the first
-/// that is not. Cost: two passes over Q.
+/// Centre (a trimmed mean, which a few outlying queries do not move), half widths and norm of the queries. Checks that
+/// they are finite: Error (non_finite) names the first that is not. Cost: two passes over Q.
 QueryExtent query_extent(const HeadProblem& problem, const base::Context& context);
 
-/// Centres the keys of `problem` for queries in `extent`; checks that visible keys are finite. Cost: three passes over K.
-/// `problem.queries` is not read.
+/// Centres the keys of `problem` for queries in `extent`; checks that visible keys are finite. Cost: three passes over
+/// K. `problem.queries` is not read.
 Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const base::Context& context);
 
 /// Bounds of one row, from its float64 coordinates q - qc: `radius` on |s'_ij| over keys and `box` on

@@ -24,12 +24,11 @@ RoundingModel rounding_model(int degree_of_features, std::int64_t rank, std::int
   const double chain = static_cast<double>(simd::kMomentBlock) / (single ? 16.0 : 8.0);
   const double steps =
       2.0 * degree + 2.0 + chain + 1.0 + static_cast<double>(simd::kEvaluationGroup + simd::kEvaluationGroups) + 2.0;
-  // In float64: joining lanes (4), blocks and chunks of keys, the multinomial weight (3g), evaluation groups, and the sum
-  // over degrees with its coefficient.
-  // The smallest blocks are kCausalBlock keys.
-  const double blocks = std::ceil(static_cast<double>(keys) / static_cast<double>(kCausalBlock)) + 16.0 +
-                        static_cast<double>(rank) /
-                            static_cast<double>(simd::kEvaluationGroup * simd::kEvaluationGroups);
+  // In float64: joining lanes (4), blocks and chunks of keys, the multinomial weight (3g), evaluation groups, and the
+  // sum over degrees with its coefficient. The smallest blocks are kCausalBlock keys.
+  const double blocks =
+      std::ceil(static_cast<double>(keys) / static_cast<double>(kCausalBlock)) + 16.0 +
+      static_cast<double>(rank) / static_cast<double>(simd::kEvaluationGroup * simd::kEvaluationGroups);
   const double wide = 4.0 + blocks + 4.0 * degree + 8.0;
   model.gamma = numerics::inflate(
       (1.0 + numerics::gamma(steps, model.unit)) * (1.0 + numerics::gamma(wide, kU64)) - 1.0 + 4.0 * kU64, 4);

@@ -14,11 +14,11 @@ namespace polyattn::engines {
 /// Rounding of one evaluation in arithmetic of unit roundoff u, relative to the sum of absolute values (docs/theory.md,
 /// section on rounding): |N^ - N| <= gamma * P_abs(a) * sum w |v|, plus `tiny` for underflow.
 struct RoundingModel {
-  double unit = 0.0;       ///< u
+  double unit = 0.0;  ///< u
   double gamma = 0.0;
-  double smallest = 0.0;   ///< spacing of subnormal numbers: absolute error of an operation that underflows
-  double score = 0.0;      ///< relative perturbation of z y x: rounded coordinates
-  double weight = 0.0;     ///< perturbation of log weights by rounding them to the arithmetic
+  double smallest = 0.0;  ///< spacing of subnormal numbers: absolute error of an operation that underflows
+  double score = 0.0;     ///< relative perturbation of z y x: rounded coordinates
+  double weight = 0.0;    ///< perturbation of log weights by rounding them to the arithmetic
 };
 
 template <class T>
@@ -26,9 +26,9 @@ RoundingModel rounding_model(int degree, std::int64_t rank, std::int64_t keys) n
 
 /// Per column in the values' centred units (v - mu), and for all.
 struct KeySideBounds {
-  double weight_low = 0.0;   ///< bounds of W = sum w, before and after
+  double weight_low = 0.0;  ///< bounds of W = sum w, before and after
   double weight_high = 0.0;
-  double range = 0.0;        ///< largest high - low
+  double range = 0.0;           ///< largest high - low
   double largest_answer = 0.0;  ///< largest |v| (not centred): bound on |T|
   double largest_deviation = 0.0;
   double z_sum = 0.0;  ///< Z = sum_l |z_l|

@@ -101,8 +101,8 @@ void add_moment_block(const HeadProblem& problem, const Frame& frame, const Valu
     }
   }
   const auto& kernels = polynomial_kernels<T>();
-  simd::WeighBlock<T> weigh{scratch.weight.data(),   scratch.centred.data(), tokens, value_dim,
-                            scratch.weighted.data(), totals.absolute.data(), totals.square.data()};
+  simd::WeighBlock<T> weigh{scratch.weight.data(),  scratch.centred.data(), tokens, value_dim, scratch.weighted.data(),
+                            totals.absolute.data(), totals.square.data()};
   kernels.weigh(weigh);
   std::copy_n(scratch.weight.data(), tokens, scratch.weighted.data() + value_dim * tokens);
   kernels.moments({features.program(), scratch.x.data(), scratch.weighted.data(), tokens, totals.columns,

@@ -37,8 +37,8 @@ struct ValueRange {
 /// Sums over a set of keys in float64. `absolute[c]` = sum w |v_c - mu_c|, `square[c]` = sum w (v_c - mu_c)^2, each as
 /// computed (relative error below gamma_40(u)).
 struct MomentTotals {
-  std::int64_t columns = 0;  ///< value_dim + 1
-  std::int64_t keys = 0;     ///< keys summed, hidden ones included
+  std::int64_t columns = 0;     ///< value_dim + 1
+  std::int64_t keys = 0;        ///< keys summed, hidden ones included
   base::Buffer<double> totals;  ///< [rank][columns]
   std::vector<double> absolute;
   std::vector<double> square;

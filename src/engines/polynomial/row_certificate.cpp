@@ -17,14 +17,16 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
   }
   const auto& entries = table.entries[table.row_class(radius.radius)];
   const double weight = keys.weight_high;
-  // 1. The polynomial: smallest product of error and what it is multiplied with (range, or deviation for the uniform one).
+  // 1. The polynomial: smallest product of error and what it is multiplied with (range, or deviation for the uniform
+  // one).
   double best = std::numeric_limits<double>::infinity();
   double power = 1.0;  // a^(2q)
   for (const TableEntry& entry : entries) {
     const std::ptrdiff_t t = 2 * static_cast<std::ptrdiff_t>(entry.q);
     // sum_j w_j s_ij^(2q), rounded up; at q = 0 it is W itself.
     const double moment =
-        entry.q == 0 ? weight : std::min(std::max(sums[t * stride], 0.0) + rounding.gamma * power * weight, power * weight);
+        entry.q == 0 ? weight
+                     : std::min(std::max(sums[t * stride], 0.0) + rounding.gamma * power * weight, power * weight);
     const double error = entry.moment_error * moment + entry.slack * weight;
     const double uniform = entry.uniform * weight;
     const double score = std::min(error * keys.range, uniform * keys.largest_deviation);

@@ -1,7 +1,7 @@
 #pragma once
 
-/// The certificate of one row, as far as it does not depend on the column of the values: which polynomial serves the row
-/// best, the lower bound of its true denominator, and the rounding terms. docs/theory.md has statement and proof.
+/// The certificate of one row, as far as it does not depend on the column of the values: which polynomial serves the
+/// row best, the lower bound of its true denominator, and the rounding terms. docs/theory.md has statement and proof.
 
 #include "engines/polynomial/key_side.hpp"
 #include "engines/polynomial/table.hpp"
@@ -12,15 +12,15 @@ namespace polyattn::engines {
 
 struct RowCertificate {
   const TableEntry* polynomial = nullptr;
-  double denominator = 0.0;       ///< D^, computed
-  double denominator_low = 0.0;   ///< proved lower bound of D; <= 0: the row is refused
-  double error = 0.0;             ///< >= sum_j w_j |P(s) - exp(s)|
-  double uniform = 0.0;           ///< the same from the uniform bound alone
-  double rounding_scale = 0.0;    ///< gamma P_abs(a)
+  double denominator = 0.0;      ///< D^, computed
+  double denominator_low = 0.0;  ///< proved lower bound of D; <= 0: the row is refused
+  double error = 0.0;            ///< >= sum_j w_j |P(s) - exp(s)|
+  double uniform = 0.0;          ///< the same from the uniform bound alone
+  double rounding_scale = 0.0;   ///< gamma P_abs(a)
   double rounding_denominator = 0.0;
-  double tiny = 0.0;              ///< underflow, absolute
-  double perturbation = 0.0;      ///< zeta: bound on |perturbation of s + log w|
-  double lost = 0.0;              ///< mass that underflowing weights may have changed, in the units of D
+  double tiny = 0.0;          ///< underflow, absolute
+  double perturbation = 0.0;  ///< zeta: bound on |perturbation of s + log w|
+  double lost = 0.0;          ///< mass that underflowing weights may have changed, in the units of D
 };
 
 /// `sums[t * stride]` is sum_{|alpha|=t} of the denominator's column: the t-th moment of the row's scores, computed.

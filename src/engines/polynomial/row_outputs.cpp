@@ -34,7 +34,8 @@ struct LogSumExp {
   double bound = 0.0;
 };
 
-/// log D_i of the stated score: log of the computed denominator, the weights' scale and the row factor that was dropped.
+/// log D_i of the stated score: log of the computed denominator, the weights' scale and the row factor that was
+/// dropped.
 LogSumExp log_sum_exp(const HeadProblem& problem, const Frame& frame, const RowCertificate& row, double log_scale,
                       const double* centred_query) noexcept {
   LogSumExp out;
@@ -87,8 +88,8 @@ bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale
     return false;
   }
   LogSumExp lse;
-  const bool want_lse = out.lse != nullptr || std::isfinite(acceptance.lse_tolerance) ||
-                        std::isfinite(acceptance.density_tolerance);
+  const bool want_lse =
+      out.lse != nullptr || std::isfinite(acceptance.lse_tolerance) || std::isfinite(acceptance.density_tolerance);
   if (want_lse) {
     lse = log_sum_exp(problem, frame, certificate, row.log_scale, row.centred_query);
     const double density =

@@ -1,6 +1,7 @@
 #pragma once
 
-/// The last bounds of a row (perturbed scores, storage, log-sum-exp), the decision whether it is answered, and its output.
+/// The last bounds of a row (perturbed scores, storage, log-sum-exp), the decision whether it is answered, and its
+/// output.
 
 #include "engines/polynomial/evaluate.hpp"
 #include "engines/polynomial/frame.hpp"
@@ -26,8 +27,8 @@ struct AnswerScale {
   double largest = 0.0;
 };
 
-/// True, and everything written, if the row meets `acceptance`; false, and nothing written, if not. `answer` is T~ in the
-/// units of the values, clipped into their hull.
+/// True, and everything written, if the row meets `acceptance`; false, and nothing written, if not. `answer` is T~ in
+/// the units of the values, clipped into their hull.
 bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale& scale, const Acceptance& acceptance,
                const RowAnswer& row, const double* answer, const HeadOutputs& out) noexcept;
 

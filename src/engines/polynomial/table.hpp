@@ -10,7 +10,7 @@
 namespace polyattn::engines {
 
 struct TableEntry {
-  double uniform = 0.0;     ///< |P(x) - e^x| <= uniform on [-radius, radius]
+  double uniform = 0.0;       ///< |P(x) - e^x| <= uniform on [-radius, radius]
   double moment_error = 0.0;  ///< |P(x) - e^x| <= moment_error x^(2q) + slack; q = 0: the uniform bound
   double slack = 0.0;
   int q = 0;

@@ -15,10 +15,10 @@ namespace {
 using base::usize;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kUnit = 0x1p-53;      ///< U: |fl(x) - x| <= U |x|
-constexpr double kTiny = 0x1p-1074;    ///< absolute error of one operation that underflows (half of it, in fact)
-constexpr double kSlack = 1 + 0x1p-30; ///< covers the roundings made in computing a bound (at most 2^20 in a row)
-constexpr double kFar = 63.0;          ///< keys below exp(-kFar)/n of the largest weight count as far; exp(-63) < 2^-90
+constexpr double kUnit = 0x1p-53;       ///< U: |fl(x) - x| <= U |x|
+constexpr double kTiny = 0x1p-1074;     ///< absolute error of one operation that underflows (half of it, in fact)
+constexpr double kSlack = 1 + 0x1p-30;  ///< covers the roundings made in computing a bound (at most 2^20 in a row)
+constexpr double kFar = 63.0;  ///< keys below exp(-kFar)/n of the largest weight count as far; exp(-63) < 2^-90
 constexpr double kProductsPerItem = 0x1p16;  ///< keeps the time between two looks at the progress meter short
 
 /// gamma_k = kU / (1 - kU), for k up to 2^40.
@@ -45,10 +45,10 @@ struct KeySide {
   base::Buffer<double> values;  // [n_kv, d_v]
   base::Buffer<double> bias;    // [n_kv]
   std::int64_t first_visible = std::numeric_limits<std::int64_t>::max();
-  double max_norm = 0.0;             // max_j |k_j|
-  std::vector<double> max_abs_key;   // [d]
-  std::vector<double> min_value;     // [d_v]
-  std::vector<double> max_value;     // [d_v]
+  double max_norm = 0.0;            // max_j |k_j|
+  std::vector<double> max_abs_key;  // [d]
+  std::vector<double> min_value;    // [d_v]
+  std::vector<double> max_value;    // [d_v]
   double max_abs_bias = 0.0;
   double max_bias = -kInfinity;
   double smallest_value = kInfinity;  // smallest non-zero |v|
@@ -118,9 +118,9 @@ double score_of(const HeadScore& score, const double* q, const double* k, std::i
 
 /// What one thread works with.
 struct Row {
-  std::vector<double> query;    // [d]
-  std::vector<double> scores;   // [n_kv], -inf where hidden; then weights
-  std::vector<double> output;   // [d_v]
+  std::vector<double> query;   // [d]
+  std::vector<double> scores;  // [n_kv], -inf where hidden; then weights
+  std::vector<double> output;  // [d_v]
   double max_score = -kInfinity;
   double min_score = kInfinity;
   double log_sum = -kInfinity;  // log of sum_j exp(s_j - max)
@@ -245,7 +245,8 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
   for (std::int64_t c = 0; c < d_v; ++c) {
     const double low = side.min_value[usize(c)];
     const double high = side.max_value[usize(c)];
-    const double weights = delta < 0.25 ? (0.5 * high - 0.5 * low) * std::min(1.0, tanh_half(zeta) + far) * 2 : kInfinity;
+    const double weights =
+        delta < 0.25 ? (0.5 * high - 0.5 * low) * std::min(1.0, tanh_half(zeta) + far) * 2 : kInfinity;
     const double bound = weights + sums * std::max(std::fabs(low), std::fabs(high)) + 4 * n * kTiny;
     // Output and truth lie in the hull.
     rounding = std::max(rounding, std::min(bound, high - low));
@@ -258,11 +259,12 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
   const double least = stored == DType::float32 ? 0x1p-126 : 0x1p-1000;
   const bool all_near = far == 0.0 && std::exp(-span) / n * side.smallest_value >= least;
   write(out.rounding, target, finite ? (rounding + (narrow ? 0.0 : rounded)) * kSlack : kInfinity);
-  write(out.storage, target, narrow ? (stored == DType::float16 && largest > 65504 ? kInfinity : rounded * kSlack) : 0.0);
+  write(out.storage, target,
+        narrow ? (stored == DType::float16 && largest > 65504 ? kInfinity : rounded * kSlack) : 0.0);
   write(out.relative, target, all_near && finite && delta < 0.25 ? weighted * kSlack : kInfinity);
   write(out.lse, target, lse);
-  const double lse_error = zeta + far + 2 * kUnit + 2 * gamma_of(n) * gamma_of(n) + 3 * kUnit * (row.log_sum + 1) +
-                           kUnit * std::fabs(lse);
+  const double lse_error =
+      zeta + far + 2 * kUnit + 2 * gamma_of(n) * gamma_of(n) + 3 * kUnit * (row.log_sum + 1) + kUnit * std::fabs(lse);
   write(out.lse_bound, target, delta < 0.25 && std::isfinite(lse) ? lse_error * kSlack : kInfinity);
   write(out.row_max, target, row.max_score);
 }
@@ -315,7 +317,8 @@ void reference_rows(const HeadProblem& problem, const RowList& rows, const HeadO
       }
       deliver(problem, side, state, rows.target(i), out);
     }
-    if (context.progress != nullptr && !context.progress->add(work_of(problem, count_pairs(problem, rows, first, last)))) {
+    if (context.progress != nullptr &&
+        !context.progress->add(work_of(problem, count_pairs(problem, rows, first, last)))) {
       base::check_cancelled(context);
     }
   });
