@@ -3,16 +3,15 @@
 #include "engines/exact/certificate.hpp"
 #include "engines/exact/tile.hpp"
 #include "engines/finite.hpp"
+#include "engines/polynomial/kernels.hpp"
 #include "engines/polynomial/row_outputs.hpp"
 #include "numerics/rounding.hpp"
-#include "simd/dispatch.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <mutex>
 #include <numbers>
 #include <span>
-#include <type_traits>
 
 // Numbered passes, for every key block c = keys [first, last):
 //   1. the moments of all keys before `first` become the key side of the rows whose prefix ends in the block;
@@ -28,15 +27,6 @@ namespace polyattn::engines {
 namespace {
 
 using base::usize;
-
-template <class T>
-const simd::PolynomialKernels<T>& polynomial_kernels() {
-  if constexpr (std::is_same_v<T, float>) {
-    return simd::kernels().polynomial32;
-  } else {
-    return simd::kernels().polynomial64;
-  }
-}
 
 /// The prefix as rows use it. Its sums are in units of 2^exponent (of the weights as given, exp(log_weight)).
 template <class T>

@@ -1,14 +1,13 @@
 #include "engines/polynomial/evaluate.hpp"
 
 #include "engines/finite.hpp"
+#include "engines/polynomial/kernels.hpp"
 #include "engines/polynomial/row_outputs.hpp"
 #include "numerics/rounding.hpp"
-#include "simd/dispatch.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <mutex>
-#include <type_traits>
 
 namespace polyattn::engines {
 
@@ -62,15 +61,6 @@ struct EvaluationScratch {
   std::vector<RowCertificate> certificate;
   std::vector<double> tiny = std::vector<double>(radius.size(), 0.0);
 };
-
-template <class T>
-const simd::PolynomialKernels<T>& polynomial_kernels() {
-  if constexpr (std::is_same_v<T, float>) {
-    return simd::kernels().polynomial32;
-  } else {
-    return simd::kernels().polynomial64;
-  }
-}
 
 /// Rows to coordinates; rows outside the frame and padding become 0 and are refused later.
 template <class T>

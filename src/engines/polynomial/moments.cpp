@@ -1,12 +1,11 @@
 #include "engines/polynomial/moments.hpp"
 
 #include "engines/finite.hpp"
-#include "simd/dispatch.hpp"
+#include "engines/polynomial/kernels.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
 namespace polyattn::engines {
 
@@ -14,15 +13,6 @@ namespace {
 
 using base::usize;
 using simd::kMomentBlock;
-
-template <class T>
-const simd::PolynomialKernels<T>& polynomial_kernels() {
-  if constexpr (std::is_same_v<T, float>) {
-    return simd::kernels().polynomial32;
-  } else {
-    return simd::kernels().polynomial64;
-  }
-}
 
 }  // namespace
 
