@@ -36,7 +36,7 @@ struct Result {
   std::optional<Tensor> lse;                        ///< float64 [batch, heads, n_q, 1], -inf for rows that see no key
   std::optional<Tensor> lse_bound;                  ///< float64 [batch, heads, n_q, 1]
   std::optional<Tensor> row_max;                    ///< float64 [batch, heads, n_q, 1]
-  std::optional<Tensor> row_bounds;                 ///< float64 [batch, heads, n_q, 1]: bound on the row's error, 16-bit storage apart
+  std::optional<Tensor> row_bounds;                 ///< float64 per row: bound on its error, 16-bit storage apart
   std::vector<Engine> row_engine;                   ///< batch-major, if asked for
   std::shared_ptr<const detail::SavedState> saved;  ///< for a later backward pass; opaque
   Report report;

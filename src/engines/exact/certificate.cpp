@@ -32,7 +32,7 @@ struct Arithmetic<float> {
   static constexpr double conversions = 2;      // section 3: rounding q times its factor to T
   static constexpr double gaussian_factor = 3;  // section 3: twice the error of sqrt(log2(e)/2)/H rounded to T
   static constexpr double whole = 0x1p22;       // whole numbers of this size and their differences are exact
-  static constexpr double overflow = 0x1p120;
+  static constexpr double overflow = 0x1p125;
   static constexpr double exp2_error = simd::kExp2MaxRelF32;
   static constexpr bool wide = false;
 };
@@ -45,7 +45,7 @@ struct Arithmetic<double> {
   static constexpr double conversions = 4;
   static constexpr double gaussian_factor = 10;
   static constexpr double whole = 0x1p51;
-  static constexpr double overflow = 0x1p1000;
+  static constexpr double overflow = 0x1p1021;
   static constexpr double exp2_error = simd::kExp2MaxRelF64;
   static constexpr bool wide = true;
 };
