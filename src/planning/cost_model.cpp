@@ -11,8 +11,8 @@ namespace {
 constexpr double kFloat32Fma = 1.2e11;  // fused multiply-adds a second
 constexpr double kFloat64Fma = 0.6e11;
 constexpr double kBytes = 1.0e10;
-constexpr double kExpCost = 16.0;     // multiply-adds that take as long as one exponential and its bookkeeping
-constexpr double kExactShare = 0.75;  // of peak, by the exact kernels
+constexpr double kExpCost = 12.0;    // multiply-adds that take as long as one exponential and its bookkeeping
+constexpr double kExactShare = 0.9;  // of peak, by the exact kernels
 constexpr double kPolynomialShare = 0.55;
 
 }  // namespace
@@ -39,7 +39,7 @@ double score_pairs(const engines::HeadProblem& problem) noexcept {
 double CostModel::exact_seconds(const engines::HeadProblem& problem, double pairs,
                                 Arithmetic arithmetic) const noexcept {
   const auto dim = static_cast<double>(problem.dim());
-  const double score = problem.score.kind == engines::ScoreKind::gaussian ? 2.0 * dim : dim;
+  const double score = problem.score.kind == engines::ScoreKind::gaussian ? 1.3 * dim : dim;
   const double work = pairs * (score + static_cast<double>(problem.value_dim()) + kExpCost);
   const double packing = static_cast<double>(problem.n_kv()) * (dim + static_cast<double>(problem.value_dim())) * 8.0;
   return work / (kExactShare * rate(arithmetic)) + packing / bytes_ + 2e-6;
