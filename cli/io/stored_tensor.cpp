@@ -2,7 +2,6 @@
 
 #include "polyattn/error.hpp"
 
-#include <bit>
 #include <cstring>
 #include <limits>
 #include <new>
@@ -79,7 +78,7 @@ StoredTensor make_stored(const std::string& name, std::shared_ptr<const MappedFi
   tensor.dims = std::move(layout.dims);
   tensor.fortran_order = layout.fortran_order;
   tensor.data = data;
-  if (std::bit_cast<std::uintptr_t>(data) % size_of(tensor.dtype) != 0 && tensor.elements > 0) {
+  if (reinterpret_cast<std::uintptr_t>(data) % size_of(tensor.dtype) != 0 && tensor.elements > 0) {
     try {
       const std::shared_ptr<std::byte[]> copy(new std::byte[tensor.bytes()]);
       std::memcpy(copy.get(), data, tensor.bytes());
