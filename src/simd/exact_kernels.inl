@@ -131,7 +131,7 @@ inline void weigh_vector(const typename F::Scalar* values, std::ptrdiff_t keys, 
                          typename F::Scalar* scratch, typename F::Scalar* sum,
                          typename F::Scalar* accumulator) noexcept {
   F total = F::zero();
-  Vectors<F, R == 0 ? 1 : R> acc;
+  Vectors<F, R + (R == 0 ? 1 : 0)> acc;  // no array of length 0
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     acc[r] = F::zero();

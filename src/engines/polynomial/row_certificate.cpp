@@ -38,6 +38,9 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
     }
     power *= radius.box * radius.box * (1.0 + 1e-15);
   }
+  if (out.polynomial == nullptr) {
+    return out;
+  }
   // 2. The denominator, P_abs(a) and the underflow term.
   double absolute = 0.0;
   double tiny = 0.0;
