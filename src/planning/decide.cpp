@@ -253,8 +253,7 @@ void Planner::polynomial_candidates(const engines::Frame& frame, const engines::
     candidate.usable =
         candidate.degree >= 0 && (forced || (eligible && candidate.fallback_share < 0.5 && plan().tolerance > 0.0));
     if (candidate.degree < 0) {
-      candidate.reason = "even degree 0 costs more than exact, or its rank " + std::to_string(problem.dim()) +
-                         "-dimensional features do not fit";
+      candidate.reason = "every degree would cost more than exact";
     } else if (candidate.fallback_share >= 0.5) {
       candidate.reason = "at degree " + std::to_string(candidate.degree) + ", the dearest that could beat exact, " +
                          base::text(std::round(100.0 * candidate.fallback_share)) +
