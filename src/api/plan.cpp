@@ -42,7 +42,7 @@ void estimate_mean_answer(const engines::HeadProblem& problem, HeadPlan& plan, c
   const std::vector<double> mean = planning::mean_value(problem, context);
   double largest = 0.0;
   for (std::int64_t i = 0; i < count; ++i) {
-    if (problem.mask.visible(rows.rows[usize(i)], problem.n_kv()) == 0) {
+    if (!engines::sees_any_key(problem, rows.rows[usize(i)])) {
       continue;
     }
     for (std::size_t c = 0; c < mean.size(); ++c) {

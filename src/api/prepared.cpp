@@ -112,7 +112,7 @@ std::vector<engines::HeadProblem> problems_over(const PreparedState& state, cons
     for (std::size_t i = 0; i < all.size(); ++i) {
       base::append_rows(all[i].keys, problems[i].keys);
       base::append_rows(all[i].values, problems[i].values);
-      base::append_rows(all[i].bias, problems[i].bias);
+      base::append_rows(all[i].bias.rows, problems[i].bias.rows);
     }
   }
   return all;

@@ -285,7 +285,7 @@ std::vector<engines::HeadProblem> make_problems(const ConstView& q, std::span<co
     score.bandwidth = std::get<Gaussian>(options.score).bandwidth;
     score.bandwidth.resize(static_cast<std::size_t>(shape.dim), score.bandwidth.front());
   }
-  engines::PrefixMask mask;
+  engines::PositionMask mask;
   mask.causal = options.mask.visibility.causal != Causal::none;
   mask.offset = options.mask.visibility.causal == Causal::lower_right ? shape.n_kv - shape.n_q : 0;
   std::vector<engines::HeadProblem> problems;
@@ -301,7 +301,7 @@ std::vector<engines::HeadProblem> make_problems(const ConstView& q, std::span<co
       problem.values = base::head_rows(values.front(), b, kv);
       if (!options.mask.key_bias.empty()) {
         const ConstView& bias = options.mask.key_bias.front();
-        problem.bias = base::head_rows(bias, bias.shape[0] == 1 ? 0 : b, bias.shape[1] == 1 ? 0 : h);
+        problem.bias.rows = base::head_rows(bias, bias.shape[0] == 1 ? 0 : b, bias.shape[1] == 1 ? 0 : h);
       }
       problem.score = score;
       problem.mask = mask;

@@ -8,17 +8,12 @@
 namespace polyattn::base {
 
 double half_to_double(std::uint16_t bits) noexcept {
-  const int exponent = (bits >> 10) & 0x1f;
-  const int fraction = bits & 0x3ff;
-  double magnitude = 0.0;
-  if (exponent == 0x1f) {
-    magnitude = fraction == 0 ? HUGE_VAL : std::nan("");
-  } else if (exponent == 0) {
-    magnitude = std::ldexp(fraction, -24);
-  } else {
-    magnitude = std::ldexp(fraction + 0x400, exponent - 25);
-  }
-  return (bits & 0x8000) != 0 ? -magnitude : magnitude;
+  const std::uint32_t magnitude = bits & 0x7fffU;
+  // The fields of a half in those of a float: 2^112 too small, subnormals included.
+  const auto small = static_cast<double>(std::bit_cast<float>(magnitude << 13));
+  const double infinite = magnitude == 0x7c00U ? HUGE_VAL : std::nan("");
+  const double value = magnitude >= 0x7c00U ? infinite : small * 0x1p112;
+  return (bits & 0x8000U) != 0 ? -value : value;
 }
 
 double bfloat_to_double(std::uint16_t bits) noexcept {
@@ -47,20 +42,14 @@ double decode(std::uint16_t stored, DType type) noexcept {
 }
 
 template <class Stored, class T>
-void load_piece(const RowPiece& piece, std::int64_t first, std::int64_t count, std::int64_t columns, T* out,
-                std::int64_t ld) noexcept {
-  const Stored* base = static_cast<const Stored*>(piece.data) + (first - piece.begin) * piece.row_stride;
-  for (std::int64_t r = 0; r < count; ++r) {
-    const Stored* row = base + r * piece.row_stride;
-    T* target = out + r * ld;
-    if (piece.column_stride == 1) {
-      for (std::int64_t c = 0; c < columns; ++c) {
-        target[c] = static_cast<T>(decode(row[c], piece.dtype));
-      }
-    } else {
-      for (std::int64_t c = 0; c < columns; ++c) {
-        target[c] = static_cast<T>(decode(row[c * piece.column_stride], piece.dtype));
-      }
+void decode_elements(const Stored* data, DType type, std::int64_t stride, std::int64_t count, T* out) noexcept {
+  if (stride == 1) {
+    for (std::int64_t c = 0; c < count; ++c) {
+      out[c] = static_cast<T>(decode(data[c], type));
+    }
+  } else {
+    for (std::int64_t c = 0; c < count; ++c) {
+      out[c] = static_cast<T>(decode(data[c * stride], type));
     }
   }
 }
@@ -125,28 +114,32 @@ void append_rows(Rows& rows, const Rows& tail) {
 }
 
 template <class T>
+void load_elements(const void* data, DType type, std::int64_t offset, std::int64_t stride, std::int64_t count,
+                   T* out) noexcept {
+  switch (type) {
+    case DType::float16:
+    case DType::bfloat16:
+      return decode_elements(static_cast<const std::uint16_t*>(data) + offset, type, stride, count, out);
+    case DType::float32:
+      return decode_elements(static_cast<const float*>(data) + offset, type, stride, count, out);
+    case DType::float64:
+      return decode_elements(static_cast<const double*>(data) + offset, type, stride, count, out);
+  }
+}
+
+template <class T>
 void load_rows(const Rows& rows, std::int64_t first, std::int64_t count, T* out, std::int64_t ld) noexcept {
   for (const RowPiece& piece : rows.pieces) {
     const std::int64_t begin = std::max(first, piece.begin);
     const std::int64_t end = std::min(first + count, piece.begin + piece.count);
-    if (begin >= end) {
-      continue;
-    }
-    T* target = out + (begin - first) * ld;
-    switch (piece.dtype) {
-      case DType::float16:
-      case DType::bfloat16:
-        load_piece<std::uint16_t>(piece, begin, end - begin, rows.columns, target, ld);
-        break;
-      case DType::float32:
-        load_piece<float>(piece, begin, end - begin, rows.columns, target, ld);
-        break;
-      case DType::float64:
-        load_piece<double>(piece, begin, end - begin, rows.columns, target, ld);
-        break;
+    for (std::int64_t r = begin; r < end; ++r) {
+      load_elements(piece.data, piece.dtype, (r - piece.begin) * piece.row_stride, piece.column_stride, rows.columns,
+                    out + (r - first) * ld);
     }
   }
 }
+template void load_elements<float>(const void*, DType, std::int64_t, std::int64_t, std::int64_t, float*) noexcept;
+template void load_elements<double>(const void*, DType, std::int64_t, std::int64_t, std::int64_t, double*) noexcept;
 template void load_rows<float>(const Rows&, std::int64_t, std::int64_t, float*, std::int64_t) noexcept;
 template void load_rows<double>(const Rows&, std::int64_t, std::int64_t, double*, std::int64_t) noexcept;
 

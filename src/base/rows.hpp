@@ -33,7 +33,12 @@ Rows head_rows(const ConstView& view, std::int64_t batch, std::int64_t head);
 /// `tail` after `rows`.
 void append_rows(Rows& rows, const Rows& tail);
 
-/// Loads `count` rows from `first` into out[r * ld + c]: float64 rounds to nearest when T is float, all else is exact.
+/// Loads `count` elements from data[offset] on, `stride` apart: float64 rounds to nearest when T is float, all else is
+/// exact.
+template <class T>
+void load_elements(const void* data, DType type, std::int64_t offset, std::int64_t stride, std::int64_t count,
+                   T* out) noexcept;
+/// Loads `count` rows from `first` into out[r * ld + c].
 template <class T>
 void load_rows(const Rows& rows, std::int64_t first, std::int64_t count, T* out, std::int64_t ld) noexcept;
 

@@ -80,6 +80,7 @@ std::string engines_with(Feature feature) {
 bool supports_polynomial(const HeadProblem& problem) noexcept {
   return supports(Engine::polynomial,
                   problem.score.kind == ScoreKind::dot ? Feature::dot_score : Feature::gaussian_score) &&
+         problem.prefix_mask() && problem.soft_cap == 0.0 &&
          (!problem.mask.causal || supports(Engine::polynomial, Feature::causal)) &&
          (!problem.has_bias() || supports(Engine::polynomial, Feature::key_bias));
 }

@@ -38,7 +38,7 @@ void require_finite_inputs(const HeadProblem& problem) {
     for (std::int64_t i = 0; i < rows.rows; ++i) {
       double bias = 0.0;
       if (keys && problem.has_bias()) {
-        base::load_rows(problem.bias, i, 1, &bias, 1);
+        load_bias(problem, i, 1, &bias);
       }
       if (bias != -HUGE_VAL) {
         base::load_rows(rows, i, 1, row.data(), rows.columns);

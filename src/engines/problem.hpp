@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <memory>
 #include <vector>
 
 namespace polyattn::engines {
@@ -20,14 +21,57 @@ struct HeadScore {
   std::vector<double> bandwidth;  ///< one per axis
 };
 
-/// Keys a row may see by position: a prefix of length visible(i).
-struct PrefixMask {
-  bool causal = false;
-  std::int64_t offset = 0;  ///< row i sees keys j <= i + offset
+/// Keys [first, last); empty if they are equal.
+struct KeyRange {
+  std::int64_t first = 0;
+  std::int64_t last = 0;
+  [[nodiscard]] std::int64_t size() const noexcept { return last - first; }
+};
 
+/// Which keys a row may see by position: an interval for every row, less key i for row i if `exclude_self`.
+struct PositionMask {
+  bool causal = false;
+  std::int64_t offset = 0;   ///< row i sees keys j <= i + offset; not used with segments
+  bool lower_right = false;  ///< with segments: the last row of each sees its last key
+  std::int64_t window = 0;   ///< w > 0: causal (i + offset - w, i + offset], else |j - i - offset| < w
+  std::shared_ptr<const Segments> segments = nullptr;
+  bool exclude_self = false;
+
+  /// Every row sees a prefix of the keys.
+  [[nodiscard]] bool prefix() const noexcept { return window == 0 && segments == nullptr && !exclude_self; }
+  /// Length of that prefix; only where prefix().
   [[nodiscard]] std::int64_t visible(std::int64_t row, std::int64_t keys) const noexcept {
     return causal ? std::clamp<std::int64_t>(row + offset + 1, 0, keys) : keys;
   }
+  /// The interval, with key i in it even if `exclude_self`.
+  [[nodiscard]] KeyRange range(std::int64_t row, std::int64_t keys) const noexcept;
+};
+
+/// One (batch, head) of a mask over pairs: element (i, j) at i * row_stride + j * key_stride. No data: no mask.
+struct PairBoolean {
+  const std::uint8_t* data = nullptr;  ///< not 0 where row i sees key j
+  std::int64_t row_stride = 0;
+  std::int64_t key_stride = 0;
+};
+struct PairAdditive {
+  const void* data = nullptr;  ///< added to the scores, natural units
+  DType dtype = DType::float32;
+  std::int64_t row_stride = 0;
+  std::int64_t key_stride = 0;
+};
+
+/// Masks that differ between the rows of a head.
+struct PairMask {
+  PairBoolean boolean;
+  PairAdditive additive;
+  [[nodiscard]] bool any() const noexcept { return boolean.data != nullptr || additive.data != nullptr; }
+};
+
+/// Masks that are the same for every row count as key bias.
+struct KeyBias {
+  base::Rows rows;  ///< [n_kv, 1]; no pieces: none
+  PairMask shared;  ///< row_stride 0
+  [[nodiscard]] bool any() const noexcept { return !rows.pieces.empty() || shared.any(); }
 };
 
 struct HeadProblem {
@@ -36,17 +80,31 @@ struct HeadProblem {
   base::Rows queries;  ///< [n_q, dim]
   base::Rows keys;     ///< [n_kv, dim]
   base::Rows values;   ///< [n_kv, value_dim]
-  base::Rows bias;     ///< [n_kv, 1]; no pieces: no bias. -inf hides a key, whose K and V may hold anything
+  KeyBias bias;        ///< -inf hides a key, whose K and V may hold anything
   HeadScore score;
-  PrefixMask mask;
+  double soft_cap = 0.0;  ///< c > 0: scores s become c tanh(s / c) before bias and masks are added
+  PositionMask mask;
+  PairMask pairs;
   NonFinite non_finite = NonFinite::error;
 
   [[nodiscard]] std::int64_t n_q() const noexcept { return queries.rows; }
   [[nodiscard]] std::int64_t n_kv() const noexcept { return keys.rows; }
   [[nodiscard]] std::int64_t dim() const noexcept { return queries.columns; }
   [[nodiscard]] std::int64_t value_dim() const noexcept { return values.columns; }
-  [[nodiscard]] bool has_bias() const noexcept { return !bias.pieces.empty(); }
+  [[nodiscard]] bool has_bias() const noexcept { return bias.any(); }
+  /// Every row sees a prefix of the keys, whatever their bias.
+  [[nodiscard]] bool prefix_mask() const noexcept { return mask.prefix() && !pairs.any(); }
 };
+
+/// Biases of keys [first, first + count), masks that all rows share included: NaN, +inf and -inf come through.
+void load_bias(const HeadProblem& problem, std::int64_t first, std::int64_t count, double* out) noexcept;
+
+/// out[j] += additive(row, first + j), then -inf where the boolean mask says so.
+void add_pair_mask(const PairMask& mask, std::int64_t row, std::int64_t first, std::int64_t count,
+                   double* out) noexcept;
+
+/// Whether row i sees any key at all: by position, bias, and masks over pairs.
+bool sees_any_key(const HeadProblem& problem, std::int64_t row);
 
 /// Where an engine writes what it found for the rows it answered. Arrays are indexed by the row of the output, which is
 /// the query's own index unless the caller gathers rows (see `RowList`). Null pointers are skipped.
@@ -75,5 +133,8 @@ struct RowList {
     return all ? i : targets[static_cast<std::size_t>(i)];
   }
 };
+
+/// (query, key) pairs of these rows visible by position; hidden keys and masks over pairs are not looked at.
+double visible_pairs(const HeadProblem& problem, const RowList& rows) noexcept;
 
 }  // namespace polyattn::engines

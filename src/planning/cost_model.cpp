@@ -26,14 +26,7 @@ CostModel::CostModel(const std::optional<Calibration>& calibration, int threads)
 }
 
 double score_pairs(const engines::HeadProblem& problem) noexcept {
-  if (!problem.mask.causal) {
-    return static_cast<double>(problem.n_q()) * static_cast<double>(problem.n_kv());
-  }
-  double pairs = 0.0;
-  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
-    pairs += static_cast<double>(problem.mask.visible(i, problem.n_kv()));
-  }
-  return pairs;
+  return engines::visible_pairs(problem, engines::RowList{});
 }
 
 double CostModel::exact_seconds(const engines::HeadProblem& problem, double pairs,

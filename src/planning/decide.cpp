@@ -57,7 +57,7 @@ engines::KeyStatistics key_statistics(const engines::HeadProblem& problem, const
   keys.bias_max = 0.0;
   if (problem.has_bias()) {
     std::vector<double> bias(usize(problem.n_kv()));
-    base::load_rows(problem.bias, 0, problem.n_kv(), bias.data(), 1);
+    engines::load_bias(problem, 0, problem.n_kv(), bias.data());
     keys.bias_min = kInfinity;
     keys.bias_max = -kInfinity;
     for (const double b : bias) {

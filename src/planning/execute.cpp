@@ -295,7 +295,9 @@ void Execution::run_polynomial() {
 }
 
 /// max over rows and columns of |T~ - mean(V)|, read back from the output.
-double distance_from_mean(const HeadProblem& problem, const base::RowSink& output, const base::Context& context) {
+/// A row without a bound to speak of sees no key (or only zeros).
+double distance_from_mean(const HeadProblem& problem, const base::RowSink& output, const RowArrays& arrays,
+                          const base::Context& context) {
   constexpr std::int64_t kRows = 1024;
   if (problem.n_kv() == 0 || problem.value_dim() == 0 || problem.n_q() == 0) {
     return 0.0;
@@ -313,7 +315,7 @@ double distance_from_mean(const HeadProblem& problem, const base::RowSink& outpu
     base::load_rows(rows, first, count, values.data(), rows.columns);
     double here = 0.0;
     for (std::int64_t r = 0; r < count; ++r) {
-      if (problem.mask.visible(first + r, problem.n_kv()) == 0) {
+      if (arrays.bound(first + r) == 0.0 && arrays.storage[usize(first + r)] == 0.0) {
         continue;
       }
       for (std::size_t c = 0; c < mean.size(); ++c) {
@@ -396,7 +398,7 @@ HeadReport execute(const HeadProblem& problem, const HeadDecision& decision, con
       run.run_exact(RowList{}, false);
     }
   }
-  run.report.mean_answer_error = distance_from_mean(problem, out.output, context);
+  run.report.mean_answer_error = distance_from_mean(problem, out.output, run.rows, context);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   run.finish(out.row_bounds, out.row_engine, seconds);
   if (out.lse != nullptr) {

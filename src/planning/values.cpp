@@ -19,7 +19,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 std::vector<double> load_bias(const engines::HeadProblem& problem, std::int64_t first, std::int64_t count) {
   std::vector<double> bias(usize(count), 0.0);
   if (problem.has_bias()) {
-    base::load_rows(problem.bias, first, count, bias.data(), 1);
+    engines::load_bias(problem, first, count, bias.data());
   }
   return bias;
 }

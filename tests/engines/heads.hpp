@@ -69,7 +69,7 @@ struct Head {
   std::vector<double> q, k, v;
   std::vector<double> bias;  // empty: none
   HeadScore score;
-  PrefixMask mask;
+  PositionMask mask;
   DType storage = DType::float64;
   DType output = DType::float64;
   bool gaps = false;
@@ -90,7 +90,7 @@ struct Prepared {
     problem.values = v.view();
     if (!head.bias.empty()) {
       bias = Stored(head.bias, head.n_kv, 1, DType::float64, head.gaps);
-      problem.bias = bias.view();
+      problem.bias.rows = bias.view();
     }
     problem.score = head.score;
     problem.mask = head.mask;

@@ -22,7 +22,7 @@ struct HeadData {
   std::vector<double> v;
   std::vector<double> bias;  ///< empty, or n_kv entries
   engines::HeadScore score;
-  engines::PrefixMask mask;
+  engines::PositionMask mask;
 
   [[nodiscard]] engines::HeadProblem problem() const {
     const auto rows_of = [](const std::vector<double>& data, std::int64_t rows, std::int64_t columns) {
@@ -33,7 +33,7 @@ struct HeadData {
     out.keys = rows_of(k, n_kv, dim);
     out.values = rows_of(v, n_kv, value_dim);
     if (!bias.empty()) {
-      out.bias = rows_of(bias, n_kv, 1);
+      out.bias.rows = rows_of(bias, n_kv, 1);
     }
     out.score = score;
     out.mask = mask;

@@ -326,18 +326,6 @@ double exact_work(double pairs, std::int64_t dim, std::int64_t value_dim) noexce
   return pairs * static_cast<double>(dim + value_dim + 12);
 }
 
-double visible_pairs(const HeadProblem& problem, const RowList& rows) noexcept {
-  const std::int64_t count = rows.count(problem.n_q());
-  double pairs = 0.0;
-  if (!problem.mask.causal) {
-    return static_cast<double>(count) * static_cast<double>(problem.n_kv());
-  }
-  for (std::int64_t i = 0; i < count; ++i) {
-    pairs += static_cast<double>(problem.mask.visible(rows.row(i), problem.n_kv()));
-  }
-  return pairs;
-}
-
 template void exact_rows<float>(const HeadProblem&, const PackedKeys<float>&, const RowList&, const HeadOutputs&,
                                 const base::Context&);
 template void exact_rows<double>(const HeadProblem&, const PackedKeys<double>&, const RowList&, const HeadOutputs&,

@@ -31,7 +31,5 @@ double exact_work(double pairs, std::int64_t dim, std::int64_t value_dim) noexce
 inline double exact_work(double rows, double keys, std::int64_t dim, std::int64_t value_dim) noexcept {
   return exact_work(rows * keys, dim, value_dim);
 }
-/// Visible (query, key) pairs of these rows, hidden keys included: what exact_rows reports as done in the end.
-double visible_pairs(const HeadProblem& problem, const RowList& rows) noexcept;
 
 }  // namespace polyattn::engines

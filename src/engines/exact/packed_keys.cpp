@@ -348,7 +348,7 @@ PackedKeys<T> pack_keys(const HeadProblem& problem, const base::Context& context
   base::Buffer<double> bias;
   if (problem.has_bias()) {
     bias = base::Buffer<double>(packed.count, context.memory);
-    base::load_rows(problem.bias, 0, packed.count, bias.data(), 1);
+    load_bias(problem, 0, packed.count, bias.data());
     for (std::int64_t j = 0; j < packed.count && problem.non_finite == NonFinite::error; ++j) {
       if (!(bias[usize(j)] < kInfinity)) {
         base::fail(ErrorCode::non_finite, "key_bias", "finite numbers or -infinity",

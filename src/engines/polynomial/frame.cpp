@@ -165,7 +165,7 @@ WeightBlock log_weights(const HeadProblem& problem, const Frame& frame, std::int
   const bool gaussian = problem.score.kind == ScoreKind::gaussian;
   std::vector<double> bias(usize(count), 0.0);
   if (problem.has_bias()) {
-    base::load_rows(problem.bias, first, count, bias.data(), 1);
+    load_bias(problem, first, count, bias.data());
   }
   WeightBlock out;
   for (std::int64_t r = 0; r < count; ++r) {

@@ -88,7 +88,7 @@ KeySide load_keys(const HeadProblem& problem, const base::Context& context) {
   side.min_value.assign(usize(d_v), kInfinity);
   side.max_value.assign(usize(d_v), -kInfinity);
   if (problem.has_bias()) {
-    base::load_rows(problem.bias, 0, n, side.bias.data(), 1);
+    load_bias(problem, 0, n, side.bias.data());
   }
   for (std::int64_t j = 0; j < n; ++j) {
     if (side.bias[usize(j)] == -kInfinity) {
