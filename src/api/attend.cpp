@@ -86,7 +86,7 @@ Result attend_rows(const ConstView& q, std::span<const ConstView> keys, std::spa
                        out.lse = array(result.lse);
                        out.lse_bound = array(result.lse_bound);
                        out.row_max = array(result.row_max);
-                       engines::exact_rows(problem, engines::pack_keys<double>(problem, inner), list, out, inner);
+                       engines::exact_head<double>(problem, list, out, inner);
                        HeadReport& report = result.report.heads[static_cast<std::size_t>(i)];
                        report.batch = problem.batch;
                        report.head = problem.head;

@@ -1,4 +1,5 @@
 #include "api/plan_state.hpp"
+#include "api/validate_mask.hpp"
 #include "base/error.hpp"
 #include "base/float_environment.hpp"
 #include "engines/exact/exact.hpp"
@@ -38,7 +39,7 @@ void estimate_mean_answer(const engines::HeadProblem& problem, HeadPlan& plan, c
   std::vector<double> answers(usize(count * problem.value_dim()));
   engines::HeadOutputs out;
   out.output = {answers.data(), DType::float64, problem.value_dim(), 1};
-  engines::exact_rows(problem, engines::pack_keys<double>(problem, context), rows, out, context);
+  engines::exact_head<double>(problem, rows, out, context);
   const std::vector<double> mean = planning::mean_value(problem, context);
   double largest = 0.0;
   for (std::int64_t i = 0; i < count; ++i) {
@@ -104,7 +105,7 @@ HeadReport run_head(const detail::PlanState& state, std::size_t i, const Destina
 }
 
 void check_row_view(const char* name, const std::optional<View>& view, const detail::PlanState& state,
-                    std::vector<ConstView>& taken) {
+                    std::vector<ByteRange>& taken) {
   if (!view) {
     return;
   }
@@ -112,7 +113,7 @@ void check_row_view(const char* name, const std::optional<View>& view, const det
     base::fail(ErrorCode::invalid_argument, name, "float64", name_of(view->dtype));
   }
   check_destination(name, *view, {state.shape.batch, state.shape.query_heads, state.shape.n_q, 1}, taken);
-  taken.push_back(*view);
+  taken.push_back(check_view(name, *view));
 }
 
 }  // namespace
@@ -163,10 +164,14 @@ std::shared_ptr<detail::PlanState> make_plan(const ConstView& q, std::span<const
   state->options = options;
   state->shape = shape;
   state->request = make_request(options, q, keys, values);
-  state->inputs.push_back(q);
-  state->inputs.insert(state->inputs.end(), keys.begin(), keys.end());
-  state->inputs.insert(state->inputs.end(), values.begin(), values.end());
-  state->inputs.insert(state->inputs.end(), options.mask.key_bias.begin(), options.mask.key_bias.end());
+  state->inputs = mask_ranges(options.mask);
+  state->inputs.push_back(check_view("q", q));
+  for (const ConstView& view : keys) {
+    state->inputs.push_back(check_view("keys", view));
+  }
+  for (const ConstView& view : values) {
+    state->inputs.push_back(check_view("values", view));
+  }
   state->problems = make_problems(q, keys, values, options, shape);
   decide_heads(*state, full);
   return state;
@@ -179,9 +184,9 @@ Report run_plan(const detail::PlanState& state, const Destinations& out, const P
   if (out.output.dtype != state.request.output) {
     base::fail(ErrorCode::invalid_argument, "output", name_of(state.request.output), name_of(out.output.dtype));
   }
-  std::vector<ConstView> taken = state.inputs;
+  std::vector<ByteRange> taken = state.inputs;
   check_destination("output", out.output, {shape.batch, shape.query_heads, shape.n_q, shape.value_dim}, taken);
-  taken.push_back(out.output);
+  taken.push_back(check_view("output", out.output));
   check_row_view("lse", out.lse, state, taken);
   check_row_view("lse_bound", out.lse_bound, state, taken);
   check_row_view("row_max", out.row_max, state, taken);

@@ -134,6 +134,9 @@ struct RowList {
   }
 };
 
+/// The shortest interval that holds every key these rows may see by position.
+KeyRange seen_keys(const HeadProblem& problem, const RowList& rows) noexcept;
+
 /// (query, key) pairs of these rows visible by position; hidden keys and masks over pairs are not looked at.
 double visible_pairs(const HeadProblem& problem, const RowList& rows) noexcept;
 

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "engines/exact/certificate.hpp"
 #include "engines/exact/exact.hpp"
+#include "engines/exact/stream.hpp"
 #include "engines/finite.hpp"
 #include "engines/polynomial/causal.hpp"
 #include "engines/reference/reference.hpp"
@@ -57,7 +58,9 @@ struct Execution {
   RowArrays rows;
   HeadOutputs outputs;
   HeadReport report;
-  double tolerance = 0.0;  ///< absolute; NaN until the value range is known
+  double tolerance = 0.0;           ///< absolute; NaN until the value range is known
+  std::vector<double> value_sum{};  ///< of the visible values, where the engine knows
+  std::int64_t visible = 0;         ///< how many there are
 
   [[nodiscard]] bool asks_for_bound() const noexcept {
     return request.tolerance.value > 0.0 || request.lse_tolerance || request.density_tolerance;
@@ -127,28 +130,32 @@ void Execution::run_reference() {
 /// a-priori bound already says that this arithmetic cannot do it for scores of the size seen.
 template <class T>
 RowList Execution::exact_pass(const RowList& list, bool last) {
-  const engines::PackedKeys<T> packed = engines::pack_keys<T>(problem, context);
-  double range = 0.0;
-  double largest = 0.0;
-  for (std::size_t c = 0; c < packed.statistics.value_min.size(); ++c) {
-    if (packed.statistics.visible > 0) {
-      range = std::max(range, packed.statistics.value_max[c] - packed.statistics.value_min[c]);
-      largest =
-          std::max({largest, std::fabs(packed.statistics.value_max[c]), std::fabs(packed.statistics.value_min[c])});
-    }
-  }
-  if (std::is_same_v<T, float> && !base::fits_float32(problem.values)) {
-    range = value_range(problem, nullptr, 0.0, context).range();  // packing rounded the values
-  }
-  know_range(range);
+  const auto know = [&](const engines::KeyStatistics& keys) {
+    const bool rounded = std::is_same_v<T, float> && !base::fits_float32(problem.values);
+    know_range(rounded ? value_range(problem, nullptr, 0.0, context).range() : keys.value_range());
+    value_sum = keys.value_sum;
+    visible = keys.visible;
+  };
   const bool wants = asks_for_bound();
-  // A float32 output alone may cost more than the tolerance, or a range of 0 asks for float64: skip ahead.
-  const bool hopeless =
-      !last && wants && request.tolerance.value > 0.0 && (range == 0.0 || tolerance < largest * 0x1p-26);
-  if (hopeless) {
-    return list;
+  // A float32 output alone may cost more than the tolerance, or a range of 0 asks for float64: on to the next.
+  const auto hopeless = [&](const engines::KeyStatistics& keys) {
+    return !last && wants && request.tolerance.value > 0.0 &&
+           (report.value_range == 0.0 || tolerance < keys.largest_value() * 0x1p-26);
+  };
+  if (list.count(problem.n_q()) <= engines::kFewRows) {
+    const engines::KeyStatistics keys = engines::stream_rows<T>(problem, list, outputs, context);
+    know(keys);
+    if (hopeless(keys)) {
+      return list;
+    }
+  } else {
+    const engines::PackedKeys<T> packed = engines::pack_keys<T>(problem, context);
+    know(packed.statistics);
+    if (hopeless(packed.statistics)) {
+      return list;
+    }
+    engines::exact_rows(problem, packed, list, outputs, context);
   }
-  engines::exact_rows(problem, packed, list, outputs, context);
   RowList missing;
   missing.all = false;
   const std::int64_t count = list.count(problem.n_q());
@@ -297,12 +304,11 @@ void Execution::run_polynomial() {
 /// max over rows and columns of |T~ - mean(V)|, read back from the output.
 /// A row without a bound to speak of sees no key (or only zeros).
 double distance_from_mean(const HeadProblem& problem, const base::RowSink& output, const RowArrays& arrays,
-                          const base::Context& context) {
+                          const std::vector<double>& mean, const base::Context& context) {
   constexpr std::int64_t kRows = 1024;
   if (problem.n_kv() == 0 || problem.value_dim() == 0 || problem.n_q() == 0) {
     return 0.0;
   }
-  const std::vector<double> mean = mean_value(problem, context);
   base::Rows rows;
   rows.pieces.push_back({output.data, output.dtype, 0, problem.n_q(), output.row_stride, output.column_stride});
   rows.rows = problem.n_q();
@@ -398,7 +404,14 @@ HeadReport execute(const HeadProblem& problem, const HeadDecision& decision, con
       run.run_exact(RowList{}, false);
     }
   }
-  run.report.mean_answer_error = distance_from_mean(problem, out.output, run.rows, context);
+  std::vector<double> mean = run.value_sum;
+  if (mean.empty()) {
+    mean = mean_value(problem, context);
+  } else {
+    std::transform(mean.begin(), mean.end(), mean.begin(),
+                   [&](double sum) { return sum / static_cast<double>(run.visible); });
+  }
+  run.report.mean_answer_error = distance_from_mean(problem, out.output, run.rows, mean, context);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   run.finish(out.row_bounds, out.row_engine, seconds);
   if (out.lse != nullptr) {

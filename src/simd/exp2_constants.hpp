@@ -21,6 +21,8 @@ inline constexpr float kExp2F32[7] = {
     0x1.417a84p-13f,
 };
 inline constexpr double kExp2MaxRelF32 = 0x1.294p-24;
+/// Soft-capping in float: 10.056 u.
+inline constexpr double kSoftCapMaxRelF32 = 0x1.41ep-21;
 
 /// double, u = 2^-53: |p(r)/2^r - 1| <= 4.704e-18 = 0.043 u in exact arithmetic,
 /// |computed/2^r - 1| <= 1.154 u by Horner with fma in double.
@@ -39,6 +41,8 @@ inline constexpr double kExp2F64[12] = {
     0x1.e8143bebbf218p-32,
 };
 inline constexpr double kExp2MaxRelF64 = 0x1.276p-53;
+/// Soft-capping in double: 10.242 u.
+inline constexpr double kSoftCapMaxRelF64 = 0x1.47cp-50;
 
 // clang-format on
 

@@ -14,6 +14,7 @@ struct F32 {
   static constexpr std::ptrdiff_t width = 16;
   static constexpr int tile_rows = 4;  ///< 8 accumulator registers, 2 of data, 1 of broadcast
   static constexpr int tile_vectors = 1;
+  static constexpr int columns = 4;
   __m256 lo;
   __m256 hi;
 
@@ -31,6 +32,7 @@ struct F64 {
   static constexpr std::ptrdiff_t width = 8;
   static constexpr int tile_rows = 4;
   static constexpr int tile_vectors = 1;
+  static constexpr int columns = 2;
   __m256d lo;
   __m256d hi;
 
@@ -131,6 +133,49 @@ inline F64 widen_high(F32 a) noexcept {
   return {_mm256_cvtps_pd(_mm256_castps256_ps128(a.hi)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.hi, 1))};
 }
 inline F64 widen_low(F64 a) noexcept { return a; }
+
+inline void load_columns(const float* p, std::ptrdiff_t stride, F32 (&out)[4]) noexcept {
+  const auto half = [&](const float* rows, __m256(&columns)[4]) {
+    __m256 a[4];
+    for (int i = 0; i < 4; ++i) {
+      a[i] = _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(rows + i * stride)),
+                                  _mm_loadu_ps(rows + (i + 4) * stride), 1);
+    }
+    const __m256 low01 = _mm256_unpacklo_ps(a[0], a[1]);
+    const __m256 high01 = _mm256_unpackhi_ps(a[0], a[1]);
+    const __m256 low23 = _mm256_unpacklo_ps(a[2], a[3]);
+    const __m256 high23 = _mm256_unpackhi_ps(a[2], a[3]);
+    columns[0] = _mm256_shuffle_ps(low01, low23, 0x44);
+    columns[1] = _mm256_shuffle_ps(low01, low23, 0xee);
+    columns[2] = _mm256_shuffle_ps(high01, high23, 0x44);
+    columns[3] = _mm256_shuffle_ps(high01, high23, 0xee);
+  };
+  __m256 low[4];
+  __m256 high[4];
+  half(p, low);
+  half(p + 8 * stride, high);
+  for (int c = 0; c < 4; ++c) {
+    out[c] = {low[c], high[c]};
+  }
+}
+inline void load_columns(const double* p, std::ptrdiff_t stride, F64 (&out)[2]) noexcept {
+  const auto half = [&](const double* rows, __m256d(&columns)[2]) {
+    __m256d a[2];
+    for (int i = 0; i < 2; ++i) {
+      a[i] = _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(rows + i * stride)),
+                                  _mm_loadu_pd(rows + (i + 2) * stride), 1);
+    }
+    columns[0] = _mm256_unpacklo_pd(a[0], a[1]);
+    columns[1] = _mm256_unpackhi_pd(a[0], a[1]);
+  };
+  __m256d low[2];
+  __m256d high[2];
+  half(p, low);
+  half(p + 4 * stride, high);
+  for (int c = 0; c < 2; ++c) {
+    out[c] = {low[c], high[c]};
+  }
+}
 
 /// ((a0+a4)+(a2+a6)) + ((a1+a5)+(a3+a7)).
 inline double sum(F64 a) noexcept {

@@ -16,6 +16,7 @@ struct F32 {
   static constexpr std::ptrdiff_t width = 16;
   static constexpr int tile_rows = 8;  ///< register tile of the kernels: rows x vectors accumulators
   static constexpr int tile_vectors = 3;
+  static constexpr int columns = 4;
   __m512 v;
 
   static F32 zero() noexcept { return {_mm512_setzero_ps()}; }
@@ -29,6 +30,7 @@ struct F64 {
   static constexpr std::ptrdiff_t width = 8;
   static constexpr int tile_rows = 8;
   static constexpr int tile_vectors = 3;
+  static constexpr int columns = 2;
   __m512d v;
 
   static F64 zero() noexcept { return {_mm512_setzero_pd()}; }
@@ -93,6 +95,35 @@ inline F64 shift_exponent(F64 h, F64 z, F64 x, F64 least) noexcept {
 inline F64 widen_low(F32 a) noexcept { return {_mm512_cvtps_pd(_mm512_castps512_ps256(a.v))}; }
 inline F64 widen_high(F32 a) noexcept { return {_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))}; }
 inline F64 widen_low(F64 a) noexcept { return a; }
+
+inline void load_columns(const float* p, std::ptrdiff_t stride, F32 (&out)[4]) noexcept {
+  __m512 a[4];
+  for (int i = 0; i < 4; ++i) {
+    a[i] = _mm512_castps128_ps512(_mm_loadu_ps(p + i * stride));
+    a[i] = _mm512_insertf32x4(a[i], _mm_loadu_ps(p + (i + 4) * stride), 1);
+    a[i] = _mm512_insertf32x4(a[i], _mm_loadu_ps(p + (i + 8) * stride), 2);
+    a[i] = _mm512_insertf32x4(a[i], _mm_loadu_ps(p + (i + 12) * stride), 3);
+  }
+  const __m512 low01 = _mm512_unpacklo_ps(a[0], a[1]);
+  const __m512 high01 = _mm512_unpackhi_ps(a[0], a[1]);
+  const __m512 low23 = _mm512_unpacklo_ps(a[2], a[3]);
+  const __m512 high23 = _mm512_unpackhi_ps(a[2], a[3]);
+  out[0] = {_mm512_shuffle_ps(low01, low23, 0x44)};
+  out[1] = {_mm512_shuffle_ps(low01, low23, 0xee)};
+  out[2] = {_mm512_shuffle_ps(high01, high23, 0x44)};
+  out[3] = {_mm512_shuffle_ps(high01, high23, 0xee)};
+}
+inline void load_columns(const double* p, std::ptrdiff_t stride, F64 (&out)[2]) noexcept {
+  __m512d a[2];
+  for (int i = 0; i < 2; ++i) {
+    a[i] = _mm512_castpd128_pd512(_mm_loadu_pd(p + i * stride));
+    a[i] = _mm512_insertf64x2(a[i], _mm_loadu_pd(p + (i + 2) * stride), 1);
+    a[i] = _mm512_insertf64x2(a[i], _mm_loadu_pd(p + (i + 4) * stride), 2);
+    a[i] = _mm512_insertf64x2(a[i], _mm_loadu_pd(p + (i + 6) * stride), 3);
+  }
+  out[0] = {_mm512_unpacklo_pd(a[0], a[1])};
+  out[1] = {_mm512_unpackhi_pd(a[0], a[1])};
+}
 
 /// ((a0+a4)+(a2+a6)) + ((a1+a5)+(a3+a7)).
 inline double sum(F64 a) noexcept {

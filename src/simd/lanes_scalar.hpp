@@ -19,6 +19,7 @@ struct Lanes {
   static constexpr std::ptrdiff_t width = Width;
   static constexpr int tile_rows = 4;
   static constexpr int tile_vectors = 1;
+  static constexpr int columns = 16 / sizeof(T);  ///< what load_columns takes at a time
   T v[static_cast<std::size_t>(Width)];
 
   static Lanes zero() noexcept { return set(T(0)); }
@@ -178,6 +179,16 @@ inline F64 widen_high(const F32& a) noexcept {
   return out;
 }
 inline F64 widen_low(const F64& a) noexcept { return a; }
+
+/// out[c] holds column c of `width` rows: lane i is p[i * stride + c].
+template <class T, int W>
+void load_columns(const T* p, std::ptrdiff_t stride, Lanes<T, W> (&out)[16 / sizeof(T)]) noexcept {
+  for (int c = 0; c < Lanes<T, W>::columns; ++c) {
+    for (int i = 0; i < W; ++i) {
+      out[c].v[i] = p[i * stride + c];
+    }
+  }
+}
 
 inline double sum(const F64& a) noexcept {
   return ((a.v[0] + a.v[4]) + (a.v[2] + a.v[6])) + ((a.v[1] + a.v[5]) + (a.v[3] + a.v[7]));

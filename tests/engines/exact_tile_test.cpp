@@ -57,12 +57,13 @@ TYPED_TEST(ExactTile, SumsMatchLongDouble) {
   score.scale = 0.7;
   const TileScoring<T> scoring = tile_scoring<T>(score, d);
   Tile<T> tile(d, d_v, scoring, nullptr);
+  TileWork<T> work(true, nullptr);
   tile.reset(40);
   fill(tile, d, scoring);
   for (std::int64_t lane = 0; lane < 40; ++lane) {
-    tile.set_limit(lane, 10 * lane - 20);  // from none to most
+    tile.set_range(lane, {0, std::max<std::int64_t>(0, 10 * lane - 20)});  // from none to most
   }
-  absorb<T>(packed, std::span(&tile, 1), 0, packed.blocks);
+  absorb<T>(packed, std::span(&tile, 1), work, 0, packed.blocks);
   for (std::int64_t lane = 0; lane < 40; ++lane) {
     long double sum = 0.0L;
     std::array<long double, d_v> values{};
@@ -86,10 +87,10 @@ TYPED_TEST(ExactTile, SumsMatchLongDouble) {
     }
     const double tolerance = sizeof(T) == sizeof(float) ? 4e-6 : 4e-14;
     const long double unit =
-        std::exp2(static_cast<long double>(tile.total_max()[lane] + packed.shift)) * std::exp(-1e3L);
+        std::exp2(static_cast<long double>(tile.total_max()[lane] + packed.shift())) * std::exp(-1e3L);
     EXPECT_NEAR(static_cast<double>(static_cast<long double>(tile.total_sum()[lane]) * unit / sum), 1.0,
                 10 * tolerance);
-    EXPECT_NEAR((tile.row_max(lane) + packed.shift) * 0.693147180559945309, static_cast<double>(largest),
+    EXPECT_NEAR((tile.row_max(lane) + packed.shift()) * 0.693147180559945309, static_cast<double>(largest),
                 1e3 * 20 * tolerance);
     for (std::int64_t c = 0; c < d_v; ++c) {
       EXPECT_NEAR(tile.accumulator()[c * simd::kTile + lane] / tile.total_sum()[lane],
@@ -105,15 +106,16 @@ TYPED_TEST(ExactTile, PartsAtSuperblocksChangeNothing) {
   const PackedKeys<T> packed = pack_matrix<T>(m.view, {});
   const TileScoring<T> scoring = tile_scoring<T>({}, 2);
   std::vector<Tile<T>> tiles;
+  TileWork<T> work(true, nullptr);
   for (int t = 0; t < 2; ++t) {
     tiles.emplace_back(2, 9, scoring, nullptr);
     tiles.back().reset(48);
     fill(tiles.back(), 2, scoring);
   }
-  absorb<T>(packed, std::span(&tiles[0], 1), 0, packed.blocks);
-  absorb<T>(packed, std::span(&tiles[1], 1), 0, 16);
-  absorb<T>(packed, std::span(&tiles[1], 1), 16, 32);
-  absorb<T>(packed, std::span(&tiles[1], 1), 32, packed.blocks);
+  absorb<T>(packed, std::span(&tiles[0], 1), work, 0, packed.blocks);
+  absorb<T>(packed, std::span(&tiles[1], 1), work, 0, 16);
+  absorb<T>(packed, std::span(&tiles[1], 1), work, 16, 32);
+  absorb<T>(packed, std::span(&tiles[1], 1), work, 32, packed.blocks);
   for (std::int64_t lane = 0; lane < 48; ++lane) {
     EXPECT_EQ(tiles[0].total_max()[lane], tiles[1].total_max()[lane]);
     EXPECT_EQ(tiles[0].total_sum()[lane], tiles[1].total_sum()[lane]);
@@ -125,16 +127,17 @@ TYPED_TEST(ExactTile, EmptyAndHiddenKeys) {
   using T = TypeParam;
   const TileScoring<T> scoring = tile_scoring<T>({}, 2);
   Tile<T> tile(2, 1, scoring, nullptr);
+  TileWork<T> work(true, nullptr);
   const PackedKeys<T> none = pack_matrix<T>({}, {});
   EXPECT_EQ(none.blocks, 0);
-  absorb<T>(none, std::span(&tile, 1), 0, 0);
+  absorb<T>(none, std::span(&tile, 1), work, 0, 0);
   EXPECT_EQ(tile.total_sum()[0], 0.0);
 
   Matrices<T> m(300, 2, 1, 3);
   std::fill(m.bias.begin(), m.bias.end(), -kInfinity);
   const PackedKeys<T> hidden = pack_matrix<T>(m.view, {});
   EXPECT_EQ(hidden.statistics.visible, 0);
-  absorb<T>(hidden, std::span(&tile, 1), 0, hidden.blocks);
+  absorb<T>(hidden, std::span(&tile, 1), work, 0, hidden.blocks);
   EXPECT_EQ(tile.total_sum()[47], 0.0);
   EXPECT_EQ(tile.row_max(47), -kInfinity);
 }

@@ -34,6 +34,7 @@ struct Arithmetic<float> {
   static constexpr double whole = 0x1p22;       // whole numbers of this size and their differences are exact
   static constexpr double overflow = 0x1p125;
   static constexpr double exp2_error = simd::kExp2MaxRelF32;
+  static constexpr double soft_cap = simd::kSoftCapMaxRelF32;
   static constexpr bool wide = false;
 };
 template <>
@@ -47,6 +48,7 @@ struct Arithmetic<double> {
   static constexpr double whole = 0x1p51;
   static constexpr double overflow = 0x1p1021;
   static constexpr double exp2_error = simd::kExp2MaxRelF64;
+  static constexpr double soft_cap = simd::kSoftCapMaxRelF64;
   static constexpr bool wide = true;
 };
 
@@ -59,7 +61,7 @@ double largest_magnitude(double low, double high) { return std::max(std::fabs(lo
 
 template <class T>
 RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const KeyStatistics& keys, double shift,
-                              bool queries_exact, DType output)
+                              bool queries_exact, DType output, double soft_cap)
     : kind_(score.kind),
       dim_(static_cast<double>(dim)),
       output_(output),
@@ -68,6 +70,7 @@ RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const Ke
       max_key_(0.0),
       isotropic_(1.0),
       factors_normal_(true),
+      cap_(soft_cap > 0.0 ? soft_cap * kLog2E * kSlack : kInfinity),
       spread_((keys.bias_spread * kLog2E + 1) * kSlack),
       bias_range_((keys.bias_max - keys.bias_min) * kLog2E * kSlack),
       max_bias_(largest_magnitude(keys.bias_min, keys.bias_max) * kLog2E * kSlack),
@@ -88,6 +91,10 @@ RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const Ke
       isotropic_ = std::max(isotropic_, factor * factor * kSlack);
     }
   }
+  if (soft_cap > 0.0) {
+    const double limit = A::wide ? 0x1p900 : 0x1p100;
+    factors_normal_ = factors_normal_ && soft_cap >= 1 / limit && soft_cap <= limit;
+  }
   for (std::size_t l = 0; l < keys.key_min.size(); ++l) {
     max_key_ = std::max(max_key_, largest_magnitude(keys.key_min[l], keys.key_max[l]));
   }
@@ -105,17 +112,32 @@ RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const Ke
   }
 }
 
+/// At most how far apart two visible scores are.
+template <class T>
+double RowCertifier<T>::span_of(const RowMeasures& row) const noexcept {
+  const double size = std::min(row.size, cap_);
+  return (kind_ == ScoreKind::dot ? 2 * size : size) + bias_range_ + 2 * row.mask_size + 2;
+}
+
 /// Section 4: computed weights against true ones.
 template <class T>
 typename RowCertifier<T>::Weights RowCertifier<T>::weights(const RowMeasures& row) const noexcept {
   using A = Arithmetic<T>;
   const double near = A::near_bits + log2_above(row.keys) + 1;
   const double below = std::max(-row.row_max, 0.0) * (1 + 0x1p-20);  // largest bias over largest score, at least
-  // Sizes of the two parts of a score, for keys that matter.
-  const double size = kind_ == ScoreKind::dot ? row.size : std::min(row.size, near + below + 2);
-  const double bias = std::min(spread_, near + below + 3 + (kind_ == ScoreKind::dot ? size : 0.0));
-  const double absolute_bias = std::min(max_bias_, std::max(top_bias_, std::fabs(shift_) + below + near + size + 2));
-  const double span = (kind_ == ScoreKind::dot ? 2 * row.size : row.size) + bias_range_ + 2;
+  const bool capped = cap_ < kInfinity;
+  const double largest = std::min(row.size, cap_);  // of any finished score without bias and mask
+  // Sizes of the parts of a score, for keys that matter: what a mask adds, the score as computed first, the score as
+  // capped, the bias.
+  const double mask = std::min(row.mask_size, std::fabs(row.row_max) + near + largest + bias_range_ + 2);
+  const bool bounded = kind_ == ScoreKind::gaussian && !capped;
+  const double size = bounded ? std::min(row.size, near + below + mask + 2) : row.size;
+  const double finished = std::min(size, cap_);
+  const double lifted = mask + (kind_ == ScoreKind::dot ? finished : 0.0);
+  const double bias = std::min(spread_, near + below + 3 + lifted);
+  const double absolute_bias =
+      std::min(max_bias_, std::max(top_bias_, std::fabs(shift_) + below + near + finished + mask + 2));
+  const double span = span_of(row);
 
   double underflow = dim_ * A::tiny;
   if (kind_ == ScoreKind::dot) {
@@ -124,8 +146,19 @@ typename RowCertifier<T>::Weights RowCertifier<T>::weights(const RowMeasures& ro
     underflow *= isotropic_ * (1 + 2 * std::sqrt(size));
   }
   const double converted = 2 * std::sqrt(size * row.conversion) + row.conversion;
-  const double rounded = numerics::gamma(chain_, A::unit) * size + A::unit * (size + 2 * bias) * (1 + 0x1p-18);
+  double rounded = numerics::gamma(chain_, A::unit) * size + A::unit * (finished + 2 * bias) * (1 + 0x1p-18);
+  if (capped) {
+    rounded += A::soft_cap * finished;
+    underflow += 4 * A::tiny * (1 + cap_);
+  }
+  if (mask > 0.0) {
+    rounded += A::unit * (finished + bias + 4 * mask) * (1 + 0x1p-18);
+  }
   Weights out{};
+  if (std::isnan(row.mask_size)) {
+    out.score = kInfinity;
+    return out;
+  }
   out.score = (rounded + converted + underflow + 3 * kU * absolute_bias) * kSlack;
   const bool exact_whole = std::fabs(row.row_max) + near + size + 3 <= A::whole;
   if (!exact_whole || !factors_normal_ || !(out.score <= 0.25)) {
@@ -140,12 +173,13 @@ typename RowCertifier<T>::Weights RowCertifier<T>::weights(const RowMeasures& ro
 
 /// Section 5: sums of weights, and of weights times values, relative to the sums of absolute values.
 template <class T>
-double RowCertifier<T>::sums(std::int64_t keys) const noexcept {
-  const auto count = static_cast<double>(keys);
-  const double blocks = std::ceil(count / static_cast<double>(simd::kKeyBlock));
+double RowCertifier<T>::sums(const RowMeasures& row) const noexcept {
+  const auto count = static_cast<double>(row.keys);
+  const double cut = row.from_start ? 0.0 : 1.0;  // an interval may touch one block, and one superblock, more
+  const double blocks = std::ceil(count / static_cast<double>(simd::kKeyBlock)) + cut;
   const double in_block = std::min(count, static_cast<double>(simd::kKeyBlock));
   const double in_superblock = std::min(blocks, static_cast<double>(simd::kSuperblock)) - 1;
-  const double flushes = std::ceil(blocks / static_cast<double>(simd::kSuperblock)) + 1;
+  const double flushes = std::ceil(blocks / static_cast<double>(simd::kSuperblock)) + cut + 1;
   return numerics::gamma(in_block + in_superblock, Arithmetic<T>::unit) + 1.01 * numerics::gamma(flushes, kU);
 }
 
@@ -169,7 +203,7 @@ ExactBound RowCertifier<T>::certify(const RowMeasures& row, bool with_relative) 
   }
   const Weights weight = weights(row);
   const bool known = std::isfinite(weight.score);
-  const double gamma = sums(row.keys);
+  const double gamma = sums(row);
   const double ratio = 2 * gamma / (1 - gamma) + 4 * kU;
   // tanh(zeta / 2) <= zeta / 2 is as good where zeta is small, and quicker.
   const double tangent = weight.zeta < 0x1p-8 ? 0.5 * weight.zeta : numerics::perturbation(weight.zeta);
@@ -199,7 +233,7 @@ ExactBound RowCertifier<T>::certify(const RowMeasures& row, bool with_relative) 
   const double lse = (std::fabs(row.row_max) + 1 + std::fabs(shift_)) * kLn2;
   bound.lse = (weight.zeta + 2 * weight.far + gamma / (1 - gamma) + underflow + 4 * kU * (lse + log_sum)) * kSlack;
   // Section 6: nothing far, no product and no stored average in the subnormal range.
-  const double span = (kind_ == ScoreKind::dot ? 2 * row.size : row.size) + bias_range_ + 2;
+  const double span = span_of(row);
   const double least = std::max(0x1p40 * A::normal, stored > 0.0 ? 0x1p-126 : 0.0);
   if (with_relative && values_exact_ && weight.far == 0.0 && std::exp2(-span) / keys * smallest_value_ >= least) {
     const double growth = std::exp(2 * weight.zeta);
@@ -222,17 +256,19 @@ double RowCertifier<T>::storage(double largest) const noexcept {
 
 /// Section 7: the row whose every measure is the worst the statistics allow.
 template <class T>
-ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries,
-                       DType output) {
+ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries, DType output,
+                       const ScoreFacts& facts) {
   if (keys.visible == 0) {
     return {0.0, 0.0, 0.0};
   }
   constexpr double kMore = 1 + 0x1p-27;  // above every product of slacks that a row's own measures carry
   const double shift = std::ceil(keys.bias_max * kLog2E);
   const RowCertifier<T> certifier(score, static_cast<std::int64_t>(keys.key_min.size()), keys, shift,
-                                  queries.queries_exact, output);
+                                  queries.queries_exact, output, facts.soft_cap);
   RowMeasures row;
   row.keys = keys.keys;
+  row.from_start = !facts.intervals;
+  row.mask_size = facts.pairs ? kInfinity : 0.0;
   double hoelder = 0.0;
   double box = 0.0;
   for (std::size_t l = 0; l < keys.key_min.size(); ++l) {
@@ -254,7 +290,8 @@ ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const 
     row.size = factor * std::min(hoelder, queries.max_norm * keys.max_norm);
     row.packed_query = factor * queries.max_norm;
   }
-  row.row_max = -(row.size + (keys.bias_max - keys.bias_min) * kLog2E + 1) * kMore;
+  const double cap = facts.soft_cap > 0.0 ? facts.soft_cap * kLog2E * kMore : kInfinity;
+  row.row_max = -(std::min(row.size, cap) + (keys.bias_max - keys.bias_min) * kLog2E + 1) * kMore;
   for (std::size_t c = 0; c < keys.value_min.size(); ++c) {
     row.largest_output = std::max(row.largest_output, largest_magnitude(keys.value_min[c], keys.value_max[c]));
   }
@@ -264,7 +301,9 @@ ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const 
 
 template class RowCertifier<float>;
 template class RowCertifier<double>;
-template ExactBound exact_bound<float>(const HeadScore&, const KeyStatistics&, const QueryStatistics&, DType);
-template ExactBound exact_bound<double>(const HeadScore&, const KeyStatistics&, const QueryStatistics&, DType);
+template ExactBound exact_bound<float>(const HeadScore&, const KeyStatistics&, const QueryStatistics&, DType,
+                                       const ScoreFacts&);
+template ExactBound exact_bound<double>(const HeadScore&, const KeyStatistics&, const QueryStatistics&, DType,
+                                        const ScoreFacts&);
 
 }  // namespace polyattn::engines

@@ -27,10 +27,18 @@ struct ExactBound {
   double lse = 0.0;
 };
 
+/// What else happens to the scores of a head.
+struct ScoreFacts {
+  double soft_cap = 0.0;   ///< 0: none
+  bool intervals = false;  ///< rows see keys from somewhere other than the first on
+  bool pairs = false;      ///< numbers of unknown size are added pair by pair
+};
+
 /// A bound that holds for every row of a head whose queries fit `queries`, known before running: would the exact engine
 /// in T meet a tolerance? Infinite where scores might overflow T. Causal masks are covered.
 template <class T>
-ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries, DType output);
+ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries, DType output,
+                       const ScoreFacts& facts = {});
 
 /// What the bound of one row depends on. Scores in log2 units (natural scores times log2 e).
 struct RowMeasures {
@@ -41,7 +49,9 @@ struct RowMeasures {
   /// gaussian with coordinates rounded to T: sum_l (a_l u (|q_l| + max_j |k_jl|))^2, a_l^2 = log2(e) / 2 H_l^2.
   double conversion = 0.0;
   double row_max = 0.0;         ///< at most the largest score, bias included, less the shift; as computed
-  std::int64_t keys = 0;        ///< length of the row's visible prefix
+  double mask_size = 0.0;       ///< largest finite magnitude a mask over pairs adds, NaN if it adds NaN or +inf
+  std::int64_t keys = 0;        ///< length of the interval of keys the row may see
+  bool from_start = true;       ///< it starts at the first key
   double largest_output = 0.0;  ///< max_c |T~_c|
 };
 
@@ -51,7 +61,7 @@ class RowCertifier {
  public:
   /// `shift` as packed (PackedKeys::shift, log2 units).
   RowCertifier(const HeadScore& score, std::int64_t dim, const KeyStatistics& keys, double shift, bool queries_exact,
-               DType output);
+               DType output, double soft_cap = 0.0);
   /// The bound of a row that sees a key. `rounding` is infinite if scores might overflow T. The relative bound costs a
   /// few library calls more.
   [[nodiscard]] ExactBound certify(const RowMeasures& row, bool with_relative = true) const noexcept;
@@ -71,7 +81,8 @@ class RowCertifier {
     double far;    // bound on the share of keys too light to be covered by zeta
   };
   [[nodiscard]] Weights weights(const RowMeasures& row) const noexcept;
-  [[nodiscard]] double sums(std::int64_t keys) const noexcept;
+  [[nodiscard]] double span_of(const RowMeasures& row) const noexcept;
+  [[nodiscard]] double sums(const RowMeasures& row) const noexcept;
 
   ScoreKind kind_;
   double dim_;
@@ -82,6 +93,7 @@ class RowCertifier {
   double max_key_;    // max |k_jl|
   double isotropic_;  // factor of sum_l t_l^2 if it is formed first, else 1
   bool factors_normal_;
+  double cap_;         // c log2(e) of soft-capping; infinite: none
   double spread_;      // largest |bias - offset|, log2 units
   double bias_range_;  // log2 units
   double max_bias_;    // largest |bias|, log2 units

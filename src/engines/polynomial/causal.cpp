@@ -56,6 +56,7 @@ struct CausalScratch {
         partial((features.degree() + 1) * columns * block, memory),
         sums((features.degree() + 1) * columns * block, memory),
         tile(dim, columns - 1, scoring, memory),
+        work(true, memory),
         rows(usize(dim * block)),
         answer(usize(columns)) {}
   base::Buffer<T> y;
@@ -63,6 +64,7 @@ struct CausalScratch {
   base::Buffer<T> partial;
   base::Buffer<double> sums;
   Tile<T> tile;
+  TileWork<T> work;
   const double* tile_average = nullptr;  ///< [columns][kTile]
   std::vector<double> rows;
   std::vector<double> answer;
@@ -177,7 +179,7 @@ bool Causal<T>::row(const Prefix<T>& prefix, const Diagonal<T>& block, std::int6
   // Scales: the prefix in 2^p, the tile in 2^x; everything is brought to the larger one, a power of two.
   const double tile_sum = with_tile ? scratch.tile.total_sum()[lane] : 0.0;
   const double tile_scale =
-      tile_sum > 0.0 ? scratch.tile.total_max()[lane] + block.packed.shift + block.offset / std::numbers::ln2 : 0.0;
+      tile_sum > 0.0 ? scratch.tile.total_max()[lane] + block.packed.shift() + block.offset / std::numbers::ln2 : 0.0;
   const double whole_tile_scale = std::ceil(tile_scale);
   const bool has_tile = tile_sum > 0.0;
   if (!has_tile && prefix.empty) {
@@ -289,7 +291,7 @@ void Causal<T>::rows(const Prefix<T>& prefix, const Diagonal<T>& block, std::int
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       const std::int64_t visible = problem.mask.visible(row_first + begin + lane, problem.n_kv());
       const bool served = radius[usize(begin + lane)].inside;
-      scratch.tile.set_limit(lane, visible - key_first);
+      scratch.tile.set_range(lane, {0, std::max<std::int64_t>(0, visible - key_first)});
       longest = std::max(longest, visible - key_first);
       for (std::int64_t l = 0; l < dim; ++l) {
         const double y = scratch.rows[usize((begin + lane) * dim + l)] / frame.query_scale[usize(l)];
@@ -299,8 +301,8 @@ void Causal<T>::rows(const Prefix<T>& prefix, const Diagonal<T>& block, std::int
     }
     const bool with_tile = longest > 0;
     if (with_tile) {
-      absorb<T>(block.packed, std::span(&scratch.tile, 1), 0, block.packed.blocks);
-      scratch.tile_average = scratch.tile.divide(block.packed);
+      absorb<T>(block.packed, std::span(&scratch.tile, 1), scratch.work, 0, block.packed.blocks);
+      scratch.tile_average = scratch.tile.divide(block.packed.statistics, block.packed.value_scale);
     }
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
       const std::int64_t index = row_first + begin + lane;
