@@ -3,4 +3,5 @@
 /// Everything: `#include <polyattn/polyattn.hpp>`.
 
 #include "polyattn/attention.hpp"
+#include "polyattn/merge.hpp"
 #include "polyattn/polynomial.hpp"
