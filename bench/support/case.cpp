@@ -71,6 +71,13 @@ std::vector<long double> textbook_row(const Problem& problem, std::int64_t row) 
 
 constexpr std::uint64_t kSeed = 0x5eed;
 
+/// Google Benchmark wants every iteration it asked for.
+void mark_refused(benchmark::State& state, const std::string& why) {
+  for (auto _ : state) state.SetIterationTime(0.0);
+  state.SetLabel(why);
+  state.counters["refused"] = 1.0;
+}
+
 }  // namespace
 
 Result attend(const Problem& problem) {
@@ -100,15 +107,16 @@ double measured_error(const Problem& problem, const ConstView& output, std::int6
   return worst;
 }
 
-double textbook_error(const Problem& problem, const ConstView& output, std::int64_t rows) {
-  double worst = 0.0;
+Deviation textbook_error(const Problem& problem, const ConstView& output, std::int64_t rows) {
+  Deviation worst;
   for (const std::int64_t row : random_rows(rows, problem.q.shape[2], kSeed)) {
     const std::vector<long double> truth = textbook_row(problem, row);
     for (std::int64_t c = 0; c < output.shape[3]; ++c) {
-      const long double error =
-          std::abs(static_cast<long double>(entry(output, row, c)) - truth[static_cast<std::size_t>(c)]);
-      if (std::isnan(error)) return std::numeric_limits<double>::quiet_NaN();
-      worst = std::max(worst, static_cast<double>(error));
+      const long double value = truth[static_cast<std::size_t>(c)];
+      const long double error = std::abs(static_cast<long double>(entry(output, row, c)) - value);
+      if (std::isnan(error)) return {std::numeric_limits<double>::quiet_NaN(), worst.largest};
+      worst.error = std::max(worst.error, static_cast<double>(error));
+      worst.largest = std::max(worst.largest, static_cast<double>(std::abs(value)));
     }
   }
   return worst;
@@ -122,6 +130,7 @@ void describe_case(benchmark::State& state, const Problem& problem, const Report
   const HeadReport& head = report.heads.front();
   const double bound = head.certificate.bound();
   set_counter(state, "n", static_cast<double>(problem.keys.shape[2]));
+  set_counter(state, "heads", static_cast<double>(problem.q.shape[1]));
   set_counter(state, "n_q", static_cast<double>(problem.q.shape[2]));
   set_counter(state, "d", static_cast<double>(problem.keys.shape[3]));
   set_counter(state, "d_v", static_cast<double>(problem.values.shape[3]));
@@ -142,7 +151,7 @@ void describe_case(benchmark::State& state, const Problem& problem, const Report
   set_counter(state, "predicted_seconds", head.predicted_seconds);
   set_counter(state, "planning_seconds", report.planning_seconds);
   set_counter(state, "reported_peak_bytes", static_cast<double>(report.peak_bytes));
-  state.SetLabel(std::string(name_of(head.engine)) + " " + name_of(head.arithmetic));
+  state.SetLabel(std::string(name_of(head.engine)) + " " + name_of(head.arithmetic) + " " + report.instruction_set);
   if (!(measured <= bound)) throw std::runtime_error("the measured error exceeds the certified bound");
 }
 
@@ -151,6 +160,12 @@ void declare_case(const std::string& name, int samples, std::function<void(bench
                                [body = std::move(body)](benchmark::State& state) {
                                  try {
                                    body(state);
+                                 } catch (const Error& error) {
+                                   if (error.code() == ErrorCode::unsupported && state.iterations() == 0) {
+                                     mark_refused(state, error.what());
+                                   } else {
+                                     state.SkipWithError(error.what());
+                                   }
                                  } catch (const std::exception& error) {
                                    state.SkipWithError(error.what());
                                  }

@@ -1,5 +1,7 @@
 #include "support/data.hpp"
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <numbers>
@@ -21,6 +23,21 @@ std::vector<T> normal_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed)
 
 template std::vector<float> normal_tokens<float>(std::int64_t, std::int64_t, std::uint64_t);
 template std::vector<double> normal_tokens<double>(std::int64_t, std::int64_t, std::uint64_t);
+
+std::uint16_t to_bfloat16(float x) {
+  const auto bits = std::bit_cast<std::uint32_t>(x);
+  // Half of the last place that stays, a little less before an even one: ties to even.
+  return static_cast<std::uint16_t>((bits + 0x7fffU + ((bits >> 16) & 1U)) >> 16);
+}
+
+std::uint16_t to_float16(float x) {
+  if (x == 0.0F) return std::signbit(x) ? 0x8000U : 0U;
+  const int exponent = std::max(std::ilogb(x), -14);
+  // 11 bits before the point, fewer for subnormals; a carry to 2048 moves on to the next exponent by itself.
+  const auto significand = static_cast<int>(std::nearbyint(std::ldexp(std::abs(x), 10 - exponent)));
+  const int magnitude = (exponent + 15) * 1024 + significand - 1024;
+  return static_cast<std::uint16_t>(magnitude + (std::signbit(x) ? 0x8000 : 0));
+}
 
 std::vector<float> uniform_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed) {
   Random random(seed);

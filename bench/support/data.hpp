@@ -24,6 +24,10 @@ class Random {
 template <class T>
 std::vector<T> normal_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed);
 
+/// The nearest bfloat16 and float16 of a number within their range, as bits.
+std::uint16_t to_bfloat16(float x);
+std::uint16_t to_float16(float x);
+
 /// [n, d] of independent entries, uniform on [-1, 1].
 std::vector<float> uniform_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed);
 

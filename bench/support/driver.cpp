@@ -29,6 +29,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr int kQuickRepetitions = 2;
+bool quick = false;
+
 struct Arguments {
   bool child = false;
   int processes = 0;
@@ -45,12 +48,13 @@ bool take(std::string_view argument, std::string_view name, std::string& value) 
 
 Arguments parse(int argc, char** argv, const Driver& driver) {
   Arguments arguments;
-  arguments.processes = driver.processes;
   for (int i = 0; i < argc; ++i) {
     const std::string argument = argv[i];
     std::string value;
     if (argument == "--child") {
       arguments.child = true;
+    } else if (argument == "--quick") {
+      quick = true;
     } else if (take(argument, "--processes=", value)) {
       const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), arguments.processes);
       if (error != std::errc{} || end != value.data() + value.size() || arguments.processes < 1) {
@@ -62,6 +66,7 @@ Arguments parse(int argc, char** argv, const Driver& driver) {
       arguments.others.push_back(argument);
     }
   }
+  if (arguments.processes == 0) arguments.processes = quick ? 1 : driver.processes;
   return arguments;
 }
 
@@ -121,7 +126,8 @@ Json figures_json(const Figures& figures) {
   return json;
 }
 
-void print(const Figures& figures) {
+void print(const Rows& rows, const Figures& figures) {
+  for (const std::string& refusal : rows.refusals()) std::printf("refused %s\n", refusal.c_str());
   for (const Figure& figure : figures.all()) {
     if (figure.processes.size() < 2) continue;
     std::printf("processes %s", figure.name.c_str());
@@ -141,6 +147,7 @@ Json run_children(const Arguments& arguments, const fs::path& scratch) {
   for (int process = 1; process <= arguments.processes; ++process) {
     std::vector<std::string> command = arguments.others;
     command.insert(command.end(), {"--child", "--benchmark_out=" + scratch.string()});
+    if (quick) command.emplace_back("--quick");
     fs::remove(scratch);
     std::fflush(stdout);
     const Finished child = run_process(own_path(), command);
@@ -159,6 +166,7 @@ Json run_children(const Arguments& arguments, const fs::path& scratch) {
   }
   document["context"]["load_avg"] = loads;
   document["context"]["processes"] = arguments.processes;
+  if (quick) document["context"]["quick"] = true;
   document["context"]["commit"] = commit(scratch);
   return document;
 }
@@ -177,11 +185,13 @@ int run_parent(const Arguments& arguments, const Driver& driver) {
     file << document.dump(1) << "\n" << std::flush;
     if (!file) throw std::runtime_error(arguments.out + ": cannot be written");
   }
-  print(figures);
+  print(rows, figures);
   return rows.has_errors() ? 1 : 0;
 }
 
 }  // namespace
+
+int repetitions(int full) { return quick ? kQuickRepetitions : full; }
 
 int run_driver(int argc, char** argv, const Driver& driver) try {
   const Arguments arguments = parse(argc, argv, driver);

@@ -13,7 +13,11 @@ struct Driver {
   void (*figures)(const Rows&, Figures&) = nullptr;  ///< reads the headline figures off the rows
 };
 
-/// Arguments are Google Benchmark's and --processes=N. Returns 1 if any case failed.
+/// Arguments are Google Benchmark's, --processes=N and --quick: one process, two repetitions of every case, to see that
+/// everything works; its figures mean nothing. Returns 1 if any case failed; a case the library refuses has not.
 int run_driver(int argc, char** argv, const Driver& driver);
+
+/// `full`, or 2 if the driver was started with --quick. To be asked when cases are declared.
+int repetitions(int full);
 
 }  // namespace polyattn::bench

@@ -101,10 +101,10 @@ bool has_avx2() { return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_su
 #endif
 
 template <class T>
-Kernel<T> best_kernel() {
+Kernel<T> best_kernel([[maybe_unused]] FmaWidth width) {
   constexpr auto size = static_cast<std::int64_t>(sizeof(T));
 #if defined(__x86_64__)
-  if (has_avx512()) return {avx512_chains, 2 * kWideChains * 64 / size};
+  if (has_avx512() && width == FmaWidth::widest) return {avx512_chains, 2 * kWideChains * 64 / size};
   if (has_avx2()) return {avx2_chains, 2 * kChains * 32 / size};
 #endif
   return {baseline_chains<T>, 2 * kChains * 16 / size};
@@ -113,8 +113,8 @@ Kernel<T> best_kernel() {
 }  // namespace
 
 template <class T>
-double fma_peak() {
-  const Kernel<T> kernel = best_kernel<T>();
+double fma_peak(FmaWidth width) {
+  const Kernel<T> kernel = best_kernel<T>(width);
   constexpr std::int64_t steps = 1'000'000;  // of 8 cycles
   T a = static_cast<T>(0.999);
   T b = static_cast<T>(0.001);
@@ -128,8 +128,8 @@ double fma_peak() {
   return best;
 }
 
-template double fma_peak<float>();
-template double fma_peak<double>();
+template double fma_peak<float>(FmaWidth);
+template double fma_peak<double>(FmaWidth);
 
 const char* fma_instruction_set() {
 #if defined(__x86_64__)

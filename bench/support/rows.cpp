@@ -2,6 +2,7 @@
 
 #include "support/statistics.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace polyattn::bench {
@@ -12,6 +13,10 @@ void Figures::add(const std::string& name, std::optional<double> value, const st
 
 void Figures::add_best(const std::string& name, const std::vector<double>& processes, const std::string& unit) {
   if (!processes.empty()) figures_.push_back({name, highest(processes), unit, processes});
+}
+
+void Figures::add_median(const std::string& name, const std::vector<double>& processes, const std::string& unit) {
+  if (!processes.empty()) figures_.push_back({name, median(processes), unit, processes});
 }
 
 std::vector<double> Rows::all(const std::string& name, const std::string& counter) const {
@@ -36,6 +41,22 @@ bool Rows::has_errors() const {
     if (row.value("error_occurred", false)) return true;
   }
   return false;
+}
+
+std::vector<std::string> Rows::refusals() const {
+  std::vector<std::string> found;
+  for (const Json& row : rows_) {
+    if (!row.contains("refused") || row.value("process", 1) != 1) continue;
+    const std::string full = row.value("name", "");
+    found.push_back(full.substr(0, full.find("/iterations:")) + ": " + row.value("label", ""));
+  }
+  return found;
+}
+
+std::string figure_name(const std::string& name) {
+  std::string figure = name;
+  std::replace(figure.begin(), figure.end(), '/', '_');
+  return figure;
 }
 
 std::optional<double> ratio(std::optional<double> numerator, std::optional<double> denominator) {

@@ -6,6 +6,7 @@
 #include <chrono>
 #include <cstddef>
 #include <limits>
+#include <utility>
 #include <vector>
 
 namespace polyattn::bench {
@@ -31,6 +32,18 @@ double seconds_of(Call&& call) {
   const auto start = std::chrono::steady_clock::now();
   call();
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+/// Seconds of two calls one after the other. Pairs of even `turn` start with the first, odd ones with the second, so
+/// that what one leaves behind for the other cancels over the pairs.
+template <class First, class Second>
+std::pair<double, double> seconds_of_pair(std::size_t turn, First&& first, Second&& second) {
+  if (turn % 2 == 0) {
+    const double seconds = seconds_of(first);
+    return {seconds, seconds_of(second)};
+  }
+  const double seconds = seconds_of(second);
+  return {seconds_of(first), seconds};
 }
 
 }  // namespace polyattn::bench
