@@ -58,6 +58,47 @@ void check_bias(const Problem& problem) {
   }
 }
 
+/// A mask over pairs of [batch|1, heads|1, n_q|1, n_kv].
+void check_pairs(const Problem& problem, const std::string& mask, const Shape& shape) {
+  const std::string q = label("Q", 0, 1, problem.q);
+  const std::string k = label("K", 0, problem.keys.size(), problem.keys.front());
+  const std::int64_t keys = problem.key_views.front().shape[2];
+  if (shape[3] != keys) misfit(mask, k, fmt::format("its last dimension is {} for {} keys", shape[3], keys));
+  for (const auto& [axis, what] :
+       {std::pair<std::size_t, const char*>{2, "number of rows"}, {1, "heads"}, {0, "batch size"}}) {
+    if (shape[axis] != 1 && shape[axis] != problem.q_view.shape[axis]) {
+      misfit(mask, q, fmt::format("its {} is {}, Q's {}", what, shape[axis], problem.q_view.shape[axis]));
+    }
+  }
+}
+
+void load_masks(const Request& request, Problem& problem) {
+  Mask& mask = problem.options.mask;
+  if (request.key_bias) {
+    problem.bias = io::read_tensor(*request.key_bias, io::Role::bias);
+    mask.key_bias = {io::bias_view(*problem.bias)};
+    check_bias(problem);
+  }
+  if (request.additive) {
+    problem.additive = io::read_tensor(*request.additive, io::Role::mask);
+    mask.additive = io::tensor_view(*problem.additive);
+    check_pairs(problem, label("the additive mask", 0, 1, *problem.additive), mask.additive->shape);
+  }
+  if (request.boolean) {
+    problem.boolean = io::read_booleans(*request.boolean);
+    mask.boolean = io::boolean_view(*problem.boolean);
+    check_pairs(problem,
+                fmt::format("the boolean mask ({}, {})", problem.boolean->name, io::dims_text(problem.boolean->dims)),
+                mask.boolean->shape);
+  }
+  if (request.segments) {
+    problem.query_segments = *request.segments;
+    problem.key_segments = request.key_segments.value_or(*request.segments);
+    mask.visibility.segments =
+        Segments{io::read_offsets(problem.query_segments), io::read_offsets(problem.key_segments)};
+  }
+}
+
 /// What depends on the dimension of the queries.
 void resolve_score(const Request& request, const Problem& problem, Options& options) {
   const std::int64_t dim = problem.q_view.shape[3];
@@ -84,11 +125,7 @@ Problem load(const Request& request) {
   for (const io::StoredTensor& keys : problem.keys) problem.key_views.push_back(io::tensor_view(keys));
   for (const io::StoredTensor& values : problem.values) problem.value_views.push_back(io::tensor_view(values));
   for (std::size_t set = 0; set < problem.keys.size(); ++set) check_set(problem, set);
-  if (request.key_bias) {
-    problem.bias = io::read_tensor(*request.key_bias, io::Role::bias);
-    problem.options.mask.key_bias = {io::bias_view(*problem.bias)};
-    check_bias(problem);
-  }
+  load_masks(request, problem);
   resolve_score(request, problem, problem.options);
   stop_if_interrupted();
   return problem;
@@ -97,14 +134,18 @@ Problem load(const Request& request) {
 Error with_file_name(const Error& error, const Problem& problem) {
   const std::string message = error.what();
   const std::string argument = message.substr(0, message.find(':'));
-  const io::StoredTensor* tensor = nullptr;
+  std::string file;
   if (error.code() == ErrorCode::non_finite) {
-    if (argument == "q") tensor = &problem.q;
-    if (argument == "keys") tensor = &problem.keys.front();
-    if (argument == "values") tensor = &problem.values.front();
-    if ((argument == "key_bias" || argument == "key bias") && problem.bias) tensor = &*problem.bias;
+    if (argument == "q") file = problem.q.name;
+    if (argument == "keys") file = problem.keys.front().name;
+    if (argument == "values") file = problem.values.front().name;
+    if ((argument == "key_bias" || argument == "key bias") && problem.bias) file = problem.bias->name;
+    if (argument == "additive" && problem.additive) file = problem.additive->name;
+  } else if (error.code() == ErrorCode::invalid_argument) {
+    if (argument == "segments.query_offsets") file = problem.query_segments;
+    if (argument == "segments.key_offsets") file = problem.key_segments;
   }
-  return tensor == nullptr ? error : Error(error.code(), tensor->name + message.substr(argument.size()));
+  return file.empty() ? error : Error(error.code(), file + message.substr(argument.size()));
 }
 
 }  // namespace polyattn::cli

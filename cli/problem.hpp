@@ -3,6 +3,7 @@
 /// The part of the command line that attend, plan and verify share: the inputs, and what is to be computed from them.
 
 #include "command.hpp"
+#include "io/mask_file.hpp"
 #include "io/stored_tensor.hpp"
 #include "polyattn/attention.hpp"
 
@@ -17,6 +18,8 @@ namespace polyattn::cli {
 struct ProblemFlags {
   std::vector<std::string> files;
   std::optional<std::string> order, tolerance, tolerance_kind, scale, scale_rule, score, bandwidth, causal, key_bias;
+  std::optional<std::string> window, segments, key_segments, boolean, additive, soft_cap;
+  bool exclude_self = false;
   std::optional<std::string> non_finite, max_memory, threads;
 };
 
@@ -35,8 +38,9 @@ struct Request {
   std::vector<std::string> keys;
   std::vector<std::string> values;
   std::string extra;  ///< the file after the values, where the command takes one
-  std::optional<std::string> key_bias;
-  std::optional<std::string> scale_rule;  ///< resolved when the dimension is known
+  std::optional<std::string> key_bias, boolean, additive;
+  std::optional<std::string> segments, key_segments;  ///< the second only where it is another file
+  std::optional<std::string> scale_rule;              ///< resolved when the dimension is known
   Options options;
 
   /// Every file that is read, without tensor names.
@@ -47,12 +51,15 @@ struct Request {
 Request make_request(const ProblemFlags& flags, std::size_t extra_files);
 void apply_engine_flags(const EngineFlags& flags, Options& options);
 
-/// The inputs in memory. `options.mask` holds views of `bias`.
+/// The inputs in memory. `options.mask` holds views of the masks.
 struct Problem {
   io::StoredTensor q;
   std::vector<io::StoredTensor> keys;
   std::vector<io::StoredTensor> values;
   std::optional<io::StoredTensor> bias;
+  std::optional<io::StoredTensor> additive;
+  std::optional<io::StoredBooleans> boolean;
+  std::string query_segments, key_segments;  ///< names of the files of offsets
   ConstView q_view;
   std::vector<ConstView> key_views;
   std::vector<ConstView> value_views;

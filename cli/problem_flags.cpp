@@ -61,6 +61,28 @@ void parse_tolerance(const ProblemFlags& flags, Options& options) {
   }
 }
 
+void parse_masks(const ProblemFlags& flags, Request& request) {
+  Options& options = request.options;
+  request.key_bias = flags.key_bias;
+  request.boolean = flags.boolean;
+  request.additive = flags.additive;
+  if (flags.causal) {
+    options.mask.visibility.causal = parse_choice<Causal>(
+        "--causal", *flags.causal, {{"upper_left", Causal::upper_left}, {"lower_right", Causal::lower_right}});
+  }
+  if (flags.window) {
+    options.mask.visibility.window.assign(request.keys.size(), parse_integer("--window", *flags.window, 1, INT64_MAX));
+  }
+  if (flags.key_segments && !flags.segments) throw UsageError("--key-segments needs --segments, those of the rows");
+  request.segments = flags.segments;
+  request.key_segments = flags.key_segments;
+  options.mask.exclude_self = flags.exclude_self;
+  if (flags.soft_cap) {
+    options.soft_cap = parse_real("--soft-cap", *flags.soft_cap);
+    if (*options.soft_cap <= 0.0) refuse_flag("--soft-cap", *flags.soft_cap, "a positive number");
+  }
+}
+
 /// Q, k-1 keys, k-1 values and `extra` further files.
 void split_files(const ProblemFlags& flags, std::size_t extra, Request& request) {
   const std::vector<std::string>& files = flags.files;
@@ -104,6 +126,17 @@ void add_problem_flags(CLI::App& app, ProblemFlags& flags, const std::string& po
             "upper_left: row i sees keys j <= i; lower_right: the last row sees all keys");
   text_flag(app, "--key-bias", flags.key_bias, "FILE",
             "Added to every score of a key, -inf hides it; [n_kv], [heads, n_kv] or [batch, heads, n_kv]");
+  text_flag(app, "--window", flags.window, "W",
+            "Keys less than W from the row's own, and with --causal not after it: the last W");
+  text_flag(app, "--segments", flags.segments, "FILE",
+            "Packed sequences: where each begins, and n last; int64 [sequences + 1], for rows and keys");
+  text_flag(app, "--key-segments", flags.key_segments, "FILE", "The same for keys, where it differs");
+  text_flag(app, "--boolean", flags.boolean, "FILE",
+            "bool or uint8, true where the row sees the key; [n_kv], [n_q, n_kv], [heads, n_q, n_kv] or "
+            "[batch, heads, n_q, n_kv], where all but n_kv may be 1");
+  text_flag(app, "--additive", flags.additive, "FILE", "Added to the scores, -inf hides the pair; shapes of --boolean");
+  app.add_flag("--exclude-self", flags.exclude_self, "Row i does not see key i (leave one out)");
+  text_flag(app, "--soft-cap", flags.soft_cap, "C", "Scores s become C tanh(s / C), before biases and masks");
   text_flag(app, "--non-finite", flags.non_finite, "WHAT",
             "NaN or infinity in the input: error (default) or propagate");
   text_flag(app, "--max-memory", flags.max_memory, "BYTES", "Refuse to use more; K, M, G, T are powers of 1024");
@@ -125,7 +158,9 @@ std::vector<std::string> Request::input_paths() const {
   names.insert(names.end(), keys.begin(), keys.end());
   names.insert(names.end(), values.begin(), values.end());
   if (!extra.empty()) names.push_back(extra);
-  if (key_bias) names.push_back(*key_bias);
+  for (const auto& mask : {key_bias, boolean, additive, segments, key_segments}) {
+    if (mask) names.push_back(*mask);
+  }
   std::ranges::transform(names, names.begin(), [](const std::string& name) { return io::split_name(name).path; });
   return names;
 }
@@ -136,11 +171,7 @@ Request make_request(const ProblemFlags& flags, std::size_t extra_files) {
   Options& options = request.options;
   parse_score(flags, request);
   parse_tolerance(flags, options);
-  request.key_bias = flags.key_bias;
-  if (flags.causal) {
-    options.mask.visibility.causal = parse_choice<Causal>(
-        "--causal", *flags.causal, {{"upper_left", Causal::upper_left}, {"lower_right", Causal::lower_right}});
-  }
+  parse_masks(flags, request);
   if (flags.non_finite) {
     options.non_finite = parse_choice<NonFinite>("--non-finite", *flags.non_finite,
                                                  {{"error", NonFinite::error}, {"propagate", NonFinite::propagate}});

@@ -84,6 +84,20 @@ void compare_head(const Comparison& with, VerifiedHead& result) {
   }
 }
 
+/// By its key bias, or by a mask over pairs that is the same for all rows and so counts as one.
+bool hidden_from_every_row(const Mask& mask, std::int64_t batch, std::int64_t head, std::int64_t key) {
+  const auto at = [](std::int64_t size, std::int64_t index) { return size == 1 ? 0 : index; };
+  const auto hides = [&](const ConstView& view, std::int64_t row, std::int64_t column) {
+    return std::isinf(io::element(view, at(view.shape[0], batch), at(view.shape[1], head), row, column));
+  };
+  if (!mask.key_bias.empty() && hides(mask.key_bias.front(), key, 0)) return true;
+  if (mask.additive && mask.additive->shape[2] == 1 && hides(*mask.additive, 0, key)) return true;
+  if (!mask.boolean || mask.boolean->shape[2] != 1) return false;
+  const ConstBoolView& view = *mask.boolean;
+  return view.data[at(view.shape[0], batch) * view.strides[0] + at(view.shape[1], head) * view.strides[1] +
+                   key * view.strides[3]] == 0;
+}
+
 }  // namespace
 
 Verification verify_rows(const ConstView& output, const ConstView& q, const std::vector<ConstView>& keys,
@@ -135,7 +149,6 @@ Verification verify_rows(const ConstView& output, const ConstView& q, const std:
 }
 
 std::vector<double> value_ranges(const ConstView& q, const ConstView& values, const Options& options) {
-  const ConstView* bias = options.mask.key_bias.empty() ? nullptr : &options.mask.key_bias.front();
   const std::int64_t heads = q.shape[1];
   std::vector<double> ranges;
   for (std::int64_t b = 0; b < q.shape[0]; ++b) {
@@ -146,10 +159,7 @@ std::vector<double> value_ranges(const ConstView& q, const ConstView& values, co
       std::vector<double> low(columns, std::numeric_limits<double>::infinity());
       std::vector<double> high(columns, -std::numeric_limits<double>::infinity());
       for (std::int64_t j = 0; j < values.shape[2]; ++j) {
-        if (bias != nullptr &&
-            std::isinf(io::element(*bias, bias->shape[0] == 1 ? 0 : b, bias->shape[1] == 1 ? 0 : h, j, 0))) {
-          continue;
-        }
+        if (hidden_from_every_row(options.mask, b, h, j)) continue;
         for (std::size_t c = 0; c < columns; ++c) {
           const double v = io::element(values, b, value_head, j, static_cast<std::int64_t>(c));
           low[c] = std::min(low[c], v);

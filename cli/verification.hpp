@@ -48,7 +48,8 @@ Verification verify_rows(const ConstView& output, const ConstView& q, const std:
                          const std::vector<ConstView>& values, const Options& options, std::int64_t rows,
                          std::uint64_t seed, const Allowance& allowance);
 
-/// Largest max - min over a value column, over keys whose bias is not -inf, for each batch and query head.
+/// Largest max - min over a value column, over keys not hidden from every row by a bias or a mask of one row, for each
+/// batch and query head.
 std::vector<double> value_ranges(const ConstView& q, const ConstView& values, const Options& options);
 
 std::uint64_t random_seed();

@@ -12,8 +12,17 @@ namespace {
   throw Error(ErrorCode::invalid_argument, name + ": " + what);
 }
 
-/// What a type string such as ">f4" or "|b1" means, for messages.
-std::string describe_type(std::string_view descr) {
+DType dtype_from(const std::string& descr, const std::string& name) {
+  if (descr == "<f2") return DType::float16;
+  if (descr == "<f4") return DType::float32;
+  if (descr == "<f8") return DType::float64;
+  refuse(name, "holds " + describe_npy_type(descr) +
+                   ", expected little-endian float16, float32 or float64 ('<f2', '<f4' or '<f8')");
+}
+
+}  // namespace
+
+std::string describe_npy_type(std::string_view descr) {
   const std::string quoted = "'" + std::string(descr) + "'";
   if (descr.size() < 2) return "unknown type " + quoted;
   const std::string bits = [&] {
@@ -47,29 +56,25 @@ std::string describe_type(std::string_view descr) {
   }
 }
 
-DType dtype_from(const std::string& descr, const std::string& name) {
-  if (descr == "<f2") return DType::float16;
-  if (descr == "<f4") return DType::float32;
-  if (descr == "<f8") return DType::float64;
-  refuse(name, "holds " + describe_type(descr) +
-                   ", expected little-endian float16, float32 or float64 ('<f2', '<f4' or '<f8')");
+const std::byte* npy_elements(const MappedFile& file, const NpyHeader& header, std::size_t element_size,
+                              const std::string& type) {
+  const std::string& name = file.path();
+  const std::int64_t elements = checked_elements(name, header.shape, element_size);
+  const std::size_t expected = static_cast<std::size_t>(elements) * element_size;
+  const std::size_t found = file.bytes().size() - header.data_offset;
+  if (found != expected) {
+    refuse(name, std::string(found < expected ? "truncated" : "longer than its header says") + ": shape " +
+                     dims_text(header.shape) + " of " + type + " needs " + std::to_string(expected) +
+                     " bytes after the header, found " + std::to_string(found));
+  }
+  return file.bytes().data() + header.data_offset;
 }
-
-}  // namespace
 
 StoredTensor read_npy(const std::shared_ptr<const MappedFile>& file, Role role) {
   const std::string& name = file->path();
   const NpyHeader header = parse_npy_header(file->bytes(), name);
   const DType dtype = dtype_from(header.descr, name);
-  const std::int64_t elements = checked_elements(name, header.shape, size_of(dtype));
-  const std::size_t expected = static_cast<std::size_t>(elements) * size_of(dtype);
-  const std::size_t found = file->bytes().size() - header.data_offset;
-  if (found != expected) {
-    refuse(name, std::string(found < expected ? "truncated" : "longer than its header says") + ": shape " +
-                     dims_text(header.shape) + " of " + name_of(dtype) + " needs " + std::to_string(expected) +
-                     " bytes after the header, found " + std::to_string(found));
-  }
-  const std::byte* data = file->bytes().data() + header.data_offset;
+  const std::byte* data = npy_elements(*file, header, size_of(dtype), name_of(dtype));
   return make_stored(name, file, data, {dtype, header.shape, header.fortran_order}, role);
 }
 

@@ -17,6 +17,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace polyattn::io {
@@ -30,6 +31,14 @@ struct NpyHeader {
 
 /// Reads the header of the file contents `bytes`; `name` is for messages. Throws Error (invalid_argument).
 NpyHeader parse_npy_header(std::span<const std::byte> bytes, const std::string& name);
+
+/// What a type string such as ">f4" or "|b1" means, for messages.
+std::string describe_npy_type(std::string_view descr);
+
+/// Where the elements lie; throws Error (invalid_argument) unless the file holds exactly as many as the header says.
+/// `type` is for the message.
+const std::byte* npy_elements(const MappedFile& file, const NpyHeader& header, std::size_t element_size,
+                              const std::string& type);
 
 /// The tensor in `file`; little-endian float16, float32 or float64 only. Throws Error (invalid_argument).
 StoredTensor read_npy(const std::shared_ptr<const MappedFile>& file, Role role);

@@ -144,19 +144,24 @@ std::vector<SafetensorsEntry> list_safetensors(const MappedFile& file) {
   return entries;
 }
 
-StoredTensor read_safetensors(const std::shared_ptr<const MappedFile>& file, const std::string& tensor, Role role) {
-  const std::vector<SafetensorsEntry> entries = list_safetensors(*file);
+SafetensorsEntry find_safetensors(const MappedFile& file, const std::string& tensor) {
+  const std::vector<SafetensorsEntry> entries = list_safetensors(file);
   const auto found = std::ranges::find(entries, tensor, &SafetensorsEntry::name);
   if (found == entries.end()) {
     std::string names;
     for (std::size_t k = 0; k < entries.size() && k < 20; ++k) names += (k == 0 ? "" : ", ") + entries[k].name;
     if (entries.size() > 20) names += ", … (" + std::to_string(entries.size()) + " in all)";
-    refuse(file->path(), (tensor.empty() ? "name one of its tensors as FILE:NAME" : "has no tensor '" + tensor + "'") +
-                             "; it holds: " + (names.empty() ? "nothing" : names));
+    refuse(file.path(), (tensor.empty() ? "name one of its tensors as FILE:NAME" : "has no tensor '" + tensor + "'") +
+                            "; it holds: " + (names.empty() ? "nothing" : names));
   }
+  return *found;
+}
+
+StoredTensor read_safetensors(const std::shared_ptr<const MappedFile>& file, const std::string& tensor, Role role) {
+  const SafetensorsEntry found = find_safetensors(*file, tensor);
   const std::string name = file->path() + ":" + tensor;
-  const std::string& type = found->dtype;
-  Layout layout{DType::float32, found->shape, false};
+  const std::string& type = found.dtype;
+  Layout layout{DType::float32, found.shape, false};
   if (type == "F16") {
     layout.dtype = DType::float16;
   } else if (type == "BF16") {
@@ -166,7 +171,7 @@ StoredTensor read_safetensors(const std::shared_ptr<const MappedFile>& file, con
   } else if (type != "F32") {
     refuse(name, "holds " + type + ", expected F16, BF16, F32 or F64");
   }
-  return make_stored(name, file, file->bytes().data() + found->begin, std::move(layout), role);
+  return make_stored(name, file, file->bytes().data() + found.begin, std::move(layout), role);
 }
 
 }  // namespace polyattn::io

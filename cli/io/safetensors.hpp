@@ -29,8 +29,10 @@ struct SafetensorsEntry {
 /// Every tensor of the file, sorted by name. Throws Error (invalid_argument) if the file is not what it should be.
 std::vector<SafetensorsEntry> list_safetensors(const MappedFile& file);
 
-/// The tensor called `tensor`; F16, BF16, F32 or F64 only. Throws Error (invalid_argument), listing the names there are
-/// if this one is not among them.
+/// The entry called `tensor`. Throws Error (invalid_argument), listing the names there are if it is not among them.
+SafetensorsEntry find_safetensors(const MappedFile& file, const std::string& tensor);
+
+/// The tensor called `tensor`; F16, BF16, F32 or F64 only. Throws Error (invalid_argument).
 StoredTensor read_safetensors(const std::shared_ptr<const MappedFile>& file, const std::string& tensor, Role role);
 
 }  // namespace polyattn::io

@@ -13,8 +13,6 @@ namespace polyattn::io {
 // Both formats store little-endian numbers, which are used where they lie.
 static_assert(std::endian::native == std::endian::little, "files are mapped, not converted");
 
-namespace {
-
 void check_rank(const std::string& name, std::span<const std::int64_t> dims, Role role) {
   const std::size_t rank = dims.size();
   const char* expected = nullptr;
@@ -24,6 +22,9 @@ void check_rank(const std::string& name, std::span<const std::int64_t> dims, Rol
       break;
     case Role::bias:
       if (rank < 1 || rank > 3) expected = "[n_kv], [heads, n_kv] or [batch, heads, n_kv]";
+      break;
+    case Role::mask:
+      if (rank < 1 || rank > 4) expected = "[n_kv], [n_q, n_kv], [heads, n_q, n_kv] or [batch, heads, n_q, n_kv]";
       break;
     case Role::any:
       if (rank < 1 || rank > 4) expected = "1 to 4 dimensions";
@@ -45,8 +46,6 @@ std::vector<std::int64_t> strides_of(std::span<const std::int64_t> dims, bool fo
   }
   return strides;
 }
-
-}  // namespace
 
 std::string dims_text(std::span<const std::int64_t> dims) {
   std::string text = "(";

@@ -34,6 +34,7 @@ struct StoredTensor {
 enum class Role : std::uint8_t {
   tensor,  ///< [n, d], [heads, n, d] or [batch, heads, n, d]
   bias,    ///< [n_kv], [heads, n_kv] or [batch, heads, n_kv]
+  mask,    ///< [n_kv], [n_q, n_kv], [heads, n_q, n_kv] or [batch, heads, n_q, n_kv]
   any,     ///< 1 to 4 dimensions
 };
 
@@ -51,6 +52,12 @@ StoredTensor make_stored(const std::string& name, std::shared_ptr<const MappedFi
 
 /// The number of elements; throws Error (invalid_argument) naming `name` if their bytes do not fit 63 bits.
 std::int64_t checked_elements(const std::string& name, std::span<const std::int64_t> dims, std::size_t element_size);
+
+/// Throws Error (invalid_argument) naming `name` if the number of dimensions does not suit `role`.
+void check_rank(const std::string& name, std::span<const std::int64_t> dims, Role role);
+
+/// Strides, in elements, of a tensor without gaps.
+std::vector<std::int64_t> strides_of(std::span<const std::int64_t> dims, bool fortran_order);
 
 /// "(4, 16, 8)"
 std::string dims_text(std::span<const std::int64_t> dims);

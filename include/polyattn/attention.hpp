@@ -105,7 +105,7 @@ enum class OutsideDomain : std::uint8_t {
 };
 
 struct PrepareOptions {
-  Options options;               ///< score, masks (not causal), tolerance, engine, resources
+  Options options;               ///< score, masks (see `prepare`), tolerance, engine, resources
   bool borrow = false;           ///< keep views of K and V instead of copies
   std::int64_t query_heads = 0;  ///< 0: as many as key heads
   /// Query rows expected per call; the planner weighs preparing against answering with it. 0: as many as keys.
@@ -131,6 +131,8 @@ class POLYATTN_EXPORT Prepared {
   std::shared_ptr<const detail::PreparedState> state_;
 };
 
+/// Masks that belong to one query set (segments, boolean, additive) are refused. Causal masks, windows and exclude_self
+/// count rows from the first of each query set and keys from the first of all; they rule out the polynomial engine.
 POLYATTN_EXPORT Prepared prepare(std::span<const ConstView> keys, std::span<const ConstView> values,
                                  const QueryDomain& domain, const PrepareOptions& options = {});
 

@@ -32,31 +32,39 @@ enum class Causal : std::uint8_t {
   lower_right,  ///< row i sees keys j <= i + n_kv - n_q: the last row sees every key
 };
 
-/// Packed sequences: sequence s holds rows [query_offsets[s], query_offsets[s+1]) and keys [key_offsets[s], ...).
+/// Packed sequences: sequence s holds rows [query_offsets[s], query_offsets[s+1]) and keys [key_offsets[s], ...), and
+/// its rows see its own keys only. Both lists have the same length, at least 2, begin with 0, do not decrease, and end
+/// with n_q and n_kv. A sequence may have no rows or no keys.
 struct Segments {
   std::vector<std::int64_t> query_offsets;
   std::vector<std::int64_t> key_offsets;
 };
 
-/// Which keys a row may see, by position.
+/// Which keys a row may see, by position. With segments all of it is relative to the row's own: its first row and its
+/// first key count as 0, n_q and n_kv are its own.
 struct Visibility {
   Causal causal = Causal::none;
-  /// Sliding window, one width per key set: with causal, row i sees keys in (i - w, i]. Empty: no window.
+  /// Sliding window, one width w >= 1 per key set, about c = i, or c = i + n_kv - n_q with lower_right: row i sees the
+  /// w keys (c - w, c] with causal, |j - c| < w without. Empty: no window.
   std::vector<std::int64_t> window;
   std::optional<Segments> segments;
 };
 
-/// Independent parts that all apply. Each engine's capability table says which it handles.
+/// Independent parts that all apply: row i sees key j if every one of them lets it. What a row does not see does not
+/// touch it, whatever K and V hold there; a row that sees nothing is zero with log-sum-exp -inf. Each engine's
+/// capability table says which parts it handles.
 struct Mask {
   Visibility visibility;
   /// Added to every score of a key, one view per key set (see `bias`); -inf hides the key, whose K and V are then never
   /// read. Empty: no bias.
   std::vector<ConstView> key_bias;
-  /// [batch|1, heads|1, n_q|1, n_kv]: true where the row sees the key.
+  /// [batch|1, heads|1, n_q|1, n_kv], heads of the queries, an axis of size 1 repeats: true where the row sees the key.
+  /// With one row for all it counts as a key bias, here and below: engines that have `key_bias` take it.
   std::optional<ConstBoolView> boolean;
-  /// [batch|1, heads|1, n_q|1, n_kv]: added to the scores.
+  /// The same shapes, any dtype: added to the scores, -inf hides the pair. NaN and +inf are errors unless they are to
+  /// propagate.
   std::optional<ConstView> additive;
-  /// Row i ignores key i (leave one out).
+  /// Row i ignores key i (leave one out), counted from the first row and key of all, segments or not.
   bool exclude_self = false;
 };
 
@@ -121,7 +129,7 @@ using Progress = std::function<bool(double)>;
 struct Options {
   Score score = Dot{};
   Mask mask;
-  /// Scores s become soft_cap * tanh(s / soft_cap).
+  /// Scores s become soft_cap * tanh(s / soft_cap), before biases and masks are added. Positive.
   std::optional<double> soft_cap;
 
   Tolerance tolerance;

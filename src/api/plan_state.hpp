@@ -3,6 +3,7 @@
 /// What a Plan holds: problems with borrowed data, one decision per head.
 
 #include "api/validate.hpp"
+#include "api/views.hpp"
 #include "base/memory.hpp"
 #include "planning/decide.hpp"
 
@@ -18,7 +19,7 @@ struct PlanState {
   Options options;
   api::CallShape shape;
   planning::Request request;
-  std::vector<ConstView> inputs;
+  std::vector<api::ByteRange> inputs;  ///< memory that no destination may touch
   std::vector<engines::HeadProblem> problems;
   std::vector<planning::HeadDecision> decisions;
   PlanReport report;

@@ -1,4 +1,5 @@
 #include "api/plan_state.hpp"
+#include "api/validate_mask.hpp"
 #include "base/error.hpp"
 #include "base/float_environment.hpp"
 #include "planning/execute.hpp"
@@ -115,6 +116,9 @@ std::vector<engines::HeadProblem> problems_over(const PreparedState& state, cons
       base::append_rows(all[i].bias.rows, problems[i].bias.rows);
     }
   }
+  for (engines::HeadProblem& problem : all) {  // positions count from the first piece to the end of the last
+    problem.mask = api::position_mask(state.options.options.mask, problem.n_q(), problem.n_kv());
+  }
   return all;
 }
 
@@ -193,6 +197,34 @@ void check_domain(const QueryDomain& domain, std::int64_t dim) {
   }
 }
 
+/// Which keys a row of a query set sees depends on its place in the set.
+bool position_dependent(const Mask& mask) {
+  return mask.visibility.causal != Causal::none || !mask.visibility.window.empty() || mask.exclude_self;
+}
+
+/// What belongs to one query set, of a length not known yet, cannot be prepared.
+void check_mask_of_keys(const Options& options) {
+  const auto refuse = [](const char* name, const char* instead) {
+    base::fail(ErrorCode::unsupported, std::string(name) + ": not supported by prepared keys" + instead);
+  };
+  const Mask& mask = options.mask;
+  if (mask.visibility.segments) {
+    refuse("segments", ", whose query sets have no length yet; attend takes them");
+  }
+  if (mask.boolean) {
+    refuse("boolean", "; a key that no row sees has a key_bias of -infinity, all else is for attend");
+  }
+  if (mask.additive) {
+    refuse("additive", "; what is the same for every row is a key_bias, all else is for attend");
+  }
+  if (position_dependent(mask) && options.engine == Engine::polynomial) {
+    base::fail(
+        ErrorCode::unsupported,
+        "causal, window, exclude_self: prepared keys of engine polynomial serve rows that see every key; engines "
+        "that support it: reference, exact");
+  }
+}
+
 template <class T>
 std::shared_ptr<const engines::PreparedMoments<T>> prepare_moments(const engines::HeadProblem& problem,
                                                                    const planning::PolynomialChoice& choice,
@@ -221,6 +253,9 @@ void decide_head(PreparedState& state, std::size_t i, const base::Context& conte
   domain.expected_queries = static_cast<double>(expected > 0 ? expected : problem.n_kv());
   planning::HeadDecision& decision = state.decisions[i];
   decision = planning::decide(problem, state.request, context, &domain);
+  if (state.request.engine != state.options.options.engine) {
+    decision.plan.why = "sums prepared over all keys do not serve rows that see some of them";
+  }
   if (decision.polynomial == nullptr) {
     return;
   }
@@ -249,6 +284,9 @@ void build(PreparedState& state) {
   state.shape.n_kv = state.problems.empty() ? k.shape[2] : state.problems.front().n_kv();
   check_domain(state.domain, state.shape.dim);
   state.request = api::make_request(state.options.options, q, keys, values);
+  if (position_dependent(state.options.options.mask)) {
+    state.request.engine = state.request.engine == Engine::automatic ? Engine::exact : state.request.engine;
+  }
   state.domains.resize(state.problems.size());
   state.samples.resize(state.problems.size());
   state.decisions.resize(state.problems.size());
@@ -285,10 +323,7 @@ Prepared prepare(std::span<const ConstView> keys, std::span<const ConstView> val
                "keys and values", "one view each (order 2)",
                std::to_string(keys.size()) + " and " + std::to_string(values.size()));
   }
-  if (options.options.mask.visibility.causal != Causal::none) {
-    base::fail(ErrorCode::unsupported,
-               "causal: prepared keys answer query sets, whose rows have no position among the keys");
-  }
+  check_mask_of_keys(options.options);
   auto state = std::make_shared<PreparedState>(options.options.max_memory);
   state->options = options;
   set_domain(*state, domain);
@@ -371,12 +406,12 @@ Plan Prepared::plan(const ConstView& q) const {
   plan->request = source->request;
   plan->request.output = output_dtype(q, plan->options);
   plan->request.native_float32 = plan->request.native_float32 && q.dtype != DType::float64;
-  plan->inputs = {q};
+  plan->inputs = {api::check_view("q", q)};
   for (const auto& piece : source->pieces) {
-    plan->inputs.push_back(piece->key_view);
-    plan->inputs.push_back(piece->value_view);
+    plan->inputs.push_back(api::check_view("keys", piece->key_view));
+    plan->inputs.push_back(api::check_view("values", piece->value_view));
     if (piece->bias_view) {
-      plan->inputs.push_back(*piece->bias_view);
+      plan->inputs.push_back(api::check_view("key_bias", *piece->bias_view));
     }
   }
   plan->decisions = source->decisions;

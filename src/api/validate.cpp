@@ -1,5 +1,7 @@
 #include "api/validate.hpp"
 
+#include "api/validate_mask.hpp"
+#include "api/views.hpp"
 #include "base/checked.hpp"
 #include "base/error.hpp"
 #include "engines/capabilities.hpp"
@@ -7,8 +9,6 @@
 
 #include <cmath>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <string>
 
 namespace polyattn::api {
@@ -18,74 +18,11 @@ namespace {
 using base::fail;
 using engines::Feature;
 
-std::string text(const Shape& shape) {
-  std::string out = "[";
-  for (std::size_t i = 0; i < shape.size(); ++i) {
-    out.append(i == 0 ? "" : ", ").append(std::to_string(shape[i]));
-  }
-  return out + "]";
-}
-
-struct ByteRange {
-  std::uintptr_t begin = 0;
-  std::uintptr_t end = 0;
-};
-
-/// Bytes a view can touch; checks that no product overflows.
-ByteRange byte_range(const char* name, const void* data, std::size_t element, const Shape& shape,
-                     const Shape& strides) {
-  std::int64_t low = 0;
-  std::int64_t high = 0;
-  const auto size = static_cast<std::int64_t>(element);
-  for (std::size_t axis = 0; axis < shape.size(); ++axis) {
-    if (shape[axis] == 0) {
-      return {};
-    }
-    std::int64_t span = 0;
-    if (__builtin_mul_overflow(shape[axis] - 1, strides[axis], &span) || __builtin_mul_overflow(span, size, &span) ||
-        __builtin_add_overflow(span < 0 ? low : high, span, span < 0 ? &low : &high)) {
-      fail(ErrorCode::invalid_argument, name, "strides and sizes whose extent fits 63 bits",
-           "shape " + text(shape) + ", strides " + text(strides));
-    }
-  }
-  if (data == nullptr) {
-    fail(ErrorCode::invalid_argument, name, "data", "a null pointer with shape " + text(shape));
-  }
-  const auto base = reinterpret_cast<std::uintptr_t>(data);
-  return {base + static_cast<std::uintptr_t>(low), base + static_cast<std::uintptr_t>(high + size)};
-}
-
-ByteRange check_view(const char* name, const ConstView& view) {
-  if (size_of(view.dtype) == 0) {
-    fail(ErrorCode::invalid_argument, name, "a known dtype", std::to_string(static_cast<int>(view.dtype)));
-  }
-  std::int64_t elements = 1;
-  for (const std::int64_t size : view.shape) {
-    if (size < 0) {
-      fail(ErrorCode::invalid_argument, name, "sizes of at least 0", "shape " + text(view.shape));
-    }
-    elements = base::checked_mul(elements, size, name);
-  }
-  base::checked_mul(elements, static_cast<std::int64_t>(size_of(view.dtype)), name);
-  return byte_range(name, view.data, size_of(view.dtype), view.shape, view.strides);
-}
-
 void same(const char* first, const char* second, const char* what, std::int64_t a, std::int64_t b) {
   if (a != b) {
     fail(ErrorCode::invalid_argument, std::string(first) + " and " + second + ": expected the same " + what + ", got " +
                                           std::to_string(a) + " and " + std::to_string(b));
   }
-}
-
-void require(Engine engine, Feature feature) {
-  const bool forced = engine != Engine::automatic;
-  if (forced ? engines::supports(engine, feature) : engines::engines_with(feature) != "none") {
-    return;
-  }
-  fail(ErrorCode::unsupported,
-       std::string(engines::name_of(feature)) + ": not supported by " +
-           (forced ? "engine " + std::string(name_of(engine)) : std::string("any engine of this version")) +
-           "; engines that support it: " + engines::engines_with(feature));
 }
 
 void check_positive(const char* name, const std::optional<double>& value) {
@@ -120,48 +57,20 @@ void check_score(const Options& options, const CallShape& shape, std::size_t key
   require(options.engine, Feature::gaussian_score);
 }
 
-void check_mask(const Options& options, const CallShape& shape, std::size_t key_sets) {
-  const Mask& mask = options.mask;
-  if (mask.visibility.causal != Causal::none) {
-    require(options.engine, Feature::causal);
-  }
-  if (!mask.visibility.window.empty()) {
-    require(options.engine, Feature::window);
-  }
-  if (mask.visibility.segments) {
-    require(options.engine, Feature::segments);
-  }
-  if (mask.boolean) {
-    require(options.engine, Feature::boolean_mask);
-  }
-  if (mask.additive) {
-    require(options.engine, Feature::additive_mask);
-  }
-  if (mask.exclude_self) {
-    require(options.engine, Feature::exclude_self);
-  }
-  if (mask.key_bias.empty()) {
+}  // namespace
+
+void require(Engine engine, Feature feature) {
+  // Rows of an engine chosen by the planner may end with exact, so exact must do it too.
+  if (engines::supports(engine == Engine::automatic ? Engine::exact : engine, feature)) {
     return;
   }
-  require(options.engine, Feature::key_bias);
-  if (mask.key_bias.size() != key_sets) {
-    fail(ErrorCode::invalid_argument, "key_bias", "one view per key set (" + std::to_string(key_sets) + ")",
-         std::to_string(mask.key_bias.size()));
-  }
-  const ConstView& bias = mask.key_bias.front();
-  check_view("key_bias", bias);
-  const bool fits = (bias.shape[0] == 1 || bias.shape[0] == shape.batch) &&
-                    (bias.shape[1] == 1 || bias.shape[1] == shape.query_heads) && bias.shape[2] == shape.n_kv &&
-                    bias.shape[3] == 1;
-  if (!fits) {
-    fail(ErrorCode::invalid_argument, "key_bias",
-         "[n_kv], [heads, n_kv] or [batch, heads, n_kv] with batch " + std::to_string(shape.batch) + ", heads " +
-             std::to_string(shape.query_heads) + ", n_kv " + std::to_string(shape.n_kv),
-         text({bias.shape[0], bias.shape[1], bias.shape[2], bias.shape[3]}));
-  }
+  const std::string able = engines::engines_with(feature);
+  const bool none = engine == Engine::automatic && able == "none";
+  fail(ErrorCode::unsupported,
+       std::string(engines::name_of(feature)) + ": not supported by " +
+           (none ? std::string("any engine of this version") : "engine " + std::string(name_of(engine))) +
+           "; engines that support it: " + able);
 }
-
-}  // namespace
 
 CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std::span<const ConstView> values) {
   if (keys.empty()) {
@@ -240,19 +149,6 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
   }
 }
 
-void check_destination(const char* name, const View& view, const Shape& shape, std::span<const ConstView> others) {
-  if (view.shape != shape) {
-    fail(ErrorCode::invalid_argument, name, "shape " + text(shape), text(view.shape));
-  }
-  const ByteRange target = check_view(name, view);
-  for (const ConstView& other : others) {
-    const ByteRange source = check_view("input", other);
-    if (target.begin < source.end && source.begin < target.end) {
-      fail(ErrorCode::invalid_argument, name, "memory that no input and no other destination uses", "an overlap");
-    }
-  }
-}
-
 planning::Request make_request(const Options& options, const ConstView& q, std::span<const ConstView> keys,
                                std::span<const ConstView> values) {
   planning::Request request;
@@ -285,9 +181,7 @@ std::vector<engines::HeadProblem> make_problems(const ConstView& q, std::span<co
     score.bandwidth = std::get<Gaussian>(options.score).bandwidth;
     score.bandwidth.resize(static_cast<std::size_t>(shape.dim), score.bandwidth.front());
   }
-  engines::PositionMask mask;
-  mask.causal = options.mask.visibility.causal != Causal::none;
-  mask.offset = options.mask.visibility.causal == Causal::lower_right ? shape.n_kv - shape.n_q : 0;
+  const engines::PositionMask position = position_mask(options.mask, shape.n_q, shape.n_kv);
   std::vector<engines::HeadProblem> problems;
   problems.reserve(static_cast<std::size_t>(shape.batch * shape.query_heads));
   for (std::int64_t b = 0; b < shape.batch; ++b) {
@@ -299,12 +193,10 @@ std::vector<engines::HeadProblem> make_problems(const ConstView& q, std::span<co
       problem.queries = base::head_rows(q, b, h);
       problem.keys = base::head_rows(keys.front(), b, kv);
       problem.values = base::head_rows(values.front(), b, kv);
-      if (!options.mask.key_bias.empty()) {
-        const ConstView& bias = options.mask.key_bias.front();
-        problem.bias.rows = base::head_rows(bias, bias.shape[0] == 1 ? 0 : b, bias.shape[1] == 1 ? 0 : h);
-      }
       problem.score = score;
-      problem.mask = mask;
+      problem.soft_cap = options.soft_cap.value_or(0.0);
+      problem.mask = position;
+      set_masks(problem, options.mask);
       problem.non_finite = options.non_finite;
       problems.push_back(std::move(problem));
     }

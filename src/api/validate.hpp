@@ -2,6 +2,8 @@
 
 /// The public boundary: every argument is checked here, once, and turned into one problem per head.
 
+#include "api/views.hpp"
+#include "engines/capabilities.hpp"
 #include "engines/problem.hpp"
 #include "planning/request.hpp"
 #include "polyattn/attention.hpp"
@@ -26,8 +28,9 @@ struct CallShape {
 CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std::span<const ConstView> values);
 /// Checks numbers, masks and combinations. Throws Error (invalid_argument or unsupported).
 void check_options(const Options& options, const CallShape& shape, std::size_t key_sets);
-/// Checks that a destination has this shape and overlaps no input and no other destination.
-void check_destination(const char* name, const View& view, const Shape& shape, std::span<const ConstView> others);
+/// Throws Error (unsupported), naming both and who can, unless the engine (for `automatic`: some choice) has the
+/// feature.
+void require(Engine engine, engines::Feature feature);
 
 planning::Request make_request(const Options& options, const ConstView& q, std::span<const ConstView> keys,
                                std::span<const ConstView> values);

@@ -358,7 +358,9 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
   planner.ineligible = request.want_row_max                         ? "the row maximum comes from exact only"
                        : problem.non_finite == NonFinite::propagate ? "NaN and infinity are to propagate"
                        : request.tolerance.value == 0.0 ? "tolerance 0 asks for exact in the input's own type"
-                                                        : "too small for a statistics pass to pay";
+                       : !engines::supports_polynomial(problem)
+                           ? "no approximate engine has these masks or soft-capping"
+                           : "too small for a statistics pass to pay";
   if (!look || (forced_polynomial && empty)) {
     if (forced_polynomial) {
       Candidate nothing;
@@ -393,7 +395,7 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
     }
   }
   double table_radius = 0.0;
-  if (choice->frame.visible_keys > 0 && request.engine != Engine::exact) {
+  if (choice->frame.visible_keys > 0 && request.engine != Engine::exact && engines::supports_polynomial(problem)) {
     const Sample sample = draw_sample(problem, choice->frame, choice->values, context);
     const double radius = planner.served_radius(choice->frame, sample);
     table_radius = radius <= kMaxRadius ? radius : kMaxRadius;  // also where it is NaN: every row is then refused

@@ -143,7 +143,11 @@ void require_bias(const engines::HeadProblem& problem) {
   const std::vector<double> bias = load_bias(problem, 0, problem.n_kv());
   for (std::size_t j = 0; j < bias.size(); ++j) {
     if (std::isnan(bias[j]) || bias[j] == kInfinity) {
-      base::fail(ErrorCode::non_finite, "key_bias", "finite numbers or -infinity",
+      // A sum of a bias and of a mask that all rows share: which of them it is.
+      double own = 0.0;
+      base::load_rows(problem.bias.rows, static_cast<std::int64_t>(j), 1, &own, 1);
+      const char* name = std::isnan(own) || own == kInfinity ? "key_bias" : "additive";
+      base::fail(ErrorCode::non_finite, name, "finite numbers or -infinity",
                  std::string(std::isnan(bias[j]) ? "NaN" : "+infinity") + " at batch " + std::to_string(problem.batch) +
                      ", head " + std::to_string(problem.head) + ", key " + std::to_string(j));
     }

@@ -297,12 +297,6 @@ TEST(PreparedDomain, ThatMeansNothingIsRefused) {
   EXPECT_TRUE(refused(domain, {"centre", "4", "3"}));
 }
 
-TEST(PreparedDomain, CausalIsRefused) {
-  Problem problem = base_problem();
-  problem.causal = Causal::upper_left;
-  EXPECT_TRUE(fails_with(ErrorCode::unsupported, {"causal"}, [&] { prepared_for(problem, box(), {}); }));
-}
-
 TEST(PreparedAppend, MustFit) {
   const Problem problem = base_problem();
   const Prepared prepared = prepared_for(problem, box(), forced({Engine::exact, Arithmetic::float64}));

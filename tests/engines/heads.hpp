@@ -67,8 +67,11 @@ class Stored {
 struct Head {
   std::int64_t n_q = 1, n_kv = 1, d = 1, d_v = 1;
   std::vector<double> q, k, v;
-  std::vector<double> bias;  // empty: none
+  std::vector<double> bias;           // empty: none
+  std::vector<double> additive;       // [n_q][n_kv]; empty: none
+  std::vector<std::uint8_t> boolean;  // [n_q][n_kv]; empty: none
   HeadScore score;
+  double soft_cap = 0.0;
   PositionMask mask;
   DType storage = DType::float64;
   DType output = DType::float64;
@@ -78,7 +81,7 @@ struct Head {
 
 /// A head ready to run. Keeps the storage alive.
 struct Prepared {
-  Stored q, k, v, bias;
+  Stored q, k, v, bias, additive;
   HeadProblem problem;
 
   explicit Prepared(const Head& head)
@@ -92,7 +95,17 @@ struct Prepared {
       bias = Stored(head.bias, head.n_kv, 1, DType::float64, head.gaps);
       problem.bias.rows = bias.view();
     }
+    if (!head.additive.empty()) {
+      additive = Stored(head.additive, head.n_q, head.n_kv, DType::float64, head.gaps);
+      const base::Rows rows = additive.view();
+      problem.pairs.additive = {rows.pieces[0].data, DType::float64, rows.pieces[0].row_stride,
+                                rows.pieces[0].column_stride};
+    }
+    if (!head.boolean.empty()) {
+      problem.pairs.boolean = {head.boolean.data(), head.n_kv, 1};
+    }
     problem.score = head.score;
+    problem.soft_cap = head.soft_cap;
     problem.mask = head.mask;
     problem.non_finite = head.non_finite;
   }
@@ -162,13 +175,17 @@ inline Truth truth(const Head& head, const Prepared& prepared, std::int64_t row)
   const std::vector<double> k = prepared.k.numbers();
   const std::vector<double> v = prepared.v.numbers();
   const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
-  const std::int64_t visible = head.mask.visible(row, head.n_kv);
-  std::vector<long double> s(at(visible), -std::numeric_limits<long double>::infinity());
+  const KeyRange range = head.mask.range(row, head.n_kv);
+  std::vector<long double> s(at(head.n_kv), -std::numeric_limits<long double>::infinity());
   Truth t;
   t.output.assign(at(head.d_v), 0.0L);
   t.weighted_size.assign(at(head.d_v), 0.0L);
-  for (std::int64_t j = 0; j < visible; ++j) {
-    if (!head.bias.empty() && head.bias[at(j)] == -kInfinity) {
+  for (std::int64_t j = range.first; j < range.last; ++j) {
+    const std::size_t pair = at(row * head.n_kv + j);
+    const double bias = head.bias.empty() ? 0.0 : head.bias[at(j)];
+    const double added = head.additive.empty() ? 0.0 : head.additive[pair];
+    if (bias == -kInfinity || added == -kInfinity || (!head.boolean.empty() && head.boolean[pair] == 0) ||
+        (head.mask.exclude_self && j == row)) {
       continue;
     }
     t.empty = false;
@@ -183,14 +200,17 @@ inline Truth truth(const Head& head, const Prepared& prepared, std::int64_t row)
         sum -= z * z / 2;
       }
     }
-    s[at(j)] = sum + (head.bias.empty() ? 0.0L : static_cast<long double>(head.bias[at(j)]));
+    if (head.soft_cap > 0.0) {
+      sum = static_cast<long double>(head.soft_cap) * std::tanh(sum / static_cast<long double>(head.soft_cap));
+    }
+    s[at(j)] = sum + static_cast<long double>(bias) + static_cast<long double>(added);
     t.row_max = std::max(t.row_max, s[at(j)]);
   }
   if (t.empty) {
     return t;
   }
   long double denominator = 0.0L;
-  for (std::int64_t j = 0; j < visible; ++j) {
+  for (std::int64_t j = range.first; j < range.last; ++j) {
     const long double w = std::exp(s[at(j)] - t.row_max);
     denominator += w;
     for (std::int64_t c = 0; c < head.d_v && w > 0; ++c) {

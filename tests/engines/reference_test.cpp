@@ -125,7 +125,7 @@ TEST(Reference, PropagatesWhatIsNotFinite) {
   for (std::size_t i = 0; i < 4; ++i) {
     EXPECT_EQ(std::isnan(answer.output[2 * i + 1]), i >= 1);
     EXPECT_EQ(answer.output[2 * i] == kInfinity, i >= 2);
-    EXPECT_EQ(answer.rounding[i], kInfinity);  // the hull of the head's values is not finite
+    EXPECT_EQ(answer.rounding[i] == kInfinity, i >= 1);  // the hull of the values seen is not finite
   }
   head.q[0] = kInfinity;
   EXPECT_TRUE(std::isnan(reference(head).output[0]));

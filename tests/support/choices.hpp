@@ -24,6 +24,13 @@ inline std::vector<Choice> choices() {
           {Engine::polynomial, Arithmetic::float64}};
 }
 
+/// Those that have every mask and soft-capping.
+inline std::vector<Choice> masked_choices() {
+  return {{Engine::reference, Arithmetic::float64},
+          {Engine::exact, Arithmetic::float32},
+          {Engine::exact, Arithmetic::float64}};
+}
+
 /// One engine and arithmetic pinned. The polynomial engine gets a degree and a tolerance no row can miss, so that the
 /// tests see its certificates and not the planner's fallback.
 inline Options forced(const Choice& choice, int degree = 8) {

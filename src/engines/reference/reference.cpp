@@ -39,42 +39,14 @@ class CompensatedSum {
   double lost_ = 0.0;
 };
 
-/// Keys, values and bias of a head in float64, with what the bounds need to know about the visible ones.
+/// Keys, values and bias of a head in float64; those of keys with a bias of -inf are not read.
 struct KeySide {
   base::Buffer<double> keys;    // [n_kv, d]
   base::Buffer<double> values;  // [n_kv, d_v]
   base::Buffer<double> bias;    // [n_kv]
-  std::int64_t first_visible = std::numeric_limits<std::int64_t>::max();
-  double max_norm = 0.0;            // max_j |k_j|
-  std::vector<double> max_abs_key;  // [d]
-  std::vector<double> min_value;    // [d_v]
-  std::vector<double> max_value;    // [d_v]
+  double max_bias = 0.0;        // largest positive
   double max_abs_bias = 0.0;
-  double max_bias = -kInfinity;
-  double smallest_value = kInfinity;  // smallest non-zero |v|
 };
-
-void note_key(KeySide& side, std::int64_t j, std::int64_t d, std::int64_t d_v) {
-  const double* key = side.keys.data() + j * d;
-  const double* value = side.values.data() + j * d_v;
-  double square = 0.0;
-  for (std::int64_t l = 0; l < d; ++l) {
-    square += key[l] * key[l];
-    side.max_abs_key[usize(l)] = std::max(side.max_abs_key[usize(l)], std::fabs(key[l]));
-  }
-  // 2^-1000 d stands for squares that underflow.
-  side.max_norm = std::max(side.max_norm, std::sqrt(square + 0x1p-1000 * static_cast<double>(d)) * kSlack);
-  for (std::int64_t c = 0; c < d_v; ++c) {
-    side.min_value[usize(c)] = std::min(side.min_value[usize(c)], value[c]);
-    side.max_value[usize(c)] = std::max(side.max_value[usize(c)], value[c]);
-    if (value[c] != 0.0) {
-      side.smallest_value = std::min(side.smallest_value, std::fabs(value[c]));
-    }
-  }
-  side.first_visible = std::min(side.first_visible, j);
-  side.max_abs_bias = std::max(side.max_abs_bias, std::fabs(side.bias[usize(j)]));
-  side.max_bias = std::max(side.max_bias, side.bias[usize(j)]);
-}
 
 KeySide load_keys(const HeadProblem& problem, const base::Context& context) {
   const std::int64_t n = problem.n_kv();
@@ -84,91 +56,174 @@ KeySide load_keys(const HeadProblem& problem, const base::Context& context) {
   side.keys = base::Buffer<double>(base::checked_mul(n, d, "keys"), context.memory);
   side.values = base::Buffer<double>(base::checked_mul(n, d_v, "values"), context.memory);
   side.bias = base::Buffer<double>(n, 0.0, context.memory);
-  side.max_abs_key.assign(usize(d), 0.0);
-  side.min_value.assign(usize(d_v), kInfinity);
-  side.max_value.assign(usize(d_v), -kInfinity);
   if (problem.has_bias()) {
     load_bias(problem, 0, n, side.bias.data());
   }
   for (std::int64_t j = 0; j < n; ++j) {
-    if (side.bias[usize(j)] == -kInfinity) {
+    const double bias = side.bias[usize(j)];
+    if (bias == -kInfinity) {
       continue;
     }
     base::load_rows(problem.keys, j, 1, side.keys.data() + j * d, d);
     base::load_rows(problem.values, j, 1, side.values.data() + j * d_v, d_v);
-    note_key(side, j, d, d_v);
+    side.max_bias = std::max(side.max_bias, bias);
+    side.max_abs_bias = std::max(side.max_abs_bias, std::fabs(bias));
   }
   return side;
 }
 
-double score_of(const HeadScore& score, const double* q, const double* k, std::int64_t d) {
+struct Score {
+  double value = 0.0;
+  double size = 0.0;  ///< sum of the absolute values of its terms
+};
+
+Score score_of(const HeadScore& score, const double* q, const double* k, std::int64_t d) {
   double sum = 0.0;
+  double size = 0.0;
   if (score.kind == ScoreKind::dot) {
     for (std::int64_t l = 0; l < d; ++l) {
       sum += q[l] * k[l];
+      size += std::fabs(q[l] * k[l]);
     }
-    return score.scale * sum;
+    return {score.scale * sum, std::fabs(score.scale) * size};
   }
   for (std::int64_t l = 0; l < d; ++l) {
     const double t = (q[l] - k[l]) / score.bandwidth[usize(l)];
     sum += t * t;
   }
-  return -0.5 * sum;
+  return {-0.5 * sum, 0.5 * sum};
 }
 
-/// What one thread works with.
+/// c tanh(s / c), or s without a cap. +inf from finite inputs is an overflow and stays, so that the row is refused.
+double capped(const HeadProblem& problem, double score) {
+  const double cap = problem.soft_cap;
+  const bool overflow = score == kInfinity && problem.non_finite == NonFinite::error;
+  return cap > 0.0 && !overflow ? cap * std::tanh(score / cap) : score;
+}
+
+/// What one thread works with, and what the bounds need to know about the keys the row sees.
 struct Row {
   std::vector<double> query;   // [d]
-  std::vector<double> scores;  // [n_kv], -inf where hidden; then weights
+  std::vector<double> mask;    // [n_kv], what masks over pairs add, -inf where they hide the key
+  std::vector<double> scores;  // [n_kv], then weights
   std::vector<double> output;  // [d_v]
-  double max_score = -kInfinity;
-  double min_score = kInfinity;
-  double log_sum = -kInfinity;  // log of sum_j exp(s_j - max)
-  bool empty = true;            // no key visible
+  std::vector<double> low;     // [d_v], smallest value
+  std::vector<double> high;    // [d_v], largest
+  KeyRange range;
+  std::int64_t seen = 0;        // number of keys
+  double size = 0.0;            // largest sum of absolute terms of a score, before soft-capping
+  double max_mask = 0.0;        // largest positive
+  double max_offset = 0.0;      // largest bias and mask together
+  double max_abs_offset = 0.0;  // and in absolute value
+  double max_score = 0.0;
+  double min_score = 0.0;
+  double log_sum = 0.0;         // log of sum_j exp(s_j - max)
+  double smallest_value = 0.0;  // smallest non-zero |v|
+
+  [[nodiscard]] bool sees(const KeySide& side, std::int64_t j) const {
+    return side.bias[usize(j)] != -kInfinity && mask[usize(j)] != -kInfinity;
+  }
 };
 
-void answer(const HeadProblem& problem, const KeySide& side, std::int64_t row, Row& state) {
-  const std::int64_t d = problem.dim();
-  const std::int64_t d_v = problem.value_dim();
-  const std::int64_t visible = problem.mask.visible(row, problem.n_kv());
-  base::load_rows(problem.queries, row, 1, state.query.data(), d);
-  std::fill(state.output.begin(), state.output.end(), 0.0);
-  state.max_score = -kInfinity;
-  state.min_score = kInfinity;
-  state.log_sum = -kInfinity;
-  state.empty = side.first_visible >= visible;
-  if (state.empty) {
+Row make_row(const HeadProblem& problem) {
+  Row row;
+  row.query.resize(usize(problem.dim()));
+  row.mask.resize(usize(problem.n_kv()));
+  row.scores.resize(usize(problem.n_kv()));
+  for (auto* column : {&row.output, &row.low, &row.high}) {
+    column->resize(usize(problem.value_dim()));
+  }
+  return row;
+}
+
+void load_mask(const HeadProblem& problem, const KeySide& side, std::int64_t row, Row& state) {
+  state.range = problem.mask.range(row, problem.n_kv());
+  const auto [first, last] = state.range;
+  std::fill(state.mask.begin() + first, state.mask.begin() + last, 0.0);
+  add_pair_mask(problem.pairs, row, first, last - first, state.mask.data() + first);
+  if (problem.mask.exclude_self && first <= row && row < last) {
+    state.mask[usize(row)] = -kInfinity;
+  }
+  if (problem.non_finite == NonFinite::propagate || problem.pairs.additive.data == nullptr) {
     return;
   }
-  for (std::int64_t j = 0; j < visible; ++j) {
-    const double bias = side.bias[usize(j)];
-    double& s = state.scores[usize(j)];
-    s = bias;
-    if (bias != -kInfinity) {
-      s = score_of(problem.score, state.query.data(), side.keys.data() + j * d, d) + bias;
-      state.max_score = std::max(state.max_score, s);
-      state.min_score = std::min(state.min_score, s);
+  for (std::int64_t j = first; j < last; ++j) {
+    const double added = state.mask[usize(j)];
+    if (state.sees(side, j) && !std::isfinite(added)) {
+      base::fail(ErrorCode::non_finite, "additive", "finite numbers or -infinity",
+                 std::string(std::isnan(added) ? "NaN" : "+infinity") + " at batch " + std::to_string(problem.batch) +
+                     ", head " + std::to_string(problem.head) + ", row " + std::to_string(row) + ", key " +
+                     std::to_string(j));
     }
   }
+}
+
+/// Scores of the keys seen, and their measures.
+void load_scores(const HeadProblem& problem, const KeySide& side, Row& state) {
+  const std::int64_t d = problem.dim();
+  state.seen = 0;
+  state.size = 0.0;
+  state.max_mask = 0.0;
+  state.max_offset = -kInfinity;
+  state.max_abs_offset = 0.0;
+  state.max_score = -kInfinity;
+  state.min_score = kInfinity;
+  for (std::int64_t j = state.range.first; j < state.range.last; ++j) {
+    if (!state.sees(side, j)) {
+      continue;
+    }
+    ++state.seen;
+    const Score score = score_of(problem.score, state.query.data(), side.keys.data() + j * d, d);
+    const double offset = side.bias[usize(j)] + state.mask[usize(j)];
+    const double s = capped(problem, score.value) + offset;
+    state.scores[usize(j)] = s;
+    state.size = std::max(state.size, score.size);
+    state.max_mask = std::max(state.max_mask, state.mask[usize(j)]);
+    state.max_offset = std::max(state.max_offset, offset);
+    state.max_abs_offset = std::max(state.max_abs_offset, std::fabs(offset));
+    state.max_score = std::max(state.max_score, s);
+    state.min_score = std::min(state.min_score, s);
+  }
+}
+
+void answer(const HeadProblem& problem, const KeySide& side, std::int64_t row, Row& state) {
+  const std::int64_t d_v = problem.value_dim();
+  base::load_rows(problem.queries, row, 1, state.query.data(), problem.dim());
+  load_mask(problem, side, row, state);
+  load_scores(problem, side, state);
+  std::fill(state.output.begin(), state.output.end(), 0.0);
+  state.log_sum = -kInfinity;
+  if (state.seen == 0) {
+    return;
+  }
   CompensatedSum denominator;
-  for (std::int64_t j = 0; j < visible; ++j) {
-    double& s = state.scores[usize(j)];
-    s = side.bias[usize(j)] == -kInfinity ? 0.0 : std::exp(s - state.max_score);
-    denominator.add(s);
+  for (std::int64_t j = state.range.first; j < state.range.last; ++j) {
+    if (state.sees(side, j)) {
+      double& s = state.scores[usize(j)];
+      s = std::exp(s - state.max_score);
+      denominator.add(s);
+    }
   }
   state.log_sum = std::log(denominator.value());
+  state.smallest_value = kInfinity;
   for (std::int64_t c = 0; c < d_v; ++c) {
     CompensatedSum sum;
-    for (std::int64_t j = 0; j < visible; ++j) {
-      if (side.bias[usize(j)] != -kInfinity) {
-        sum.add(state.scores[usize(j)] / denominator.value() * side.values[usize(j * d_v + c)]);
+    double low = kInfinity;
+    double high = -kInfinity;
+    for (std::int64_t j = state.range.first; j < state.range.last; ++j) {
+      if (state.sees(side, j)) {
+        const double v = side.values[usize(j * d_v + c)];
+        sum.add(state.scores[usize(j)] / denominator.value() * v);
+        low = std::min(low, v);
+        high = std::max(high, v);
+        state.smallest_value = v == 0.0 ? state.smallest_value : std::min(state.smallest_value, std::fabs(v));
       }
     }
     // Into the convex hull of the values, which holds the true answer; a NaN stays one, infinite values stay alone.
-    const double low = side.min_value[usize(c)];
-    const double high = side.max_value[usize(c)];
     const double value = sum.value();
     state.output[usize(c)] = std::isfinite(low) && std::isfinite(high) ? std::clamp(value, low, high) : value;
+    state.low[usize(c)] = low;
+    state.high[usize(c)] = high;
   }
   // Scores against an infinite query are infinite or NaN, and neither has a softmax.
   if (!std::all_of(state.query.begin(), state.query.end(), [](double q) { return std::isfinite(q); })) {
@@ -177,26 +232,32 @@ void answer(const HeadProblem& problem, const KeySide& side, std::int64_t row, R
   }
 }
 
-/// Bound on |computed s_ij - s_ij|, bias included, for keys not far below the row's maximum.
+/// Bound on |computed s_ij - s_ij|, bias and masks included, for keys not far below the row's maximum.
 double score_error(const HeadProblem& problem, const KeySide& side, const Row& row) {
-  const std::int64_t d = problem.dim();
-  const double bias_part = 2 * kUnit * side.max_abs_bias;
+  const auto d = static_cast<double>(problem.dim());
+  const double reach = kFar + std::log(static_cast<double>(row.seen)) + 1;
+  double size = row.size * kSlack;
+  double error = d * kTiny;
   if (problem.score.kind == ScoreKind::gaussian) {
-    // Relative to |s|, which is at most max_bias - max_score + kFar + log n for near keys.
-    const double n = static_cast<double>(problem.n_kv());
-    const double size = std::max(side.max_bias - row.max_score, 0.0) * (1 + 0x1p-20) + kFar + std::log(n) + 1;
-    return gamma_of(static_cast<double>(d) + 6) * size + bias_part + static_cast<double>(d) * kTiny;
+    // Relative to |s|, which for near keys is at most the largest offset - max_score + reach.
+    size = std::min(size, std::max(row.max_offset - row.max_score, 0.0) * (1 + 0x1p-20) + reach);
+    error += gamma_of(d + 6) * size;
+  } else {
+    error += gamma_of(d + 3) * size + d * kTiny * std::fabs(problem.score.scale);
   }
-  double square = 0.0;
-  double hoelder = 0.0;
-  for (std::int64_t l = 0; l < d; ++l) {
-    square += row.query[usize(l)] * row.query[usize(l)];
-    hoelder += std::fabs(row.query[usize(l)]) * side.max_abs_key[usize(l)];
+  if (problem.soft_cap > 0.0) {
+    // tanh within four units in the last place, a division and a product; tanh itself magnifies neither an absolute nor
+    // a relative error.
+    size = std::min(size, problem.soft_cap);
+    error += gamma_of(10) * size + 8 * kTiny * (problem.soft_cap + 1);
   }
-  const double schwarz = std::sqrt(square + 0x1p-1000 * static_cast<double>(d)) * side.max_norm;
-  const double size = std::fabs(problem.score.scale) * std::min(schwarz, hoelder) * kSlack;
-  const double underflow = static_cast<double>(d) * kTiny * (1 + std::fabs(problem.score.scale));
-  return gamma_of(static_cast<double>(d) + 3) * size + bias_part + underflow;
+  // Offsets of near keys: what is hidden by large negative numbers costs nothing.
+  const double offset = std::min(row.max_abs_offset, std::fabs(row.max_score) + reach + size + 1);
+  error += 2 * kUnit * offset;
+  if (problem.pairs.additive.data != nullptr) {  // a sum of two biases meets a third number
+    error += kUnit * std::min(side.max_abs_bias, offset + side.max_bias + row.max_mask);
+  }
+  return error;
 }
 
 double tanh_half(double zeta) { return zeta > 40 ? 1.0 : std::tanh(0.5 * zeta) * kSlack; }
@@ -220,7 +281,7 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
     base::store_row(out.output, target, row.output.data(), d_v);
   }
   write(out.approximation, target, 0.0);
-  if (row.empty) {
+  if (row.seen == 0) {
     write(out.lse, target, -kInfinity);
     write(out.row_max, target, -kInfinity);
     for (double* zero : {out.lse_bound, out.rounding, out.storage, out.relative}) {
@@ -228,7 +289,7 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
     }
     return;
   }
-  const double n = static_cast<double>(problem.n_kv());
+  const auto n = static_cast<double>(row.seen);
   const double delta = score_error(problem, side, row);
   const double span = row.max_score - row.min_score;
   // Subtracting the maximum, and exp within one unit in the last place.
@@ -243,8 +304,8 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
   double rounding = 0.0;
   double largest = 0.0;
   for (std::int64_t c = 0; c < d_v; ++c) {
-    const double low = side.min_value[usize(c)];
-    const double high = side.max_value[usize(c)];
+    const double low = row.low[usize(c)];
+    const double high = row.high[usize(c)];
     const double weights =
         delta < 0.25 ? (0.5 * high - 0.5 * low) * std::min(1.0, tanh_half(zeta) + far) * 2 : kInfinity;
     const double bound = weights + sums * std::max(std::fabs(low), std::fabs(high)) + 4 * n * kTiny;
@@ -257,7 +318,7 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
   const double weighted = std::expm1(2 * zeta) + sums * std::exp(2 * zeta) + (narrow ? 0.0 : storage_unit(stored));
   // The relative form needs every key near, and no product nor a stored average in the subnormal range.
   const double least = stored == DType::float32 ? 0x1p-126 : 0x1p-1000;
-  const bool all_near = far == 0.0 && std::exp(-span) / n * side.smallest_value >= least;
+  const bool all_near = far == 0.0 && std::exp(-span) / n * row.smallest_value >= least;
   write(out.rounding, target, finite ? (rounding + (narrow ? 0.0 : rounded)) * kSlack : kInfinity);
   write(out.storage, target,
         narrow ? (stored == DType::float16 && largest > 65504 ? kInfinity : rounded * kSlack) : 0.0);
@@ -272,7 +333,7 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
 std::int64_t count_pairs(const HeadProblem& problem, const RowList& rows, std::int64_t first, std::int64_t last) {
   std::int64_t pairs = 0;
   for (std::int64_t i = first; i < last; ++i) {
-    pairs += problem.mask.visible(rows.row(i), problem.n_kv());
+    pairs += problem.mask.range(rows.row(i), problem.n_kv()).size();
   }
   return pairs;
 }
@@ -283,10 +344,6 @@ double work_of(const HeadProblem& problem, std::int64_t pairs) {
 }
 
 }  // namespace
-
-std::int64_t reference_bytes(std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim, int threads) {
-  return base::checked_mul(8, base::checked_mul(n_kv, dim + value_dim + 1 + threads, "keys"), "keys");
-}
 
 double reference_work(const HeadProblem& problem, const RowList& rows) {
   return work_of(problem, count_pairs(problem, rows, 0, rows.count(problem.n_q())));
@@ -300,17 +357,14 @@ void reference_rows(const HeadProblem& problem, const RowList& rows, const HeadO
   const double work_per_row = static_cast<double>(problem.n_kv()) * static_cast<double>(problem.dim() + 1);
   const auto rows_per_item = static_cast<std::int64_t>(std::clamp(kProductsPerItem / (work_per_row + 1), 1.0, 64.0));
   const std::int64_t items = base::blocks_of(count, rows_per_item);
-  std::vector<Row> states(usize(std::max(1, context.threads)));
+  std::vector<Row> states(usize(std::max(1, context.threads)), make_row(problem));
   base::parallel_for(context, items, [&](std::int64_t item, int thread) {
     Row& state = states[usize(thread)];
-    state.query.resize(usize(problem.dim()));
-    state.scores.resize(usize(problem.n_kv()));
-    state.output.resize(usize(problem.value_dim()));
     const std::int64_t first = item * rows_per_item;
     const std::int64_t last = std::min(count, first + rows_per_item);
     for (std::int64_t i = first; i < last; ++i) {
       answer(problem, side, rows.row(i), state);
-      if (problem.non_finite == NonFinite::error && !state.empty && !std::isfinite(state.max_score + state.log_sum)) {
+      if (problem.non_finite == NonFinite::error && state.seen > 0 && !std::isfinite(state.max_score + state.log_sum)) {
         base::fail(ErrorCode::non_finite, "scores of row " + std::to_string(rows.row(i)) + " (batch " +
                                               std::to_string(problem.batch) + ", head " + std::to_string(problem.head) +
                                               ") are beyond the range of float64");

@@ -1,7 +1,7 @@
 #pragma once
 
 /// The specification: attention of order 2 by textbook loops in float64, two passes per row (scores and their maximum,
-/// then exponentials and sums), every sum over keys compensated.
+/// then exponentials and sums), every sum over keys compensated. Every mask and soft-capping.
 ///
 /// Shapes: queries [n_q, d], keys [n_kv, d], values [n_kv, d_v]; cost n_q n_kv (d + d_v) operations and one exp a pair.
 /// Its bound is proved in docs/proofs/exact-engine.md, section 6.
@@ -13,14 +13,12 @@
 
 namespace polyattn::engines {
 
-/// Answers the rows of `rows`. Keys whose bias is -inf are never read; a row that sees no key is zero with
-/// log-sum-exp -inf. Non-finite numbers propagate: the caller refuses them beforehand where it should. Throws Error
-/// (non_finite) where finite inputs have scores beyond the range of float64.
+/// Answers the rows of `rows`. Keys whose bias is -inf are never read, and what a row does not see does not touch it; a
+/// row that sees no key is zero with log-sum-exp -inf. Non-finite numbers in Q, K, V and bias propagate: the caller
+/// refuses them beforehand where it should. Throws Error (non_finite), unless they are to propagate, for NaN or +inf in
+/// an additive mask and where finite inputs have scores beyond the range of float64.
 void reference_rows(const HeadProblem& problem, const RowList& rows, const HeadOutputs& out,
                     const base::Context& context);
-
-/// Bytes it allocates: keys and values in float64, and one row of scores a thread.
-std::int64_t reference_bytes(std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim, int threads);
 
 /// Predicted work in the unit of `exact_work`: what is added to the progress meter when all rows are done.
 double reference_work(const HeadProblem& problem, const RowList& rows);

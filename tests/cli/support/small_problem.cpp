@@ -33,8 +33,8 @@ Definition dot(double scale) {
             for (std::int64_t l = 0; l < d; ++l) sum += static_cast<long double>(q[l]) * static_cast<long double>(k[l]);
             return static_cast<long double>(scale) * sum;
           },
-          [](std::int64_t, std::int64_t) { return true; },
-          [](std::int64_t, std::int64_t, std::int64_t) { return 0.0; }};
+          [](std::int64_t, std::int64_t) { return true; }, [](std::int64_t, std::int64_t, std::int64_t) { return 0.0; },
+          [](std::int64_t, std::int64_t, std::int64_t, std::int64_t) { return 0.0; }};
 }
 
 Answer textbook(const SmallProblem& p, const Definition& definition) {
@@ -49,7 +49,8 @@ Answer textbook(const SmallProblem& p, const Definition& definition) {
         for (std::int64_t j = 0; j < p.m; ++j) {
           if (!definition.sees(i, j)) continue;
           const double* k = &p.k[static_cast<std::size_t>((key_head * p.m + j) * p.d)];
-          const auto bias = static_cast<long double>(definition.bias(b, h, j));
+          const auto bias = static_cast<long double>(definition.bias(b, h, j)) +
+                            static_cast<long double>(definition.added(b, h, i, j));
           const long double weight = std::exp(definition.score(q, k, p.d) + bias);
           denominator += weight;
           for (std::size_t c = 0; c < sums.size(); ++c) {

@@ -34,9 +34,10 @@ struct Definition {
   std::function<long double(const double* q, const double* k, std::int64_t d)> score;
   std::function<bool(std::int64_t i, std::int64_t j)> sees;
   std::function<double(std::int64_t b, std::int64_t h, std::int64_t j)> bias;
+  std::function<double(std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t j)> added;
 };
 
-/// sum_l q_l k_l times `scale`, every key seen, no bias.
+/// sum_l q_l k_l times `scale`, every key seen, nothing added.
 Definition dot(double scale);
 
 struct Answer {
