@@ -87,15 +87,14 @@ bool sees_any_key(const HeadProblem& problem, std::int64_t row) {
   return false;
 }
 
-KeyRange seen_keys(const HeadProblem& problem, const RowList& rows) noexcept {
+KeyRange seen_keys(const HeadProblem& problem) noexcept {
   const std::int64_t n = problem.n_kv();
-  const std::int64_t count = rows.count(problem.n_q());
-  if (count == 0 || (problem.mask.prefix() && !problem.mask.causal)) {
-    return {0, count == 0 ? 0 : n};
+  if (problem.mask.from_first()) {
+    return {0, n};
   }
   KeyRange seen{n, 0};
-  for (std::int64_t i = 0; i < count; ++i) {
-    const KeyRange range = problem.mask.range(rows.row(i), n);
+  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
+    const KeyRange range = problem.mask.range(i, n);
     if (range.size() > 0) {
       seen = {std::min(seen.first, range.first), std::max(seen.last, range.last)};
     }

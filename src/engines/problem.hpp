@@ -37,6 +37,8 @@ struct PositionMask {
   std::shared_ptr<const Segments> segments = nullptr;
   bool exclude_self = false;
 
+  /// Rows see keys from the first on: what is known of all keys of the head is known of theirs.
+  [[nodiscard]] bool from_first() const noexcept { return window == 0 && segments == nullptr; }
   /// Every row sees a prefix of the keys.
   [[nodiscard]] bool prefix() const noexcept { return window == 0 && segments == nullptr && !exclude_self; }
   /// Length of that prefix; only where prefix().
@@ -134,8 +136,9 @@ struct RowList {
   }
 };
 
-/// The shortest interval that holds every key these rows may see by position.
-KeyRange seen_keys(const HeadProblem& problem, const RowList& rows) noexcept;
+/// An interval that holds every key the rows of the head may see by position: all of them where rows see keys from the
+/// first on, else the shortest.
+KeyRange seen_keys(const HeadProblem& problem) noexcept;
 
 /// (query, key) pairs of these rows visible by position; hidden keys and masks over pairs are not looked at.
 double visible_pairs(const HeadProblem& problem, const RowList& rows) noexcept;

@@ -88,6 +88,10 @@ engines::QueryStatistics query_statistics(const engines::HeadProblem& problem, c
   return queries;
 }
 
+engines::ScoreFacts score_facts(const engines::HeadProblem& problem) noexcept {
+  return {problem.soft_cap, !problem.mask.from_first(), problem.pairs.additive.data != nullptr};
+}
+
 /// State of one planning run.
 struct Planner {
   const engines::HeadProblem& problem;
@@ -146,12 +150,12 @@ void Planner::exact_candidates(const engines::Frame* frame, const engines::Query
       exact.reason = native ? "tolerance 0 asks for exact in the input's own type" : "not the input's own type";
     } else if (frame != nullptr) {
       const auto keys = key_statistics(problem, *frame, *values, single);
-      const auto bound = single ? engines::exact_bound<float>(problem.score, keys,
-                                                              query_statistics(problem, *extent, true), request.output)
-                                : engines::exact_bound<double>(
-                                      problem.score, keys, query_statistics(problem, *extent, false), request.output);
+      const auto asked = query_statistics(problem, *extent, single);
+      const engines::ScoreFacts facts = score_facts(problem);
+      const auto bound = single ? engines::exact_bound<float>(problem.score, keys, asked, request.output, facts)
+                                : engines::exact_bound<double>(problem.score, keys, asked, request.output, facts);
       exact.predicted_bound = bound.rounding;
-      exact.a_priori_bound = bound.rounding;
+      exact.a_priori_bound = facts.pairs ? kInfinity : bound.rounding;  // of masks over pairs nothing was looked at
       const bool meets = bound.rounding <= plan().tolerance && (plan().tolerance > 0.0 || !single);
       exact.usable = meets || !single;
       exact.reason = meets ? "rounding bound meets the tolerance"

@@ -131,6 +131,9 @@ void Execution::run_reference() {
 template <class T>
 RowList Execution::exact_pass(const RowList& list, bool last) {
   const auto know = [&](const engines::KeyStatistics& keys) {
+    if (!list.all) {
+      return;  // rows that are left say nothing of the head, whose range is known
+    }
     const bool rounded = std::is_same_v<T, float> && !base::fits_float32(problem.values);
     know_range(rounded ? value_range(problem, nullptr, 0.0, context).range() : keys.value_range());
     value_sum = keys.value_sum;

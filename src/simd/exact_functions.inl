@@ -88,3 +88,17 @@ inline F soft_cap(F s, typename F::Scalar in, typename F::Scalar out) noexcept {
   const F size = F::set(out) * (less_one / (less_one + F::set(T(2))));
   return select_less(s, F::zero(), F::zero() - size, size);
 }
+
+/// One term of a raw score; `factor` of the Gaussian one.
+template <class F, TileScore Kind>
+[[gnu::always_inline]] inline F add_product(F k, F q, F factor, F acc) noexcept {
+  if constexpr (Kind == TileScore::dot) {
+    return fma(k, q, acc);
+  } else if constexpr (Kind == TileScore::isotropic) {
+    const F t = q - k;
+    return fma(t, t, acc);
+  } else {
+    const F t = (q - k) * factor;
+    return fnma(t, t, acc);
+  }
+}

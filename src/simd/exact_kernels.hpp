@@ -5,7 +5,7 @@
 ///
 /// Scores are kept in the log2 domain, so that every rescaling is by a power of two and exact. One key block is
 ///
-///     s[j][i]  = score(k_j, q_i) + bias_j                  T, chains of fused multiply-adds over the dim
+///     s[j][i]  = score(k_j, q_i) + bias_j                  T, chains of kChain fused multiply-adds over the dim
 ///     m'[i]    = max(m[i], ceil(max_j s[j][i]) + offset)   whole numbers
 ///     p[j][i]  = 2^(s[j][i] + offset - m'[i])              in [0, 1]; 0 below 2^kFlush
 ///     sum[i]   = 2^(m - m') sum[i] + sum_j p[j][i]         T, chains of at most kKeyBlock
@@ -24,6 +24,8 @@ namespace polyattn::simd {
 inline constexpr std::ptrdiff_t kTile = 48;        ///< query lanes of a tile
 inline constexpr std::ptrdiff_t kKeyBlock = 128;   ///< keys whose sums start from zero
 inline constexpr std::ptrdiff_t kRowGroup = 8;     ///< keys, or value columns, packed side by side
+inline constexpr std::ptrdiff_t kChain = 32;       ///< dimensions summed in one chain; chains are added up
+inline constexpr std::ptrdiff_t kPackedRows = 16;  ///< rows packed at a time
 inline constexpr std::ptrdiff_t kSuperblock = 16;  ///< key blocks between two flushes to float64
 inline constexpr double kLog2E = 0x1.71547652b82fep+0;
 inline constexpr std::ptrdiff_t kPadding = 16;  ///< rows that are measured are padded to a multiple
@@ -111,6 +113,15 @@ struct ExactRowStatistics {
   T* value_sum;   ///< [value_dim padded]
 };
 
+/// Ranges of the columns of some rows, padded to a multiple of kPadding.
+template <class T>
+struct ExactRanges {
+  T* low;
+  T* high;
+  T* smallest;  ///< [kPadding] the non-zero magnitudes; null: neither they nor sums are wanted
+  T* sum;
+};
+
 /// Float64 totals of one tile, relative to 2^max.
 struct ExactTotals {
   double* max;          ///< [kTile]
@@ -134,11 +145,18 @@ struct ExactKernels {
   /// largest[i] = max_c |out[c][i]|, NaN if one of them is NaN or infinite.
   void (*divide)(std::ptrdiff_t value_dim, const ExactTotals& totals, const double* low, const double* high,
                  double* out, double* largest) noexcept;
-  /// One row, padded with zeros to a multiple of kPadding: low and high take part, smallest[kPadding] the non-zero
-  /// magnitudes. Returns the sum of squares in float64, kPadding chains: not finite if an element is not.
-  double (*measure_row)(const T* row, std::ptrdiff_t padded, T* low, T* high, T* smallest) noexcept;
-  /// out[l][r] = rows[r * stride + l] for eight rows.
+  /// Sums of squares of `count` rows in float64, kPadding chains each: not finite if an element is not. Rows are padded
+  /// with zeros to a multiple of kPadding.
+  void (*squares)(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t count, std::ptrdiff_t padded,
+                  double* squares) noexcept;
+  /// Takes such rows into the ranges. False if an element is not finite.
+  bool (*ranges)(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t count, std::ptrdiff_t padded,
+                 const ExactRanges<T>& out) noexcept;
+  /// out[r / 8][l][r % 8] = rows[r * stride + l] for kPackedRows rows.
   void (*interleave)(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t dim, T* out) noexcept;
+  /// kPackedRows rows of values, from row `first` of their block on, into ExactBlock::values.
+  void (*pack_values)(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t value_dim, std::ptrdiff_t first,
+                      T* values) noexcept;
   /// Sums of squares and of |q_l| weights[l] of one row in float64, padded with zeros.
   void (*measure_query)(const double* row, std::ptrdiff_t padded, const double* weights, double* square,
                         double* weighted) noexcept;
@@ -150,9 +168,8 @@ struct ExactKernels {
   /// `lanes` and `keys` are rounded up to whole vectors. Returns whether anything is visible.
   bool (*mask_pairs)(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t lanes, std::ptrdiff_t keys, T floor, T* mask,
                      T* size) noexcept;
-  /// Hides keys of the block outside [first[i], last[i]); `fresh`: the mask is empty so far. Returns as mask_pairs.
-  bool (*mask_ranges)(const T* first, const T* last, std::ptrdiff_t lanes, std::ptrdiff_t keys, bool fresh,
-                      T* mask) noexcept;
+  /// Fills a mask that hides keys of the block outside [first[i], last[i]) and adds nothing. Returns as mask_pairs.
+  bool (*mask_ranges)(const T* first, const T* last, std::ptrdiff_t lanes, std::ptrdiff_t keys, T* mask) noexcept;
 };
 
 }  // namespace polyattn::simd

@@ -12,6 +12,7 @@
 template <class F>
 constexpr ExactKernels<typename F::Scalar> exact_kernels() noexcept {
   using T = typename F::Scalar;
-  return {&absorb_block<F>,    &flush_tile<F>,     &absorb_row<F>,      &flush_row<F>,  &divide_tile,   &measure_row<F>,
-          &interleave_rows<T>, &measure_query_row, &pack_query_rows<T>, &mask_pairs<F>, &mask_ranges<F>};
+  return {&absorb_block<F>,    &flush_tile<F>,    &absorb_row<F>,      &flush_row<F>,       &divide_tile,
+          &row_squares<F>,     &column_ranges<F>, &interleave_rows<F>, &pack_value_rows<T>, &measure_query_row,
+          &pack_query_rows<T>, &mask_pairs<F>,    &mask_ranges<F>};
 }

@@ -8,27 +8,102 @@ inline F64 add_square(F32 x, F64 total) noexcept {
 inline F64 add_square(F64 x, F64 total) noexcept { return fma(x, x, total); }
 
 template <class F>
-double measure_row(const typename F::Scalar* row, std::ptrdiff_t padded, typename F::Scalar* low,
-                   typename F::Scalar* high, typename F::Scalar* smallest) noexcept {
-  F64 squares = F64::zero();
-  for (std::ptrdiff_t c = 0; c < padded; c += F::width) {
-    const F x = F::load(row + c);
-    min(x, F::load(low + c)).store(low + c);
-    max(x, F::load(high + c)).store(high + c);
-    const F old = F::load(smallest + c % kPadding);
-    const F size = abs(x);
-    select_less(F::zero(), size, min(size, old), old).store(smallest + c % kPadding);
-    squares = add_square(x, squares);
+void row_squares(const typename F::Scalar* rows, std::ptrdiff_t stride, std::ptrdiff_t count, std::ptrdiff_t padded,
+                 double* squares) noexcept {
+  for (std::ptrdiff_t r = 0; r < count; ++r) {
+    F64 total = F64::zero();
+    for (std::ptrdiff_t c = 0; c < padded; c += F::width) {
+      total = add_square(F::load(rows + r * stride + c), total);
+    }
+    squares[r] = sum(total);
   }
-  return sum(squares);
+}
+
+template <class F>
+bool column_ranges(const typename F::Scalar* rows, std::ptrdiff_t stride, std::ptrdiff_t count, std::ptrdiff_t padded,
+                   const ExactRanges<typename F::Scalar>& out) noexcept {
+  F poison = F::zero();
+  for (std::ptrdiff_t c = 0; c < padded; c += F::width) {
+    F low = F::load(out.low + c);
+    F high = F::load(out.high + c);
+    if (out.smallest == nullptr) {
+      for (std::ptrdiff_t r = 0; r < count; ++r) {
+        const F x = F::load(rows + r * stride + c);
+        low = min(x, low);
+        high = max(x, high);
+        poison = fma(x, F::zero(), poison);
+      }
+    } else {
+      F smallest = F::load(out.smallest + c % kPadding);
+      F total = F::load(out.sum + c);
+      for (std::ptrdiff_t r = 0; r < count; ++r) {
+        const F x = F::load(rows + r * stride + c);
+        const F size = abs(x);
+        low = min(x, low);
+        high = max(x, high);
+        smallest = min(select_less(F::zero(), size, size, F::set(-Exact<typename F::Scalar>::hidden)), smallest);
+        total = total + x;
+        poison = fma(x, F::zero(), poison);
+      }
+      smallest.store(out.smallest + c % kPadding);
+      total.store(out.sum + c);
+    }
+    low.store(out.low + c);
+    high.store(out.high + c);
+  }
+  return sum(poison) == 0.0;
+}
+
+template <class F>
+void interleave_rows(const typename F::Scalar* rows, std::ptrdiff_t stride, std::ptrdiff_t dim,
+                     typename F::Scalar* out) noexcept {
+  using T = typename F::Scalar;
+  constexpr std::ptrdiff_t kGroups = F::width / kRowGroup;  // filled by one vector
+  const std::ptrdiff_t whole = dim / F::columns * F::columns;
+  for (std::ptrdiff_t group = 0; group < kPackedRows / kRowGroup; group += kGroups) {
+    const T* from = rows + group * kRowGroup * stride;
+    T* to = out + group * kRowGroup * dim;
+    T lanes[F::width];
+    const auto put = [&](F column, std::ptrdiff_t l) {
+      column.store(lanes);
+#pragma GCC unroll 2
+      for (std::ptrdiff_t g = 0; g < kGroups; ++g) {
+        __builtin_memcpy(to + (g * dim + l) * kRowGroup, lanes + g * kRowGroup, kRowGroup * sizeof(T));
+      }
+    };
+    for (std::ptrdiff_t l = 0; l < whole; l += F::columns) {
+      Vectors<F, F::columns> column;
+      load_columns(from + l, stride, column);
+#pragma GCC unroll 4
+      for (int c = 0; c < F::columns; ++c) {
+        put(column[c], l + c);
+      }
+    }
+    for (std::ptrdiff_t l = whole; l < dim; ++l) {
+      T column[F::width];
+      for (std::ptrdiff_t i = 0; i < F::width; ++i) {
+        column[i] = from[i * stride + l];
+      }
+      put(F::load(column), l);
+    }
+  }
 }
 
 template <class T>
-void interleave_rows(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t dim, T* out) noexcept {
-  for (std::ptrdiff_t l = 0; l < dim; ++l) {
-#pragma GCC unroll 8
-    for (std::ptrdiff_t r = 0; r < kRowGroup; ++r) {
-      out[l * kRowGroup + r] = rows[r * stride + l];
+void pack_value_rows(const T* rows, std::ptrdiff_t stride, std::ptrdiff_t value_dim, std::ptrdiff_t first,
+                     T* values) noexcept {
+  const std::ptrdiff_t whole = value_dim / kRowGroup * kRowGroup;
+  const std::ptrdiff_t rest = value_dim - whole;
+  for (std::ptrdiff_t c = 0; c < whole; c += kRowGroup) {
+    T* to = values + c * kKeyBlock + first * kRowGroup;
+    for (std::ptrdiff_t r = 0; r < kPackedRows; ++r) {
+      __builtin_memcpy(to + r * kRowGroup, rows + r * stride + c, kRowGroup * sizeof(T));
+    }
+  }
+  T* to = values + whole * kKeyBlock + first * rest;
+  for (std::ptrdiff_t r = 0; r < kPackedRows; ++r) {
+    for (std::ptrdiff_t i = 0; i < rest; ++i) {
+      to[r * rest + i] = rows[r * stride + whole + i];
     }
   }
 }
@@ -104,7 +179,7 @@ bool mask_pairs(const typename F::Scalar* rows, std::ptrdiff_t stride, std::ptrd
 
 template <class F>
 bool mask_ranges(const typename F::Scalar* first, const typename F::Scalar* last, std::ptrdiff_t lanes,
-                 std::ptrdiff_t keys, bool fresh, typename F::Scalar* mask) noexcept {
+                 std::ptrdiff_t keys, typename F::Scalar* mask) noexcept {
   using T = typename F::Scalar;
   using E = Exact<T>;
   F largest = F::set(E::hidden);
@@ -114,9 +189,8 @@ bool mask_ranges(const typename F::Scalar* first, const typename F::Scalar* last
     for (std::ptrdiff_t j = 0; j < keys; ++j) {
       const F at = F::set(static_cast<T>(j));
       T* target = mask + j * kTile + lane;
-      F m = fresh ? F::zero() : F::load(target);
-      m = select_less(at, from, F::set(E::hidden), m);
-      m = select_less(at, to, m, F::set(E::hidden));
+      const F inside = select_less(at, to, F::zero(), F::set(E::hidden));
+      const F m = select_less(at, from, F::set(E::hidden), inside);
       m.store(target);
       largest = max(m, largest);
     }

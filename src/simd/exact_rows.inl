@@ -11,32 +11,27 @@ inline void prefetch_next(const T* at, std::ptrdiff_t bytes) noexcept {
   }
 }
 
-template <class F, TileScore Kind>
-[[gnu::always_inline]] inline F add_product(F k, F q, F factor, F acc) noexcept {
-  if constexpr (Kind == TileScore::dot) {
-    return fma(k, q, acc);
-  } else if constexpr (Kind == TileScore::isotropic) {
-    const F t = q - k;
-    return fma(t, t, acc);
-  } else {
-    const F t = (q - k) * factor;
-    return fnma(t, t, acc);
-  }
-}
-
 /// Raw scores of F::width keys from `rows` on; `square` takes the largest |k|^2.
 template <class F, TileScore Kind, bool Measure>
 inline void score_keys(const typename F::Scalar* rows, const ExactRows<typename F::Scalar>& block,
                        const ExactQuery<typename F::Scalar>& query, typename F::Scalar* scores, F& square) noexcept {
   using T = typename F::Scalar;
   F acc = F::zero();
+  F total = F::zero();  // of the chains before
   F norm = F::zero();
+  const auto next_chain = [&](std::ptrdiff_t l) {
+    if (l > 0 && l % kChain == 0) {
+      total = l == kChain ? acc : acc + total;
+      acc = F::zero();
+    }
+  };
   const std::ptrdiff_t whole = query.dim / F::columns * F::columns;
   const bool packed = block.key_stride == query.dim;
   for (std::ptrdiff_t l = 0; l < whole; l += F::columns) {
     if (packed) {
       prefetch_next(rows + block.ahead * block.key_stride + l * F::width, F::columns * F::width * sizeof(T));
     }
+    next_chain(l);
     Vectors<F, F::columns> k;
     load_columns(rows + l, block.key_stride, k);
 #pragma GCC unroll 4
@@ -49,6 +44,7 @@ inline void score_keys(const typename F::Scalar* rows, const ExactRows<typename 
     }
   }
   for (std::ptrdiff_t l = whole; l < query.dim; ++l) {
+    next_chain(l);
     T column[F::width];
     for (std::ptrdiff_t i = 0; i < F::width; ++i) {
       column[i] = rows[i * block.key_stride + l];
@@ -60,7 +56,7 @@ inline void score_keys(const typename F::Scalar* rows, const ExactRows<typename 
       norm = fma(k, k, norm);
     }
   }
-  acc.store(scores);
+  (query.dim > kChain ? acc + total : acc).store(scores);
   if constexpr (Measure) {
     square = max(norm, square) + norm * F::zero();  // NaN and infinity stay
   }
@@ -105,53 +101,77 @@ F score_row(const ExactRows<typename F::Scalar>& block, const ExactQuery<typenam
   return largest;
 }
 
-/// F::width value columns from `values` on against the weights.
-template <class F, bool Measure>
-inline void sum_columns(const typename F::Scalar* values, std::ptrdiff_t stride, std::ptrdiff_t count,
-                        std::ptrdiff_t ahead, const typename F::Scalar* weights, F scale, typename F::Scalar* target,
+/// C vectors of value columns from `values` on against the weights. The ranges come along; two further statistics are
+/// taken in a loop of their own, as all together would not fit the registers. `next` runs through the values of the
+/// block to come, a cache line for every second key of either loop and vector, so that memory is never idle.
+template <class F, int C>
+inline void sum_columns(const typename F::Scalar* values, std::ptrdiff_t stride, std::ptrdiff_t count, const char* next,
+                        const typename F::Scalar* weights, F scale, typename F::Scalar* target,
                         ExactRowStatistics<typename F::Scalar>* statistics, std::ptrdiff_t c) noexcept {
-  F acc = F::zero();
-  F low;
-  F high;
-  F smallest;
-  F total = F::zero();
-  if constexpr (Measure) {
-    low = F::load(statistics->value_min + c);
-    high = F::load(statistics->value_max + c);
-    smallest = F::load(statistics->smallest);
+  using T = typename F::Scalar;
+  constexpr std::ptrdiff_t kLine = 64;
+  Vectors<F, C> acc;
+  for (int v = 0; v < C; ++v) {
+    acc[v] = F::zero();
+  }
+  const auto add = [&] {
+    for (int v = 0; v < C; ++v) {
+      T* at = target + v * F::width;
+      fma(F::load(at), scale, acc[v]).store(at);
+    }
+  };
+  if (statistics == nullptr) {
+    for (std::ptrdiff_t j = 0; j < count; ++j) {
+#pragma GCC unroll 2
+      for (int v = 0; v < C; ++v) {
+        acc[v] = fma(F::load(values + j * stride + v * F::width), F::set(weights[j]), acc[v]);
+      }
+    }
+    add();
+    return;
+  }
+  Vectors<F, C> low;
+  Vectors<F, C> high;
+#pragma GCC unroll 2
+  for (int v = 0; v < C; ++v) {
+    low[v] = F::load(statistics->value_min + c + v * F::width);
+    high[v] = F::load(statistics->value_max + c + v * F::width);
   }
   for (std::ptrdiff_t j = 0; j < count; ++j) {
-    const auto* row = values + j * stride;
-    if (ahead > 0) {
-      __builtin_prefetch(row + ahead * stride, 0, 2);
+    __builtin_prefetch(next + j * (C * kLine / 2), 0, 2);
+    const F weight = F::set(weights[j]);
+#pragma GCC unroll 2
+    for (int v = 0; v < C; ++v) {
+      const F x = F::load(values + j * stride + v * F::width);
+      acc[v] = fma(x, weight, acc[v]);
+      low[v] = min(x, low[v]);
+      high[v] = max(x, high[v]);
     }
-    const F x = F::load(row);
-    acc = fma(x, F::set(weights[j]), acc);
-    if constexpr (Measure) {
-      low = min(x, low);
-      high = max(x, high);
+  }
+  add();
+  const char* rest = next + count * (C * kLine / 2);
+  Vectors<F, C> total;
+  F smallest = F::load(statistics->smallest);
+#pragma GCC unroll 2
+  for (int v = 0; v < C; ++v) {
+    low[v].store(statistics->value_min + c + v * F::width);
+    high[v].store(statistics->value_max + c + v * F::width);
+    total[v] = F::load(statistics->value_sum + c + v * F::width);
+  }
+  for (std::ptrdiff_t j = 0; j < count; ++j) {
+    __builtin_prefetch(rest + j * (C * kLine / 2), 0, 2);
+#pragma GCC unroll 2
+    for (int v = 0; v < C; ++v) {
+      const F x = F::load(values + j * stride + v * F::width);
       const F size = abs(x);
-      smallest = select_less(F::zero(), size, min(size, smallest), smallest);
-      total = total + x;
+      smallest = min(select_less(F::zero(), size, size, F::set(-Exact<T>::hidden)), smallest);
+      total[v] = total[v] + x;
     }
   }
-  fma(F::load(target), scale, acc).store(target);
-  if constexpr (Measure) {
-    low.store(statistics->value_min + c);
-    high.store(statistics->value_max + c);
-    smallest.store(statistics->smallest);
-    (F::load(statistics->value_sum + c) + total).store(statistics->value_sum + c);
-  }
-}
-
-template <class F>
-inline void sum_columns(const typename F::Scalar* values, std::ptrdiff_t stride, std::ptrdiff_t count,
-                        std::ptrdiff_t ahead, const typename F::Scalar* weights, F scale, typename F::Scalar* target,
-                        ExactRowStatistics<typename F::Scalar>* statistics, std::ptrdiff_t c) noexcept {
-  if (statistics != nullptr) {
-    sum_columns<F, true>(values, stride, count, ahead, weights, scale, target, statistics, c);
-  } else {
-    sum_columns<F, false>(values, stride, count, ahead, weights, scale, target, statistics, c);
+  smallest.store(statistics->smallest);
+#pragma GCC unroll 2
+  for (int v = 0; v < C; ++v) {
+    total[v].store(statistics->value_sum + c + v * F::width);
   }
 }
 
@@ -200,20 +220,30 @@ void absorb_row_kind(const ExactRows<typename F::Scalar>& block, const ExactQuer
   fma(F::set(*state.sum), scale, F::set(total)).store(lanes);
   *state.sum = lanes[0];
 
+  // Prefetching past the end of an array does no harm.
+  const bool packed = block.ahead > 0 && block.value_stride == query.value_dim;
+  const char* next = reinterpret_cast<const char*>(packed ? block.values + block.ahead * block.value_stride : weights);
+  const std::ptrdiff_t line = packed ? F::width * sizeof(T) : 0;
   const std::ptrdiff_t whole = query.value_dim / F::width * F::width;
-  for (std::ptrdiff_t c = 0; c < whole; c += F::width) {
-    sum_columns<F>(block.values + c, block.value_stride, block.count, block.ahead, weights, scale,
-                   state.accumulator + c, statistics, c);
+  std::ptrdiff_t c = 0;
+  for (; c + F::width < whole; c += 2 * F::width) {
+    sum_columns<F, 2>(block.values + c, block.value_stride, block.count, next + c / F::width * block.count * line,
+                      weights, scale, state.accumulator + c, statistics, c);
+  }
+  if (c < whole) {
+    sum_columns<F, 1>(block.values + c, block.value_stride, block.count, next + c / F::width * block.count * line,
+                      weights, scale, state.accumulator + c, statistics, c);
   }
   const std::ptrdiff_t rest = query.value_dim - whole;
   if (rest > 0) {
     T* padded = query.scratch + kKeyBlock;
     for (std::ptrdiff_t j = 0; j < block.count; ++j) {
-      for (std::ptrdiff_t c = 0; c < F::width; ++c) {
-        padded[j * F::width + c] = c < rest ? block.values[j * block.value_stride + whole + c] : T(0);
+      for (std::ptrdiff_t i = 0; i < F::width; ++i) {
+        padded[j * F::width + i] = i < rest ? block.values[j * block.value_stride + whole + i] : T(0);
       }
     }
-    sum_columns<F>(padded, F::width, block.count, 0, weights, scale, state.accumulator + whole, statistics, whole);
+    sum_columns<F, 1>(padded, F::width, block.count, reinterpret_cast<const char*>(weights), weights, scale,
+                      state.accumulator + whole, statistics, whole);
   }
 }
 

@@ -29,38 +29,52 @@ template <class F, int R, int V, TileScore Kind, Finish How>
                                               const ExactTile<typename F::Scalar>& tile, std::ptrdiff_t lane,
                                               std::ptrdiff_t first_key, Vectors<F, V>& largest) noexcept {
   using T = typename F::Scalar;
-  const T* queries = tile.queries + lane;
   Matrix<F, R, V> acc;
-#pragma GCC unroll 8
-  for (int r = 0; r < R; ++r) {
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      acc[r][v] = F::zero();
-    }
-  }
-  for (std::ptrdiff_t l = 0; l < tile.dim; ++l) {
-    Vectors<F, V> q;
-#pragma GCC unroll 4
-    for (int v = 0; v < V; ++v) {
-      q[v] = F::load(queries + l * kTile + v * F::width);
-    }
+  std::ptrdiff_t l = 0;
+  do {
+    const std::ptrdiff_t start = l;
+    const std::ptrdiff_t end = l + kChain < tile.dim ? l + kChain : tile.dim;
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r) {
-      const F k = F::set(keys[l * kRowGroup + r]);
 #pragma GCC unroll 4
       for (int v = 0; v < V; ++v) {
-        if constexpr (Kind == TileScore::dot) {
-          acc[r][v] = fma(k, q[v], acc[r][v]);
-        } else if constexpr (Kind == TileScore::isotropic) {
-          const F t = q[v] - k;
-          acc[r][v] = fma(t, t, acc[r][v]);
-        } else {
-          const F t = (q[v] - k) * F::set(tile.factors[l]);
-          acc[r][v] = fnma(t, t, acc[r][v]);
+        acc[r][v] = F::zero();
+      }
+    }
+    for (; l < end; ++l) {
+      Vectors<F, V> q;
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        q[v] = F::load(tile.queries + lane + l * kTile + v * F::width);
+      }
+#pragma GCC unroll 8
+      for (int r = 0; r < R; ++r) {
+        const F k = F::set(keys[l * kRowGroup + r]);
+#pragma GCC unroll 4
+        for (int v = 0; v < V; ++v) {
+          const F factor = Kind == TileScore::gaussian ? F::set(tile.factors[l]) : F::zero();
+          acc[r][v] = add_product<F, Kind>(k, q[v], factor, acc[r][v]);
         }
       }
     }
-  }
+    if (start == 0 && l == tile.dim) {
+      break;  // one chain
+    }
+    // The scratch holds the sum of the chains before.
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 4
+      for (int v = 0; v < V; ++v) {
+        T* partial = tile.scratch + (first_key + r) * kStride<F> + v * F::width;
+        if (start > 0) {
+          acc[r][v] = acc[r][v] + F::load(partial);
+        }
+        if (l < tile.dim) {
+          acc[r][v].store(partial);
+        }
+      }
+    }
+  } while (l < tile.dim);
 #pragma GCC unroll 8
   for (int r = 0; r < R; ++r) {
     const F b = F::set(bias[r]);

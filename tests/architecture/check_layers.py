@@ -53,6 +53,7 @@ SIMD_DISPATCH = {"simd/dispatch.hpp", "simd/dispatch.cpp"}
 EXTRA_HEADERS = {
     r"omp\.h": {"base"},
     r"xmmintrin\.h": {"base"},
+    r"sys/mman\.h": {"base"},
     r"Eigen/.*": {"numerics", "engines", "planning"},
 }
 SUFFIXES = {".hpp", ".h", ".cpp", ".inl"}

@@ -21,7 +21,7 @@ using Words = std::vector<std::string>;
 constexpr double hidden = -std::numeric_limits<double>::infinity();
 
 /// Engines that have every mask.
-const Words engines{"reference"};
+const Words engines{"reference", "exact"};
 
 std::string booleans(const std::string& descr, const std::string& shape, const std::vector<std::uint8_t>& bytes) {
   return npy_bytes(npy_dict(descr, shape), raw(bytes));
@@ -170,6 +170,35 @@ TEST_F(Masks, OneRowForAll) {
     words[6] = "row.npy";
     words.insert(words.end(), {"--tolerance-kind", "of_value_range"});
     EXPECT_EQ(run(directory_.path(), words).code, 1) << engine;
+  }
+}
+
+TEST_F(Masks, VerifyTakesThemToo) {
+  const std::vector<Words> all{{"--boolean", "boolean.npy"},
+                               {"--additive", "additive.npy", "--soft-cap", "0.5"},
+                               {"--window", "2", "--exclude-self"},
+                               {"--boolean", "one.npy", "--additive", "additive.npy", "--causal", "lower_right"},
+                               {"--segments", "rows.npy", "--key-segments", "keys.npy", "--boolean", "boolean.npy"}};
+  for (const Words& flags : all) {
+    SCOPED_TRACE(::testing::PrintToString(flags));
+    for (const std::string& engine : engines) {
+      Words words = flags;
+      words.insert(words.end(), {"-o", "out.npy", "--engine", engine});
+      ASSERT_EQ(command("attend", words).code, 0);
+      const auto verify = [&](const std::string& file, const Words& mask) {
+        Words check{"verify", "q.npy", "k.npy", "v.npy", file, "--tolerance", "1e-12"};
+        check.insert(check.end(), mask.begin(), mask.end());
+        return run(directory_.path(), check);
+      };
+      EXPECT_EQ(verify("out.npy", flags).code, 0) << engine;
+      EXPECT_EQ(verify("out.npy", {}).code, 1) << engine;  // without the masks it is another answer
+      std::vector<double> output = parse_npy(directory_.get("out.npy")).second;
+      output[2 * 6 + 3] += 1e-6;
+      directory_.put("wrong.npy", npy_file("(2, 6, 2)", output));
+      const Outcome wrong = verify("wrong.npy", flags);
+      EXPECT_EQ(wrong.code, 1) << engine << wrong.err;
+      EXPECT_NE(wrong.out.find("rows outside: 1"), std::string::npos) << wrong.out;
+    }
   }
 }
 

@@ -1,5 +1,6 @@
 #include "engines/exact/certificate.hpp"
 
+#include "base/checked.hpp"
 #include "base/rows.hpp"
 #include "numerics/rounding.hpp"
 #include "simd/exact_kernels.hpp"
@@ -55,7 +56,33 @@ struct Arithmetic<double> {
 /// A whole number in [log2 n, log2 n + 1].
 double log2_above(std::int64_t n) { return static_cast<double>(std::bit_width(static_cast<std::uint64_t>(n))); }
 
+/// Most roundings a term of a raw score meets: chains of kChain terms, added one after the other.
+double chain_length(std::int64_t dim) {
+  const std::int64_t chains = std::max<std::int64_t>(1, base::blocks_of(dim, simd::kChain));
+  return static_cast<double>(std::min<std::int64_t>(dim, simd::kChain) + chains - 1);
+}
+
 double largest_magnitude(double low, double high) { return std::max(std::fabs(low), std::fabs(high)); }
+
+/// Statistics of the numbers as stored, made to hold for what rounding to T makes of them.
+template <class T>
+KeyStatistics as_rounded(KeyStatistics keys) {
+  constexpr double kGrown = Arithmetic<T>::unit * (1 + 0x1p-20);
+  const auto widen = [](std::vector<double>& low, std::vector<double>& high) {
+    for (std::size_t i = 0; i < low.size(); ++i) {
+      low[i] -= kGrown * std::fabs(low[i]) + Arithmetic<T>::tiny;
+      high[i] += kGrown * std::fabs(high[i]) + Arithmetic<T>::tiny;
+    }
+  };
+  if (!keys.keys_exact) {
+    widen(keys.key_min, keys.key_max);
+    keys.max_norm *= 1 + kGrown;
+  }
+  if (!keys.values_exact) {
+    widen(keys.value_min, keys.value_max);
+  }
+  return keys;
+}
 
 }  // namespace
 
@@ -79,11 +106,12 @@ RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const Ke
       smallest_value_(keys.smallest_value) {
   using A = Arithmetic<T>;
   // Section 3, (3.2) and (3.4).
-  chain_ = dim_ + (keys.keys_exact ? 0 : 1) + A::conversions + (queries_exact ? 0 : 1);
+  const double chain = chain_length(dim);
+  chain_ = chain + (keys.keys_exact ? 0 : 1) + A::conversions + (queries_exact ? 0 : 1);
   if (kind_ == ScoreKind::dot) {
     factors_normal_ = score.scale == 0.0 || std::fabs(score.scale) >= 0x1p-1000;
   } else {
-    chain_ = dim_ + 4 + A::gaussian_factor;
+    chain_ = chain + 4 + A::gaussian_factor;
     for (const double h : score.bandwidth) {
       const double factor = std::sqrt(kLog2E / 2) / h;
       const double limit = A::wide ? 0x1p450 : 0x1p60;
@@ -213,8 +241,8 @@ ExactBound RowCertifier<T>::certify(const RowMeasures& row, bool with_relative) 
   for (const Column& column : columns_) {
     const double converted = conversion * column.magnitude * (1 + 0x1p-20) + (values_exact_ ? 0.0 : A::tiny);
     const double computed = column.range * mixing + ratio * column.magnitude + underflow;
-    // Both averages lie in the hull of the packed values.
-    const double size = std::min(computed, column.range) + converted;
+    // Clipped, both averages lie in the hull of the packed values.
+    const double size = (row.clipped ? std::min(computed, column.range) : computed) + converted;
     bound.rounding = std::max(bound.rounding, size);
   }
   double stored = 0.0;
@@ -256,11 +284,12 @@ double RowCertifier<T>::storage(double largest) const noexcept {
 
 /// Section 7: the row whose every measure is the worst the statistics allow.
 template <class T>
-ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries, DType output,
-                       const ScoreFacts& facts) {
-  if (keys.visible == 0) {
+ExactBound exact_bound(const HeadScore& score, const KeyStatistics& stored, const QueryStatistics& queries,
+                       DType output, const ScoreFacts& facts) {
+  if (stored.visible == 0) {
     return {0.0, 0.0, 0.0};
   }
+  const KeyStatistics keys = as_rounded<T>(stored);
   constexpr double kMore = 1 + 0x1p-27;  // above every product of slacks that a row's own measures carry
   const double shift = std::ceil(keys.bias_max * kLog2E);
   const RowCertifier<T> certifier(score, static_cast<std::int64_t>(keys.key_min.size()), keys, shift,
@@ -268,6 +297,7 @@ ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const 
   RowMeasures row;
   row.keys = keys.keys;
   row.from_start = !facts.intervals;
+  row.clipped = !facts.intervals;
   row.mask_size = facts.pairs ? kInfinity : 0.0;
   double hoelder = 0.0;
   double box = 0.0;

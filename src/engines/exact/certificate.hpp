@@ -30,12 +30,14 @@ struct ExactBound {
 /// What else happens to the scores of a head.
 struct ScoreFacts {
   double soft_cap = 0.0;   ///< 0: none
-  bool intervals = false;  ///< rows see keys from somewhere other than the first on
-  bool pairs = false;      ///< numbers of unknown size are added pair by pair
+  bool intervals = false;  ///< rows see keys from somewhere other than the first on; averages are then not clipped
+  bool pairs = false;      ///< numbers of unknown size are added pair by pair (not by boolean masks)
 };
 
 /// A bound that holds for every row of a head whose queries fit `queries`, known before running: would the exact engine
-/// in T meet a tolerance? Infinite where scores might overflow T. Causal masks are covered.
+/// in T meet a tolerance? Infinite where scores might overflow T. Causal and boolean masks are covered. With `pairs` it
+/// holds for rows whose largest score is no further from 0 than it could be without them. Statistics are of numbers as
+/// stored.
 template <class T>
 ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries, DType output,
                        const ScoreFacts& facts = {});
@@ -52,6 +54,7 @@ struct RowMeasures {
   double mask_size = 0.0;       ///< largest finite magnitude a mask over pairs adds, NaN if it adds NaN or +inf
   std::int64_t keys = 0;        ///< length of the interval of keys the row may see
   bool from_start = true;       ///< it starts at the first key
+  bool clipped = true;          ///< averages were clipped into the hull of the packed values
   double largest_output = 0.0;  ///< max_c |T~_c|
 };
 

@@ -4,6 +4,7 @@
 #include "engines/exact/kernels.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -12,8 +13,8 @@ namespace {
 
 using base::usize;
 using simd::kKeyBlock;
+using simd::kPackedRows;
 using simd::kPadding;
-using simd::kRowGroup;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Covers the at most 2^20 + 4 roundings behind a norm.
@@ -39,87 +40,96 @@ KeyPacker<T, Source>::KeyPacker(const Source& source, std::int64_t count, std::i
       seen_(seen),
       key_stride_(base::round_up_to(dim, kPadding)),
       value_stride_(base::round_up_to(value_dim, kPadding)),
-      key_rows_(kRowGroup * key_stride_, T(0), nullptr),
-      value_rows_(kRowGroup * value_stride_, T(0), nullptr),
+      kernels_(exact_kernels<T>()),
+      key_rows_(kPackedRows * key_stride_, T(0), nullptr),
+      value_rows_(kPackedRows * value_stride_, T(0), nullptr),
       key_min_(key_stride_, kMost<T>, nullptr),
       key_max_(key_stride_, -kMost<T>, nullptr),
       value_min_(value_stride_, kMost<T>, nullptr),
       value_max_(value_stride_, -kMost<T>, nullptr),
-      unused_(kPadding, kMost<T>, nullptr),
+      value_sum_(value_stride_, T(0), nullptr),
       smallest_value_(kPadding, kMost<T>, nullptr) {}
 
-/// Statistics of staged row r, visible key j, while it is in cache.
+/// Statistics of `count` rows, visible keys from j on, while they are in cache.
 template <class T, class Source>
-void KeyPacker<T, Source>::note(std::int64_t j, std::int64_t r, BlockFinite& block) {
-  const simd::ExactKernels<T>& kernels = exact_kernels<T>();
-  const T* key = key_rows_.data() + r * key_stride_;
-  const T* value = value_rows_.data() + r * value_stride_;
-  const double key_square = kernels.measure_row(key, key_stride_, key_min_.data(), key_max_.data(), unused_.data());
-  const double value_square =
-      kernels.measure_row(value, value_stride_, value_min_.data(), value_max_.data(), smallest_value_.data());
-  max_square_ = std::max(max_square_, key_square);
-  // A square may overflow although its root is finite.
-  if (!std::isfinite(key_square) && !all_finite(key, key_stride_)) {
-    block.all = false;
-    source_.inspect(0, j, bad_);
-  }
-  if (!std::isfinite(value_square) && !all_finite(value, value_stride_)) {
-    block = {false, false};
-    source_.inspect(1, j, bad_);
+void KeyPacker<T, Source>::note(std::int64_t j, std::int64_t count, const Rows& keys, const Rows& values,
+                                BlockFinite& block) {
+  std::array<double, kPackedRows> squares;
+  kernels_.squares(keys.data, keys.stride, count, key_stride_, squares.data());
+  const bool key_ranges =
+      kernels_.ranges(keys.data, keys.stride, count, key_stride_, {key_min_.data(), key_max_.data(), nullptr, nullptr});
+  const bool value_ranges =
+      kernels_.ranges(values.data, values.stride, count, value_stride_,
+                      {value_min_.data(), value_max_.data(), smallest_value_.data(), value_sum_.data()});
+  for (std::int64_t r = 0; r < count; ++r) {
+    max_square_ = std::max(max_square_, squares[usize(r)]);
+    if (!key_ranges && !all_finite(keys.data + r * keys.stride, dim_)) {
+      block.all = false;
+      source_.inspect(0, j + r, bad_);
+    }
+    if (!value_ranges && !all_finite(values.data + r * values.stride, value_dim_)) {
+      block = {false, false};
+      source_.inspect(1, j + r, bad_);
+    }
   }
 }
 
-/// Writes eight staged rows of values into their column groups.
+/// Rows as they lie in memory, if they can be used so.
 template <class T, class Source>
-void KeyPacker<T, Source>::pack_values(std::int64_t row_in_block, T* values) const noexcept {
-  const std::int64_t whole = value_dim_ / kRowGroup * kRowGroup;
-  const std::int64_t rest = value_dim_ - whole;
-  for (std::int64_t r = 0; r < kRowGroup; ++r) {
-    const T* row = value_rows_.data() + r * value_stride_;
-    const std::int64_t j = row_in_block + r;
-    for (std::int64_t c = 0; c < whole; c += kRowGroup) {
-      std::copy_n(row + c, kRowGroup, values + c * kKeyBlock + j * kRowGroup);
-    }
-    std::copy_n(row + whole, rest, values + whole * kKeyBlock + j * rest);
+bool KeyPacker<T, Source>::lie_ready(std::int64_t first, Rows& keys, Rows& values) const noexcept {
+  if (key_stride_ != dim_ || value_stride_ != value_dim_ || dim_ == 0 || value_dim_ == 0) {
+    return false;
   }
+  keys.data = source_.keys_at(first);
+  values.data = source_.values_at(first);
+  if (keys.data == nullptr || values.data == nullptr) {
+    return false;
+  }
+  keys.stride = source_.key_stride();
+  values.stride = source_.value_stride();
+  return true;
 }
 
 template <class T, class Source>
 BlockFinite KeyPacker<T, Source>::pack(std::int64_t b, const PackedBias<T>& biases, T* keys, T* values) {
-  const simd::ExactKernels<T>& kernels = exact_kernels<T>();
   const T* bias = biases.block(b);
   const std::int64_t in_block = std::min(count_ - b * kKeyBlock, static_cast<std::int64_t>(kKeyBlock));
-  const std::int64_t groups = base::blocks_of(in_block, kRowGroup);
-  if (groups < kKeyBlock / kRowGroup) {  // what no kernel reads is defined all the same
-    std::fill_n(values, kKeyBlock * value_dim_, T(0));
-    std::fill_n(keys, kKeyBlock * dim_, T(0));
-  }
   BlockFinite finite;
-  for (std::int64_t group = 0; group < groups; ++group) {
-    const std::int64_t first = b * kKeyBlock + group * kRowGroup;
+  for (std::int64_t group = 0; group < kKeyBlock; group += kPackedRows) {
+    const std::int64_t first = b * kKeyBlock + group;
     const auto hidden = [&](std::int64_t r) {
-      return bias[group * kRowGroup + r] == -kMost<T> || first + r < seen_.first || first + r >= seen_.last;
+      return group + r >= in_block || bias[group + r] == -kMost<T> || first + r < seen_.first ||
+             first + r >= seen_.last;
     };
-    for (std::int64_t r = 0; r < kRowGroup;) {
-      T* key = key_rows_.data() + r * key_stride_;
-      T* value = value_rows_.data() + r * value_stride_;
-      if (hidden(r)) {
-        std::fill_n(key, key_stride_, T(0));
-        std::fill_n(value, value_stride_, T(0));
-        ++r;
-        continue;
-      }
-      std::int64_t end = r + 1;
-      while (end < kRowGroup && !hidden(end)) {
-        ++end;
-      }
-      source_.load(first + r, end - r, key, key_stride_, value, value_stride_);
-      for (; r < end; ++r) {
-        note(first + r, r, finite);
+    const bool whole =
+        group + kPackedRows <= in_block && biases.none() && first >= seen_.first && first + kPackedRows <= seen_.last;
+    Rows from_keys{};
+    Rows from_values{};
+    if (whole && lie_ready(first, from_keys, from_values)) {
+      note(first, kPackedRows, from_keys, from_values, finite);
+    } else {
+      from_keys = {key_rows_.data(), key_stride_};
+      from_values = {value_rows_.data(), value_stride_};
+      for (std::int64_t r = 0; r < kPackedRows;) {
+        T* key = key_rows_.data() + r * key_stride_;
+        T* value = value_rows_.data() + r * value_stride_;
+        if (hidden(r)) {
+          std::fill_n(key, key_stride_, T(0));
+          std::fill_n(value, value_stride_, T(0));
+          ++r;
+          continue;
+        }
+        std::int64_t end = r + 1;
+        while (end < kPackedRows && !hidden(end)) {
+          ++end;
+        }
+        source_.load(first + r, end - r, key, key_stride_, value, value_stride_);
+        note(first + r, end - r, {key, key_stride_}, {value, value_stride_}, finite);
+        r = end;
       }
     }
-    kernels.interleave(key_rows_.data(), key_stride_, dim_, keys + group * kRowGroup * dim_);
-    pack_values(group * kRowGroup, values);
+    kernels_.interleave(from_keys.data, from_keys.stride, dim_, keys + group * dim_);
+    kernels_.pack_values(from_values.data, from_values.stride, value_dim_, group, values);
   }
   finite_ = finite_ && finite.all;
   return finite;
@@ -131,6 +141,7 @@ void KeyPacker<T, Source>::prepare(KeyStatistics& statistics, std::int64_t dim, 
   statistics.key_max.assign(usize(dim), -kInfinity);
   statistics.value_min.assign(usize(value_dim), kInfinity);
   statistics.value_max.assign(usize(value_dim), -kInfinity);
+  statistics.value_sum.assign(usize(value_dim), 0.0);
 }
 
 template <class T, class Source>
@@ -145,6 +156,9 @@ void KeyPacker<T, Source>::merge_into(KeyStatistics& statistics) const {
   fold(statistics.key_max, key_max_, true);
   fold(statistics.value_min, value_min_, false);
   fold(statistics.value_max, value_max_, true);
+  for (std::size_t c = 0; c < statistics.value_sum.size(); ++c) {
+    statistics.value_sum[c] += static_cast<double>(value_sum_[c]);
+  }
   for (const T smallest : smallest_value_.span()) {
     statistics.smallest_value = std::min(statistics.smallest_value, static_cast<double>(smallest));
   }
@@ -157,7 +171,7 @@ void KeyPacker<T, Source>::merge_into(KeyStatistics& statistics) const {
 template <class T, class Source>
 std::int64_t KeyPacker<T, Source>::bytes(std::int64_t dim, std::int64_t value_dim) noexcept {
   const std::int64_t columns = base::round_up_to(dim, kPadding) + base::round_up_to(value_dim, kPadding);
-  return static_cast<std::int64_t>(sizeof(T)) * (columns * (kRowGroup + 2) + 2 * kPadding);
+  return static_cast<std::int64_t>(sizeof(T)) * (columns * (kPackedRows + 3) + kPadding);
 }
 
 template class KeyPacker<float, ProblemSource<float>>;

@@ -7,6 +7,7 @@
 #include "engines/exact/key_source.hpp"
 #include "engines/exact/key_statistics.hpp"
 #include "engines/exact/packed_bias.hpp"
+#include "simd/exact_kernels.hpp"
 
 #include <cstdint>
 
@@ -35,16 +36,21 @@ class KeyPacker {
   static std::int64_t bytes(std::int64_t dim, std::int64_t value_dim) noexcept;
 
  private:
-  void note(std::int64_t j, std::int64_t r, BlockFinite& block);
-  void pack_values(std::int64_t row_in_block, T* values) const noexcept;
+  struct Rows {
+    const T* data;
+    std::int64_t stride;
+  };
+  void note(std::int64_t j, std::int64_t count, const Rows& keys, const Rows& values, BlockFinite& block);
+  bool lie_ready(std::int64_t first, Rows& keys, Rows& values) const noexcept;
 
   Source source_;
   std::int64_t count_, dim_, value_dim_;
   KeyRange seen_;
   std::int64_t key_stride_, value_stride_;
-  base::Buffer<T> key_rows_, value_rows_;  // [8][stride], zeros up to a multiple of kPadding
+  const simd::ExactKernels<T>& kernels_;
+  base::Buffer<T> key_rows_, value_rows_;  // [16][stride], zeros up to a multiple of kPadding
   base::Buffer<T> key_min_, key_max_, value_min_, value_max_;
-  base::Buffer<T> unused_, smallest_value_;  // [kPadding]
+  base::Buffer<T> value_sum_, smallest_value_;  // [d_v padded], [kPadding]
   double max_square_ = 0.0;
   bool finite_ = true;
   Position bad_ = kNowhere;

@@ -36,6 +36,11 @@ template <class T>
 class ProblemSource {
  public:
   explicit ProblemSource(const HeadProblem& problem) : problem_(&problem) {}
+  /// Rows of T that lie side by side in memory, from `row` on; null if they do not.
+  [[nodiscard]] const T* keys_at(std::int64_t row) const noexcept { return at(problem_->keys, row); }
+  [[nodiscard]] const T* values_at(std::int64_t row) const noexcept { return at(problem_->values, row); }
+  [[nodiscard]] std::int64_t key_stride() const noexcept { return problem_->keys.pieces.front().row_stride; }
+  [[nodiscard]] std::int64_t value_stride() const noexcept { return problem_->values.pieces.front().row_stride; }
   void load(std::int64_t first, std::int64_t count, T* keys, std::int64_t key_stride, T* values,
             std::int64_t value_stride) const noexcept {
     base::load_rows(problem_->keys, first, count, keys, key_stride);
@@ -55,6 +60,13 @@ class ProblemSource {
   }
 
  private:
+  static const T* at(const base::Rows& rows, std::int64_t row) noexcept {
+    if (rows.pieces.size() != 1 || rows.pieces.front().dtype != dtype_of<T>() ||
+        rows.pieces.front().column_stride != 1) {
+      return nullptr;
+    }
+    return static_cast<const T*>(rows.pieces.front().data) + row * rows.pieces.front().row_stride;
+  }
   const HeadProblem* problem_;
 };
 
@@ -63,6 +75,12 @@ template <class T>
 class MatrixSource {
  public:
   explicit MatrixSource(const KeyMatrix<T>& matrix) : matrix_(&matrix) {}
+  [[nodiscard]] const T* keys_at(std::int64_t row) const noexcept { return matrix_->keys + row * matrix_->key_stride; }
+  [[nodiscard]] const T* values_at(std::int64_t row) const noexcept {
+    return matrix_->values + row * matrix_->value_stride;
+  }
+  [[nodiscard]] std::int64_t key_stride() const noexcept { return matrix_->key_stride; }
+  [[nodiscard]] std::int64_t value_stride() const noexcept { return matrix_->value_stride; }
   void load(std::int64_t first, std::int64_t count, T* keys, std::int64_t key_stride, T* values,
             std::int64_t value_stride) const noexcept {
     for (std::int64_t r = 0; r < count; ++r) {

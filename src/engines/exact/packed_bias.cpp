@@ -46,14 +46,15 @@ void PackedBias<T>::pack(const double* bias, std::int64_t count, const KeyRange&
   const T hidden = -std::numeric_limits<T>::infinity();
   // Masks by the least finite number stay finite.
   const double floor = sizeof(T) == sizeof(float) ? -0x1p120 : -0x1p1000;
-  const auto bias_of = [&](std::int64_t j) { return j < seen.first || j >= seen.last ? -kInfinity : bias[j]; };
-  for (std::int64_t j = seen.first; j < seen.last; ++j) {
+  for (std::int64_t j = 0; j < count; ++j) {
     const double b = bias[j];
     if (b == -kInfinity) {
       continue;
     }
-    statistics.first_visible = std::min(statistics.first_visible, j);
-    ++statistics.visible;
+    if (j >= seen.first && j < seen.last) {
+      statistics.first_visible = std::min(statistics.first_visible, j);
+      ++statistics.visible;
+    }
     statistics.bias_min = std::min(statistics.bias_min, b);
     statistics.bias_max = std::max(statistics.bias_max, b);
     statistics.finite = statistics.finite && std::isfinite(b);
@@ -67,7 +68,7 @@ void PackedBias<T>::pack(const double* bias, std::int64_t count, const KeyRange&
     double low = kInfinity;
     double high = -kInfinity;
     for (std::int64_t j = first; j < last; ++j) {
-      const double b = bias_of(j);
+      const double b = bias[j];
       low = b == -kInfinity ? low : std::min(low, b);
       high = std::max(high, b);
     }
@@ -80,7 +81,7 @@ void PackedBias<T>::pack(const double* bias, std::int64_t count, const KeyRange&
       statistics.bias_spread = std::max(statistics.bias_spread, high - low);
     }
     for (std::int64_t j = first; j < first + kKeyBlock; ++j) {
-      const double b = j >= count ? -kInfinity : bias_of(j);
+      const double b = j >= count ? -kInfinity : bias[j];
       const double relative = log2_units(b) - (shift_ + static_cast<double>(offset));
       bias_[usize(j)] = b == -kInfinity ? hidden : static_cast<T>(std::isfinite(b) ? std::max(relative, floor) : b);
     }

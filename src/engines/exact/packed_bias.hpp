@@ -18,8 +18,8 @@ template <class T>
 class PackedBias {
  public:
   PackedBias() = default;
-  /// Natural biases of `count` keys (null: 0); those of keys outside `seen` are not looked at. Fills in what
-  /// `statistics` says about visibility and biases.
+  /// Natural biases of `count` keys (null: 0), all of them: shift and offsets must not depend on which keys are `seen`.
+  /// Fills in what `statistics` says about visibility and biases.
   PackedBias(const double* bias, std::int64_t count, const KeyRange& seen, KeyStatistics& statistics,
              base::MemoryMeter* memory);
 
@@ -37,6 +37,8 @@ class PackedBias {
   [[nodiscard]] bool any_visible(std::int64_t b) const noexcept {
     return any_visible_.empty() ? b >= first_block_ && b < last_block_ : any_visible_[static_cast<std::size_t>(b)] != 0;
   }
+  /// All biases are 0.
+  [[nodiscard]] bool none() const noexcept { return bias_.size() == 0; }
   /// Bytes allocated for `count` keys.
   static std::int64_t bytes(std::int64_t count, bool biased) noexcept;
 

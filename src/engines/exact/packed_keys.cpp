@@ -59,6 +59,9 @@ Position pack(const Source& source, const double* bias, const KeyRange& seen, Pa
     packer.merge_into(packed.statistics);
     bad = std::min(bad, packer.bad());
   }
+  if (bias != nullptr) {
+    packed.statistics.value_sum.clear();  // the mean the report wants is weighted
+  }
   scale_large_values(packed);
   return bad;
 }
@@ -117,7 +120,7 @@ PackedKeys<T> pack_keys(const HeadProblem& problem, const base::Context& context
   packed.statistics.keys_exact = sizeof(T) == sizeof(double) || base::fits_float32(problem.keys);
   packed.statistics.values_exact = sizeof(T) == sizeof(double) || base::fits_float32(problem.values);
   const base::Buffer<double> bias = checked_bias(problem, context);
-  const Position bad = pack(ProblemSource<T>(problem), bias.data(), seen_keys(problem, RowList{}), packed, context);
+  const Position bad = pack(ProblemSource<T>(problem), bias.data(), seen_keys(problem), packed, context);
   if (problem.non_finite == NonFinite::error && bad != kNowhere) {
     fail_at(problem, bad);
   }

@@ -16,18 +16,6 @@ using simd::kPadding;
 template <class T>
 constexpr T kMost = std::numeric_limits<T>::infinity();
 
-/// Rows of T, columns side by side, in one piece.
-template <class T>
-bool lies_ready(const base::Rows& rows) noexcept {
-  return rows.pieces.size() == 1 && rows.pieces.front().dtype == dtype_of<T>() &&
-         rows.pieces.front().column_stride == 1;
-}
-template <class T>
-const T* row_at(const base::Rows& rows, std::int64_t row) noexcept {
-  const base::RowPiece& piece = rows.pieces.front();
-  return static_cast<const T*>(piece.data) + row * piece.row_stride;
-}
-
 }  // namespace
 
 template <class T>
@@ -35,7 +23,7 @@ RowBlocks<T>::RowBlocks(const HeadProblem& problem, const PackedBias<T>& biases,
     : problem_(problem),
       biases_(biases),
       seen_(seen),
-      direct_(lies_ready<T>(problem.keys) && (problem.value_dim() == 0 || lies_ready<T>(problem.values))),
+      source_(problem),
       keys_(base::checked_mul(kKeyBlock, problem.dim(), "keys"), nullptr),
       values_(base::checked_mul(kKeyBlock, problem.value_dim(), "values"), nullptr) {
   const std::int64_t columns = base::round_up_to(problem.value_dim(), kPadding);
@@ -56,6 +44,12 @@ bool RowBlocks<T>::open(std::int64_t b) {
     return bias[j] == -kMost<T> || first + j < seen_.first || first + j >= seen_.last;
   };
   kept_.clear();
+  if (biases_.none() && first >= seen_.first && first + count <= seen_.last && count >= kPadding) {
+    compacted_ = false;
+    padding_ = 0;
+    whole(b, first, count);
+    return true;
+  }
   for (std::int64_t j = 0; j < count; ++j) {
     if (!hidden(j)) {
       kept_.push_back(j);
@@ -77,16 +71,39 @@ bool RowBlocks<T>::open(std::int64_t b) {
     }
     rows_.bias = bias_.data();
   }
-  if (direct_ && !compacted_ && padding_ == 0) {
-    rows_.keys = row_at<T>(problem_.keys, first);
-    rows_.key_stride = problem_.keys.pieces.front().row_stride;
-    rows_.values = problem_.value_dim() > 0 ? row_at<T>(problem_.values, first) : values_.data();
-    rows_.value_stride = problem_.value_dim() > 0 ? problem_.values.pieces.front().row_stride : 0;
-    rows_.ahead = kKeyBlock;
+  if (!compacted_ && padding_ == 0) {
+    whole(b, first, count);
   } else {
     stage(b);
   }
   return true;
+}
+
+/// Every key of the block.
+template <class T>
+void RowBlocks<T>::whole(std::int64_t b, std::int64_t first, std::int64_t count) {
+  rows_.bias = biases_.block(b);
+  rows_.offset = biases_.offset(b);
+  rows_.count = count;
+  const T* keys = source_.keys_at(first);
+  const T* values = source_.values_at(first);
+  if (keys != nullptr && (values != nullptr || problem_.value_dim() == 0)) {
+    rows_ = {keys, source_.key_stride(), values, source_.value_stride(), rows_.bias, rows_.offset, count, kKeyBlock};
+    return;
+  }
+  base::load_rows(problem_.keys, first, count, keys_.data(), problem_.dim());
+  base::load_rows(problem_.values, first, count, values_.data(), problem_.value_dim());
+  lay();
+}
+
+/// Rows as staged.
+template <class T>
+void RowBlocks<T>::lay() noexcept {
+  rows_.keys = keys_.data();
+  rows_.key_stride = problem_.dim();
+  rows_.values = values_.data();
+  rows_.value_stride = problem_.value_dim();
+  rows_.ahead = 0;
 }
 
 template <class T>
@@ -108,11 +125,7 @@ void RowBlocks<T>::stage(std::int64_t b) {
     std::copy_n(keys_.data() + (left - 1) * dim, dim, keys_.data() + i * dim);
     std::copy_n(values_.data() + (left - 1) * value_dim, value_dim, values_.data() + i * value_dim);
   }
-  rows_.keys = keys_.data();
-  rows_.key_stride = dim;
-  rows_.values = values_.data();
-  rows_.value_stride = value_dim;
-  rows_.ahead = 0;
+  lay();
 }
 
 template <class T>
@@ -156,7 +169,7 @@ bool RowBlocks<T>::merge_into(KeyStatistics& statistics) const {
   // |k|^2 was summed in T by d fused multiply-adds, where squares may underflow.
   const auto dim = static_cast<double>(problem_.dim());
   const double unit = static_cast<double>(std::numeric_limits<T>::epsilon());
-  const double tiny = static_cast<double>(std::numeric_limits<T>::min());
+  const double tiny = static_cast<double>(std::numeric_limits<T>::denorm_min());
   const double norm = std::sqrt(square * (1 + dim * unit) + dim * tiny) * (1 + 0x1p-30);
   statistics.max_norm = std::max(statistics.max_norm, norm);
   return finite;

@@ -4,6 +4,7 @@
 /// through a copy in cache without the keys nobody sees.
 
 #include "base/memory.hpp"
+#include "engines/exact/key_source.hpp"
 #include "engines/exact/key_statistics.hpp"
 #include "engines/exact/packed_bias.hpp"
 #include "engines/problem.hpp"
@@ -33,12 +34,14 @@ class RowBlocks {
   [[nodiscard]] bool merge_into(KeyStatistics& statistics) const;
 
  private:
+  void whole(std::int64_t b, std::int64_t first, std::int64_t count);
   void stage(std::int64_t b);
+  void lay() noexcept;
 
   const HeadProblem& problem_;
   const PackedBias<T>& biases_;
   KeyRange seen_;
-  bool direct_;
+  ProblemSource<T> source_;
   simd::ExactRows<T> rows_{};
   base::Buffer<T> keys_, values_;          // [128][d], [128][d_v]
   std::vector<std::int64_t> kept_;         // positions in the block of the rows that are left

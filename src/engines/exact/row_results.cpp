@@ -75,20 +75,25 @@ void write_empty(const HeadOutputs& out, std::int64_t target) noexcept {
   }
 }
 
-/// Names the first NaN or +inf that a mask over pairs adds to what row `row` sees.
-[[noreturn]] void fail_on_additive(const HeadProblem& problem, std::int64_t row) {
+/// Throws Error (non_finite) for the first NaN or +inf that a mask over pairs adds to what row `row` sees. There is
+/// none if a finite number was beyond T.
+void require_finite_mask(const HeadProblem& problem, std::int64_t row) {
   const KeyRange range = problem.mask.range(row, problem.n_kv());
+  std::vector<double> all(usize(range.size()));
+  load_bias(problem, range.first, range.size(), all.data());
+  for (double& added : all) {  // of keys hidden for all rows masks over pairs may say anything
+    added = added == -kInfinity ? added : 0.0;
+  }
+  add_pair_mask(problem.pairs, row, range.first, range.size(), all.data());
   for (std::int64_t j = range.first; j < range.last; ++j) {
-    double added = 0.0;
-    add_pair_mask(problem.pairs, row, j, 1, &added);
-    if (!(added < kInfinity)) {
+    const double added = all[usize(j - range.first)];
+    if (!(added < kInfinity) && !(problem.mask.exclude_self && j == row)) {
       base::fail(ErrorCode::non_finite, "additive", "finite numbers or -infinity",
                  std::string(std::isnan(added) ? "NaN" : "infinity") + " at batch " + std::to_string(problem.batch) +
                      ", head " + std::to_string(problem.head) + ", row " + std::to_string(row) + ", key " +
                      std::to_string(j));
     }
   }
-  base::fail(ErrorCode::non_finite, "additive: the mask of row " + std::to_string(row) + " is not finite");
 }
 
 /// What the row's bound depends on.
@@ -100,6 +105,7 @@ RowMeasures measure(const RowContext<T>& context, const Tile<T>& tile, const Que
   const KeyRange range = context.problem.mask.range(row, context.problem.n_kv());
   measures.keys = range.size();
   measures.from_start = range.first == 0;
+  measures.clipped = context.problem.mask.from_first();
   measures.largest_output = tile.largest(lane);
   measures.conversion = facts.conversion[usize(lane)];
   measures.size = facts.box[usize(lane)];
@@ -123,7 +129,7 @@ void write_row(const RowContext<T>& context, const Tile<T>& tile, const QueryFac
   const std::int64_t target = context.rows.target(list_index);
   const double sum = tile.total_sum()[lane];
   if (std::isnan(tile.mask_size(lane)) && problem.non_finite == NonFinite::error) {
-    fail_on_additive(problem, index);
+    require_finite_mask(problem, index);
   }
   // A sum of zero: no key is visible, or every score is -inf, in T or by infinite keys.
   const bool empty = sum == 0.0 && !sees_any_key(problem, index);
@@ -234,7 +240,10 @@ void note_queries(const RowContext<T>& context, std::int64_t first, std::int64_t
 template <class T>
 void write_rows(const RowContext<T>& context, Tile<T>& tile, const QueryFacts& facts, std::int64_t first,
                 std::vector<double>& row) {
-  const double* averages = tile.divide(context.keys, context.value_scale);
+  // Where rows see intervals the hull that is known depends on which rows were asked for, and a row's bits must not.
+  KeyStatistics no_hull;
+  no_hull.finite = false;
+  const double* averages = tile.divide(context.problem.mask.from_first() ? context.keys : no_hull, context.value_scale);
   for (std::int64_t lane = 0; lane < tile.lanes(); ++lane) {
     write_row(context, tile, facts, lane, first + lane, averages, row);
   }

@@ -27,7 +27,7 @@ struct Stream {
       : problem(head),
         rows(list),
         count(list.count(head.n_q())),
-        seen(seen_keys(head, list)),
+        seen(seen_keys(head)),
         bias(checked_bias(head, context)),
         biases(bias.data(), head.n_kv(), seen, statistics, context.memory),
         scoring(tile_scoring<T>(head.score, head.dim(), head.soft_cap)),
@@ -163,6 +163,9 @@ Position absorb_tiles(Stream<T>& stream, double work, const base::Context& conte
     worker.packer.merge_into(stream.statistics);
     bad = std::min(bad, worker.packer.bad());
   }
+  if (problem.has_bias()) {
+    stream.statistics.value_sum.clear();
+  }
   return bad;
 }
 
@@ -223,7 +226,7 @@ bool absorb_singly(Stream<T>& stream, double work, const base::Context& context)
         const T* mask = nullptr;
         if (masks && !tile.sees_all(r, facts)) {
           // The first row looks at every block, for the statistics' sake.
-          if (!fill_row_mask(tile.masks(), r, facts, worker.mask.data(), own[3]) && r > 0) {
+          if (!fill_row_mask(tile.masks(), r, facts, worker.mask.data(), own[3], stream.biases.block(b)) && r > 0) {
             continue;
           }
           mask = worker.blocks.compact(worker.mask.data());

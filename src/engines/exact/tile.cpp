@@ -109,7 +109,7 @@ void Tile<T>::absorb_block(const simd::ExactBlock<T>& block, const BlockFacts& f
   }
   const T* mask = nullptr;
   if (!view.all) {
-    if (!fill_mask(masks_, lanes_, facts, view, work.scratch.data(), work.mask.data(), sizes_of(state))) {
+    if (!fill_mask(masks_, lanes_, facts, view, work.scratch.data(), work.mask.data(), sizes_of(state), block.bias)) {
       return;
     }
     mask = work.mask.data();

@@ -22,13 +22,29 @@ constexpr T kHidden = -std::numeric_limits<T>::infinity();
 template <class T>
 constexpr T kFloor = sizeof(T) == sizeof(float) ? T(-0x1p120) : T(-0x1p1000);
 
-/// Natural units; keys [first, first + count) of row `row`. Unit strides go without conversion.
+/// What an additive mask holds, as T. What only T cannot hold does not hide: it becomes the least finite number.
+template <class T>
+void load_additive(const PairAdditive& additive, std::int64_t row, std::int64_t first, std::int64_t count,
+                   T* out) noexcept {
+  const std::int64_t at = row * additive.row_stride + first * additive.key_stride;
+  if (sizeof(T) == sizeof(double) || additive.dtype != DType::float64) {
+    base::load_elements(additive.data, additive.dtype, at, additive.key_stride, count, out);
+    return;
+  }
+  std::array<double, kKeyBlock> wide;  // NOLINT(cppcoreguidelines-pro-type-member-init)
+  base::load_elements(additive.data, additive.dtype, at, additive.key_stride, count, wide.data());
+  constexpr double least = static_cast<double>(std::numeric_limits<T>::lowest());
+  for (std::int64_t j = 0; j < count; ++j) {
+    const double x = wide[usize(j)];
+    out[j] = static_cast<T>(x < least && x > kHidden<double> ? least : x);
+  }
+}
+
+/// Natural units; at most a block of keys [first, first + count) of row `row`. Unit strides go without conversion.
 template <class T>
 void load_pairs(const PairMask& pairs, std::int64_t row, std::int64_t first, std::int64_t count, T* out) noexcept {
-  const PairAdditive& additive = pairs.additive;
-  if (additive.data != nullptr) {
-    base::load_elements(additive.data, additive.dtype, row * additive.row_stride + first * additive.key_stride,
-                        additive.key_stride, count, out);
+  if (pairs.additive.data != nullptr) {
+    load_additive(pairs.additive, row, first, count, out);
   } else {
     std::fill_n(out, count, T(0));
   }
@@ -69,6 +85,21 @@ std::int64_t hole(const LaneMasks& masks, std::int64_t lane, std::int64_t first)
   return masks.exclude_self && at >= 0 && at < kKeyBlock ? at : -1;
 }
 
+/// What a lane sees of a block by position, relative to the block.
+KeyRange seen_in_block(const LaneMasks& masks, std::int64_t lane, const BlockFacts& block) noexcept {
+  const KeyRange& range = masks.ranges[usize(lane)];
+  const std::int64_t first = std::clamp<std::int64_t>(range.first - block.first, 0, block.count);
+  return {first, std::clamp<std::int64_t>(range.last - block.first, first, block.count)};
+}
+
+/// Hides what its bias hides from everyone.
+template <class T>
+void hide(const T* bias, const KeyRange& seen, T* mask) noexcept {
+  for (std::int64_t j = seen.first; bias != nullptr && j < seen.last; ++j) {
+    mask[j] = bias[j] < std::numeric_limits<T>::lowest() ? kHidden<T> : mask[j];
+  }
+}
+
 bool has_pairs(const LaneMasks& masks) noexcept { return masks.pairs != nullptr && masks.pairs->any(); }
 
 }  // namespace
@@ -94,34 +125,36 @@ BlockView view_block(const LaneMasks& masks, std::int64_t lanes, std::int64_t fi
 
 template <class T>
 bool fill_mask(const LaneMasks& masks, std::int64_t lanes, const BlockFacts& block, const BlockView& view, T* staged,
-               T* mask, T* size) noexcept {
+               T* mask, T* size, const T* bias) noexcept {
   const simd::ExactKernels<T>& kernels = exact_kernels<T>();
   const std::int64_t padded = base::round_up_to(view.last, kRowGroup);
   const std::int64_t padded_lanes = base::round_up_to(lanes, simd::kPadding);
-  bool visible = true;
-  const bool pairs = has_pairs(masks);
-  if (pairs) {
+  if (has_pairs(masks)) {
     for (std::int64_t lane = 0; lane < lanes; ++lane) {
+      // Only what the lane sees: elsewhere a mask may hold anything.
+      const KeyRange seen = seen_in_block(masks, lane, block);
       T* row = staged + lane * kKeyBlock;
-      load_pairs(*masks.pairs, masks.rows[usize(lane)], block.first, view.last, row);
-      std::fill(row + view.last, row + padded, kHidden<T>);
+      if (seen.first > 0 || seen.last < padded) {
+        std::fill_n(row, padded, kHidden<T>);
+      }
+      load_pairs(*masks.pairs, masks.rows[usize(lane)], block.first + seen.first, seen.size(), row + seen.first);
+      if (const std::int64_t at = hole(masks, lane, block.first); at >= 0) {
+        row[at] = kHidden<T>;
+      }
+      hide(bias, seen, row);
       prefetch_pairs(*masks.pairs, masks.rows[usize(lane)], block.first + kKeyBlock);
     }
     std::fill(staged + lanes * kKeyBlock, staged + padded_lanes * kKeyBlock, kHidden<T>);
-    visible = kernels.mask_pairs(staged, kKeyBlock, padded_lanes, padded, kFloor<T>, mask, size);
+    return kernels.mask_pairs(staged, kKeyBlock, padded_lanes, padded, kFloor<T>, mask, size);
   }
   std::array<T, kTile> from{};
   std::array<T, kTile> to{};
-  bool partial = !pairs;
   for (std::int64_t lane = 0; lane < lanes; ++lane) {
-    const KeyRange& range = masks.ranges[usize(lane)];
-    from[usize(lane)] = static_cast<T>(std::clamp<std::int64_t>(range.first - block.first, 0, block.count));
-    to[usize(lane)] = static_cast<T>(std::clamp<std::int64_t>(range.last - block.first, 0, block.count));
-    partial = partial || range.first > block.first || range.last < block.first + block.count;
+    const KeyRange seen = seen_in_block(masks, lane, block);
+    from[usize(lane)] = static_cast<T>(seen.first);
+    to[usize(lane)] = static_cast<T>(seen.last);
   }
-  if (visible && partial) {
-    visible = kernels.mask_ranges(from.data(), to.data(), padded_lanes, padded, !pairs, mask);
-  }
+  const bool visible = kernels.mask_ranges(from.data(), to.data(), padded_lanes, padded, mask);
   for (std::int64_t lane = 0; lane < lanes && visible && masks.exclude_self; ++lane) {
     const std::int64_t at = hole(masks, lane, block.first);
     if (at >= 0 && at < padded) {
@@ -132,17 +165,18 @@ bool fill_mask(const LaneMasks& masks, std::int64_t lanes, const BlockFacts& blo
 }
 
 template <class T>
-bool fill_row_mask(const LaneMasks& masks, std::int64_t lane, const BlockFacts& block, T* mask, T& size) noexcept {
-  const KeyRange& range = masks.ranges[usize(lane)];
-  const std::int64_t from = std::clamp<std::int64_t>(range.first - block.first, 0, block.count);
-  const std::int64_t to = std::clamp<std::int64_t>(range.last - block.first, from, block.count);
+bool fill_row_mask(const LaneMasks& masks, std::int64_t lane, const BlockFacts& block, T* mask, T& size,
+                   const T* bias) noexcept {
+  const auto [from, to] = seen_in_block(masks, lane, block);
+  const std::int64_t at = hole(masks, lane, block.first);
   std::fill_n(mask, kKeyBlock, kHidden<T>);
   bool visible = false;
   if (has_pairs(masks)) {
     load_pairs(*masks.pairs, masks.rows[usize(lane)], block.first + from, to - from, mask + from);
+    hide(bias, {from, to}, mask);
     for (std::int64_t j = from; j < to; ++j) {
       T& m = mask[j];
-      if (m < std::numeric_limits<T>::lowest()) {
+      if (j == at || m < std::numeric_limits<T>::lowest()) {
         continue;
       }
       visible = true;
@@ -155,7 +189,6 @@ bool fill_row_mask(const LaneMasks& masks, std::int64_t lane, const BlockFacts& 
     std::fill(mask + from, mask + to, T(0));
     visible = from < to;
   }
-  const std::int64_t at = hole(masks, lane, block.first);
   if (at >= 0) {
     mask[at] = kHidden<T>;
   }
@@ -163,10 +196,12 @@ bool fill_row_mask(const LaneMasks& masks, std::int64_t lane, const BlockFacts& 
 }
 
 template bool fill_mask<float>(const LaneMasks&, std::int64_t, const BlockFacts&, const BlockView&, float*, float*,
-                               float*) noexcept;
+                               float*, const float*) noexcept;
 template bool fill_mask<double>(const LaneMasks&, std::int64_t, const BlockFacts&, const BlockView&, double*, double*,
-                                double*) noexcept;
-template bool fill_row_mask<float>(const LaneMasks&, std::int64_t, const BlockFacts&, float*, float&) noexcept;
-template bool fill_row_mask<double>(const LaneMasks&, std::int64_t, const BlockFacts&, double*, double&) noexcept;
+                                double*, const double*) noexcept;
+template bool fill_row_mask<float>(const LaneMasks&, std::int64_t, const BlockFacts&, float*, float&,
+                                   const float*) noexcept;
+template bool fill_row_mask<double>(const LaneMasks&, std::int64_t, const BlockFacts&, double*, double&,
+                                    const double*) noexcept;
 
 }  // namespace polyattn::engines

@@ -42,13 +42,15 @@ BlockView view_block(const LaneMasks& masks, std::int64_t lanes, std::int64_t fi
 
 /// Fills mask [128][48] for keys [view.first, view.last) of the block, log2 units, -inf where hidden; `staged` has room
 /// for [48][128]. Raises size[48] to the largest finite magnitude added, NaN for NaN or +inf. Lanes not in use see
-/// nothing. False if no lane sees any of the keys.
+/// nothing. Keys whose `bias` (null: none) is -inf stay hidden, whatever is added. False if no lane sees any of the
+/// keys.
 template <class T>
 bool fill_mask(const LaneMasks& masks, std::int64_t lanes, const BlockFacts& block, const BlockView& view, T* staged,
-               T* mask, T* size) noexcept;
+               T* mask, T* size, const T* bias = nullptr) noexcept;
 
 /// The same for one lane, keys one after the other.
 template <class T>
-bool fill_row_mask(const LaneMasks& masks, std::int64_t lane, const BlockFacts& block, T* mask, T& size) noexcept;
+bool fill_row_mask(const LaneMasks& masks, std::int64_t lane, const BlockFacts& block, T* mask, T& size,
+                   const T* bias = nullptr) noexcept;
 
 }  // namespace polyattn::engines
