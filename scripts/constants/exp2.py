@@ -114,6 +114,29 @@ def half_ulp(x, bits):
     return mpf(2) ** (int(exponent) - bits - 1)
 
 
+def largest_on(d, a, b):
+    """Bound on |sum_k d_k r^k| for a <= r <= b, by the mean value form."""
+    r, middle = iv.mpf([a, b]), iv.mpf((a + b) / 2)
+    value, slope = iv.mpf(0), iv.mpf(0)
+    for k in range(len(d) - 1, -1, -1):
+        value = value * middle + d[k]
+        if k > 0:
+            slope = slope * r + d[k] * k
+    return magnitude(value) + magnitude(slope) * (b - a) / 2
+
+
+def horner_error(c, last, a, b, bits):
+    """Bound on e_last: how far rounding takes h_last from its exact value for a <= r <= b."""
+    r, size = iv.mpf([a, b]), max(abs(a), abs(b))
+    exact = iv.mpf(c[len(c) - 1])
+    error = mpf(0)
+    for k in range(len(c) - 2, last - 1, -1):
+        exact = exact * r + iv.mpf(c[k])
+        carried = upper(iv.mpf(size) * iv.mpf(error))
+        error = upper(iv.mpf(carried) + iv.mpf(half_ulp(upper(iv.mpf(magnitude(exact)) + iv.mpf(carried)), bits)))
+    return error
+
+
 def bounds(c, bits):
     """Proved (approximation, total) relative error of p in exact arithmetic and under Horner with fma."""
     degree = len(c) - 1
@@ -127,20 +150,8 @@ def bounds(c, bits):
     worst_approximation, worst_total = mpf(0), mpf(0)
     for cell in range(CELLS):
         a, b = mpf(cell) / CELLS - mpf(1) / 2, mpf(cell + 1) / CELLS - mpf(1) / 2
-        r, middle = iv.mpf([a, b]), iv.mpf((a + b) / 2)
-        value, slope = iv.mpf(0), iv.mpf(0)
-        for k in range(TAYLOR, -1, -1):
-            value = value * middle + d[k]
-            if k > 0:
-                slope = slope * r + d[k] * k
-        approximation = magnitude(value) + magnitude(slope) * (b - a) / 2 + tail
-        size = max(abs(a), abs(b))
-        exact = iv.mpf(c[degree])
-        error = mpf(0)
-        for k in range(degree - 1, -1, -1):
-            exact = exact * r + iv.mpf(c[k])
-            carried = upper(iv.mpf(size) * iv.mpf(error))
-            error = upper(iv.mpf(carried) + iv.mpf(half_ulp(upper(iv.mpf(magnitude(exact)) + iv.mpf(carried)), bits)))
+        approximation = largest_on(d, a, b) + tail
+        error = horner_error(c, 0, a, b, bits)
         smallest = mpf(iv.exp(ln2 * iv.mpf(a)).a)  # 2^r >= 2^a on the cell
         worst_approximation = max(worst_approximation, upper(iv.mpf(approximation) / iv.mpf(smallest)))
         worst_total = max(worst_total, upper((iv.mpf(approximation) + iv.mpf(error)) / iv.mpf(smallest)))
@@ -160,20 +171,8 @@ def soft_cap_bound(c, bits):
     worst = mpf(0)
     for cell in range(CELLS):
         a, b = mpf(cell) / CELLS - mpf(1) / 2, mpf(cell + 1) / CELLS - mpf(1) / 2
-        r, middle = iv.mpf([a, b]), iv.mpf((a + b) / 2)
-        value, slope = iv.mpf(0), iv.mpf(0)
-        for k in range(len(d) - 1, -1, -1):
-            value = value * middle + d[k]
-            if k > 0:
-                slope = slope * r + d[k] * k
-        approximation = magnitude(value) + magnitude(slope) * (b - a) / 2 + tail
-        size = max(abs(a), abs(b))
-        exact = iv.mpf(c[degree])
-        error = mpf(0)
-        for k in range(degree - 1, 0, -1):
-            exact = exact * r + iv.mpf(c[k])
-            carried = upper(iv.mpf(size) * iv.mpf(error))
-            error = upper(iv.mpf(carried) + iv.mpf(half_ulp(upper(iv.mpf(magnitude(exact)) + iv.mpf(carried)), bits)))
+        approximation = largest_on(d, a, b) + tail
+        error = horner_error(c, 1, a, b, bits)
         # (2^r - 1) / r increases with r; near 0 by its series, 2^r - 1 >= r ln 2.
         smallest = mpf(((iv.exp(ln2 * iv.mpf(a)) - 1) / iv.mpf(a)).a) if a < 0 else mpf(ln2.a)
         worst = max(worst, upper((iv.mpf(approximation) + iv.mpf(error)) / iv.mpf(smallest)))

@@ -305,7 +305,7 @@ void Execution::run_polynomial() {
 }
 
 /// max over rows and columns of |T~ - mean(V)|, read back from the output.
-/// A row without a bound to speak of sees no key (or only zeros).
+/// Rows whose bound is 0 are passed over: they see no key, or all keys of the head have one value, which is the mean.
 double distance_from_mean(const HeadProblem& problem, const base::RowSink& output, const RowArrays& arrays,
                           const std::vector<double>& mean, const base::Context& context) {
   constexpr std::int64_t kRows = 1024;

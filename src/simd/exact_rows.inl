@@ -82,14 +82,13 @@ F score_row(const ExactRows<typename F::Scalar>& block, const ExactQuery<typenam
   }
   F largest = F::set(Exact<T>::hidden);
   for (std::ptrdiff_t j = 0; j < kKeyBlock; j += F::width) {
-    F s = raw_score<F, Kind>(F::load(query.scratch + j), query.factors);
+    const F acc = F::load(query.scratch + j);
     const F bias = F::load(block.bias + j);
+    F s;
     if (query.cap.out != 0) {
-      s = soft_cap(s, query.cap.in, query.cap.out) + bias;
-    } else if (Kind == TileScore::isotropic) {
-      s = fnma(F::load(query.scratch + j), F::set(query.factors[0]), bias);
+      s = soft_cap(raw_score<F, Kind>(acc, query.factors), query.cap.in, query.cap.out) + bias;
     } else {
-      s = s + bias;
+      s = Kind == TileScore::isotropic ? fnma(acc, F::set(query.factors[0]), bias) : acc + bias;
     }
     if (query.mask != nullptr) {
       s = masked(s, F::load(query.mask + j));

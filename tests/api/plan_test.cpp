@@ -240,7 +240,7 @@ TEST(Report, MeanAnswerError) {
       // Two sums of 90 terms with values below 2: 2 * (90 + 3) * 2^-53 * 2 each way, rounded up; exact sums values in
       // its own arithmetic where they are not weighted.
       const bool narrow = choice.engine == Engine::exact && choice.arithmetic == Arithmetic::float32 && !biased;
-      EXPECT_NEAR(result.report.heads.at(0).mean_answer_error, expected, narrow ? 0x1p-14 : 0x1p-43) << choice.name();
+      EXPECT_NEAR(result.report.heads.at(0).mean_answer_error, expected, narrow ? 0x1p-15 : 0x1p-43) << choice.name();
     }
   }
 }

@@ -166,8 +166,8 @@ TEST(ExactRows, ReportsProgressAndStops) {
     exact_rows<float>(prepared.problem, pack_keys<float>(prepared.problem, context), RowList{}, out, context);
   });
   EXPECT_NEAR(last, 1.0, 1e-12);
-  EXPECT_LE(memory.peak(), static_cast<std::uint64_t>(exact_bytes(3000, 8, 8, 2, 4)));
-  EXPECT_GE(2 * memory.peak(), static_cast<std::uint64_t>(exact_bytes(3000, 8, 8, 2, 4)));
+  EXPECT_LE(memory.peak(), static_cast<std::uint64_t>(exact_bytes(head.n_q, 3000, 8, 8, 2, 4)));
+  EXPECT_GE(2 * memory.peak(), static_cast<std::uint64_t>(exact_bytes(head.n_q, 3000, 8, 8, 2, 4)));
 
   int calls = 0;
   base::ProgressMeter stop([&](double) { return ++calls < 3; }, total);
@@ -179,6 +179,21 @@ TEST(ExactRows, ReportsProgressAndStops) {
     FAIL() << "not cancelled";
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), ErrorCode::cancelled);
+  }
+}
+
+TEST(ExactRows, FewRowsTakeLittleMemory) {
+  for (const std::int64_t rows : {1, 3, 5, 192}) {
+    for (const int threads : {1, 3}) {
+      const Head head = random_head(19, rows, 20000, 8, 8);
+      const Prepared prepared(head);
+      base::MemoryMeter memory;
+      collect(head.n_q, head.d_v, DType::float32, [&](const HeadOutputs& out) {
+        exact_head<float>(prepared.problem, RowList{}, out, {threads, &memory, nullptr});
+      });
+      EXPECT_LE(memory.peak(), static_cast<std::uint64_t>(exact_bytes(head.n_q, 20000, 8, 8, threads, 4))) << rows;
+      EXPECT_LT(3 * exact_bytes(head.n_q, 20000, 8, 8, threads, 4), exact_bytes(1000, 20000, 8, 8, threads, 4));
+    }
   }
 }
 

@@ -110,18 +110,25 @@ void exact_rows(const HeadProblem& problem, const PackedKeys<T>& keys, const Row
 }
 
 template <class T>
-KeyStatistics exact_head(const HeadProblem& problem, const RowList& rows, const HeadOutputs& out,
-                         const base::Context& context) {
-  if (rows.count(problem.n_q()) <= kFewRows) {
-    return stream_rows<T>(problem, rows, out, context);
-  }
+KeyStatistics packed_rows(const HeadProblem& problem, const RowList& rows, const HeadOutputs& out,
+                          const base::Context& context) {
   PackedKeys<T> packed = pack_keys<T>(problem, context);
   exact_rows(problem, packed, rows, out, context);
   return std::move(packed.statistics);
 }
 
-std::int64_t exact_bytes(std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim, int threads,
+template <class T>
+KeyStatistics exact_head(const HeadProblem& problem, const RowList& rows, const HeadOutputs& out,
+                         const base::Context& context) {
+  const bool few = rows.count(problem.n_q()) <= kFewRows;
+  return few ? stream_rows<T>(problem, rows, out, context) : packed_rows<T>(problem, rows, out, context);
+}
+
+std::int64_t exact_bytes(std::int64_t rows, std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim, int threads,
                          std::int64_t element) {
+  if (rows <= kFewRows) {
+    return stream_bytes(rows, n_kv, dim, value_dim, threads, element);
+  }
   const std::int64_t worker = kTilesPerItem * tile_bytes(dim, value_dim, element) + tile_work_bytes(true, element) +
                               8 * kTile * base::round_up_to(dim, simd::kPadding);
   return packed_bytes(n_kv, dim, value_dim, element) + base::checked_mul(worker, std::max(1, threads), "keys");
@@ -135,6 +142,9 @@ template void exact_rows<float>(const HeadProblem&, const PackedKeys<float>&, co
                                 const base::Context&);
 template void exact_rows<double>(const HeadProblem&, const PackedKeys<double>&, const RowList&, const HeadOutputs&,
                                  const base::Context&);
+template KeyStatistics packed_rows<float>(const HeadProblem&, const RowList&, const HeadOutputs&, const base::Context&);
+template KeyStatistics packed_rows<double>(const HeadProblem&, const RowList&, const HeadOutputs&,
+                                           const base::Context&);
 template KeyStatistics exact_head<float>(const HeadProblem&, const RowList&, const HeadOutputs&, const base::Context&);
 template KeyStatistics exact_head<double>(const HeadProblem&, const RowList&, const HeadOutputs&, const base::Context&);
 

@@ -22,13 +22,18 @@ template <class T>
 void exact_rows(const HeadProblem& problem, const PackedKeys<T>& keys, const RowList& rows, const HeadOutputs& out,
                 const base::Context& context);
 
-/// The same by whichever way suits the number of rows (see stream.hpp), keys included. Returns what was seen of them.
+/// The same, keys packed first. Returns what was seen of them.
+template <class T>
+KeyStatistics packed_rows(const HeadProblem& problem, const RowList& rows, const HeadOutputs& out,
+                          const base::Context& context);
+
+/// The same by whichever way suits the number of rows (see stream.hpp).
 template <class T>
 KeyStatistics exact_head(const HeadProblem& problem, const RowList& rows, const HeadOutputs& out,
                          const base::Context& context);
 
-/// Bytes allocated by pack_keys and exact_rows together.
-std::int64_t exact_bytes(std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim, int threads,
+/// Bytes that exact_head allocates for `rows` rows.
+std::int64_t exact_bytes(std::int64_t rows, std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim, int threads,
                          std::int64_t element);
 
 /// Work in the unit of the progress meter: pairs times (d + d_v + 12), the 12 standing for the exponential.

@@ -265,15 +265,6 @@ bool absorb_singly(Stream<T>& stream, double work, const base::Context& context)
   return sound && std::isfinite(tile.total_sum()[0]) && statistics.largest_value() <= kLargestValue<T>;
 }
 
-/// As any other head.
-template <class T>
-KeyStatistics pack_and_answer(const HeadProblem& problem, const RowList& rows, const HeadOutputs& out,
-                              const base::Context& context) {
-  PackedKeys<T> packed = pack_keys<T>(problem, context);
-  exact_rows(problem, packed, rows, out, context);
-  return std::move(packed.statistics);
-}
-
 }  // namespace
 
 template <class T>
@@ -285,7 +276,7 @@ KeyStatistics stream_rows(const HeadProblem& problem, const RowList& rows, const
   if (stream.count <= kSingleRows && stream.count > 0) {
     if (!absorb_singly(stream, work, context)) {
       quiet.progress = nullptr;  // the work is counted already
-      return pack_and_answer<T>(problem, rows, out, quiet);
+      return packed_rows<T>(problem, rows, out, quiet);
     }
   } else {
     const Position bad = absorb_tiles(stream, work, context);
@@ -294,7 +285,7 @@ KeyStatistics stream_rows(const HeadProblem& problem, const RowList& rows, const
     }
     if (stream.statistics.finite && stream.statistics.largest_value() > kLargestValue<T>) {
       quiet.progress = nullptr;
-      return pack_and_answer<T>(problem, rows, out, quiet);
+      return packed_rows<T>(problem, rows, out, quiet);
     }
   }
   const RowContext<T> shared(problem, rows, out, stream.scoring, stream.statistics, stream.biases.shift(), 1.0);

@@ -64,7 +64,7 @@ void load_pairs(const PairMask& pairs, std::int64_t row, std::int64_t first, std
   }
 }
 
-/// A block of a row's mask, `ahead` keys on, will be wanted soon.
+/// The block of a row's mask from key `first` on will be wanted soon.
 void prefetch_pairs(const PairMask& pairs, std::int64_t row, std::int64_t first) noexcept {
   const auto fetch = [&](const void* data, std::int64_t element, std::int64_t row_stride, std::int64_t key_stride) {
     if (data != nullptr && key_stride == 1) {
@@ -111,9 +111,7 @@ BlockView view_block(const LaneMasks& masks, std::int64_t lanes, std::int64_t fi
   }
   BlockView view{count, 0, !has_pairs(masks)};
   for (std::int64_t lane = 0; lane < lanes; ++lane) {
-    const KeyRange& range = masks.ranges[usize(lane)];
-    const std::int64_t from = std::clamp<std::int64_t>(range.first - first, 0, count);
-    const std::int64_t to = std::clamp<std::int64_t>(range.last - first, 0, count);
+    const auto [from, to] = seen_in_block(masks, lane, {first, count});
     view.all = view.all && from == 0 && to == count && hole(masks, lane, first) < 0;
     if (from < to) {
       view.first = std::min(view.first, from);
