@@ -81,7 +81,7 @@ struct RowDestination {
   std::vector<double> copy;
 };
 
-HeadReport run_head(const detail::PlanState& state, std::size_t i, const Destinations& out,
+HeadReport run_head(const detail::PlanState& state, std::size_t i, planning::HeadGroup& group, const Destinations& out,
                     const base::Context& context) {
   const engines::HeadProblem& problem = state.problems[i];
   RowDestination lse(out.lse, problem);
@@ -97,11 +97,23 @@ HeadReport run_head(const detail::PlanState& state, std::size_t i, const Destina
   if (!out.row_engine.empty()) {
     head.row_engine = out.row_engine.data() + static_cast<std::int64_t>(i) * problem.n_q();
   }
-  HeadReport report = planning::execute(problem, state.decisions[i], state.request, head, context);
+  HeadReport report = planning::execute(group, problem, state.decisions[i], state.request, head, context);
   for (RowDestination* rows : {&lse, &lse_bound, &row_max, &row_bounds}) {
     rows->finish();
   }
   return report;
+}
+
+/// Where groups of heads with the same keys begin, and the end.
+std::vector<std::size_t> group_starts(const std::vector<engines::HeadProblem>& problems) {
+  std::vector<std::size_t> starts;
+  for (std::size_t i = 0; i < problems.size(); ++i) {
+    if (i == 0 || !planning::share_keys(problems[i - 1], problems[i])) {
+      starts.push_back(i);
+    }
+  }
+  starts.push_back(problems.size());
+  return starts;
 }
 
 void check_row_view(const char* name, const std::optional<View>& view, const detail::PlanState& state,
@@ -208,10 +220,15 @@ Report run_plan(const detail::PlanState& state, const Destinations& out, const P
   base::Context context{thread_count(state.options), state.memory.get(), &meter};
   Report report;
   report.heads.resize(state.problems.size());
-  for_each_head(context, static_cast<std::int64_t>(state.problems.size()),
-                [&](std::int64_t i, const base::Context& inner) {
-                  report.heads[usize(i)] = run_head(state, usize(i), out, inner);
-                });
+  const std::vector<std::size_t> starts = group_starts(state.problems);
+  for_each_head(context, static_cast<std::int64_t>(starts.size()) - 1, [&](std::int64_t g, const base::Context& inner) {
+    const std::size_t first = starts[usize(g)];
+    const std::size_t last = starts[usize(g) + 1];
+    planning::HeadGroup group(std::span(state.problems).subspan(first, last - first));
+    for (std::size_t i = first; i < last; ++i) {
+      report.heads[i] = run_head(state, i, group, out, inner);
+    }
+  });
   base::check_cancelled(context);
   report.instruction_set = simd::kernels().name;
   report.threads = context.threads;

@@ -30,11 +30,13 @@ struct PlanState {
 
 namespace polyattn::api {
 
-/// Heads side by side where there are enough of them, else one after the other with all threads inside. The bits are
-/// the same either way.
+/// Heads (or groups of them) side by side where that leaves no thread idle for long, else one after the other with all
+/// threads inside. The bits are the same either way.
 template <class Body>
 void for_each_head(const base::Context& context, std::int64_t heads, const Body& body) {
-  if (heads >= context.threads && context.threads > 1) {
+  constexpr std::int64_t kMany = 8;  // rounds, the last of which may be incomplete
+  const bool even = heads > 0 && (heads % context.threads == 0 || heads >= kMany * context.threads);
+  if (even && context.threads > 1) {
     base::parallel_for(context, heads, [&](std::int64_t i, int) { body(i, context.serial()); });
   } else {
     for (std::int64_t i = 0; i < heads; ++i) {

@@ -198,6 +198,7 @@ std::vector<engines::HeadProblem> make_problems(const ConstView& q, std::span<co
       problem.mask = position;
       set_masks(problem, options.mask);
       problem.non_finite = options.non_finite;
+      problem.sharing = shape.query_heads / shape.key_heads;
       problems.push_back(std::move(problem));
     }
   }

@@ -19,6 +19,7 @@ struct RowPiece {
   std::int64_t count = 0;
   std::int64_t row_stride = 0;
   std::int64_t column_stride = 1;
+  bool operator==(const RowPiece&) const = default;
 };
 
 /// A matrix [rows, columns] in pieces, in order of `begin`.
@@ -26,6 +27,7 @@ struct Rows {
   std::vector<RowPiece> pieces;
   std::int64_t rows = 0;
   std::int64_t columns = 0;
+  bool operator==(const Rows&) const = default;
 };
 
 /// The [sequence, dim] matrix of one (batch, head) of a view.

@@ -75,12 +75,13 @@ void load_bias(const HeadProblem& problem, std::int64_t first, std::int64_t coun
 }
 
 bool sees_any_key(const HeadProblem& problem, std::int64_t row) {
-  const KeyRange range = problem.mask.range(row, problem.n_kv());
+  const KeyRange range = problem.range(row);
+  const std::int64_t position = problem.position(row);
   std::vector<double> bias(usize(range.size()), 0.0);
   load_bias(problem, range.first, range.size(), bias.data());
-  add_pair_mask(problem.pairs, row, range.first, range.size(), bias.data());
+  add_pair_mask(problem.pairs, position, range.first, range.size(), bias.data());
   for (std::int64_t j = range.first; j < range.last; ++j) {
-    if (bias[usize(j - range.first)] != kHidden && !(problem.mask.exclude_self && j == row)) {
+    if (bias[usize(j - range.first)] != kHidden && !(problem.mask.exclude_self && j == position)) {
       return true;
     }
   }
@@ -94,7 +95,7 @@ KeyRange seen_keys(const HeadProblem& problem) noexcept {
   }
   KeyRange seen{n, 0};
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
-    const KeyRange range = problem.mask.range(i, n);
+    const KeyRange range = problem.range(i);
     if (range.size() > 0) {
       seen = {std::min(seen.first, range.first), std::max(seen.last, range.last)};
     }
@@ -109,7 +110,7 @@ double visible_pairs(const HeadProblem& problem, const RowList& rows) noexcept {
   }
   double pairs = 0.0;
   for (std::int64_t i = 0; i < count; ++i) {
-    pairs += static_cast<double>(problem.mask.range(rows.row(i), problem.n_kv()).size());
+    pairs += static_cast<double>(problem.range(rows.row(i)).size());
   }
   return pairs;
 }

@@ -54,18 +54,21 @@ struct PairBoolean {
   const std::uint8_t* data = nullptr;  ///< not 0 where row i sees key j
   std::int64_t row_stride = 0;
   std::int64_t key_stride = 0;
+  bool operator==(const PairBoolean&) const = default;
 };
 struct PairAdditive {
   const void* data = nullptr;  ///< added to the scores, natural units
   DType dtype = DType::float32;
   std::int64_t row_stride = 0;
   std::int64_t key_stride = 0;
+  bool operator==(const PairAdditive&) const = default;
 };
 
 /// Masks that differ between the rows of a head.
 struct PairMask {
   PairBoolean boolean;
   PairAdditive additive;
+  bool operator==(const PairMask&) const = default;
   [[nodiscard]] bool any() const noexcept { return boolean.data != nullptr || additive.data != nullptr; }
 };
 
@@ -73,6 +76,7 @@ struct PairMask {
 struct KeyBias {
   base::Rows rows;  ///< [n_kv, 1]; no pieces: none
   PairMask shared;  ///< row_stride 0
+  bool operator==(const KeyBias&) const = default;
   [[nodiscard]] bool any() const noexcept { return !rows.pieces.empty() || shared.any(); }
 };
 
@@ -88,12 +92,18 @@ struct HeadProblem {
   PositionMask mask;
   PairMask pairs;
   NonFinite non_finite = NonFinite::error;
+  std::int64_t sharing = 1;    ///< heads of the call with these keys
+  std::int64_t positions = 0;  ///< p > 0: rows of several heads one after the other, masked as rows 0 to p - 1 of each
 
   [[nodiscard]] std::int64_t n_q() const noexcept { return queries.rows; }
   [[nodiscard]] std::int64_t n_kv() const noexcept { return keys.rows; }
   [[nodiscard]] std::int64_t dim() const noexcept { return queries.columns; }
   [[nodiscard]] std::int64_t value_dim() const noexcept { return values.columns; }
   [[nodiscard]] bool has_bias() const noexcept { return bias.any(); }
+  /// The row of the masks that applies to a row of the queries.
+  [[nodiscard]] std::int64_t position(std::int64_t row) const noexcept { return positions > 0 ? row % positions : row; }
+  /// Keys a row may see by position.
+  [[nodiscard]] KeyRange range(std::int64_t row) const noexcept { return mask.range(position(row), n_kv()); }
   /// Every row sees a prefix of the keys, whatever their bias.
   [[nodiscard]] bool prefix_mask() const noexcept { return mask.prefix() && !pairs.any(); }
 };

@@ -3,7 +3,6 @@
 #include "base/error.hpp"
 #include "engines/exact/certificate.hpp"
 #include "engines/exact/exact.hpp"
-#include "engines/exact/stream.hpp"
 #include "engines/finite.hpp"
 #include "engines/polynomial/causal.hpp"
 #include "engines/reference/reference.hpp"
@@ -51,6 +50,7 @@ struct RowArrays {
 };
 
 struct Execution {
+  HeadGroup& group;
   const HeadProblem& problem;
   const HeadDecision& decision;
   const Request& request;
@@ -145,14 +145,14 @@ RowList Execution::exact_pass(const RowList& list, bool last) {
     return !last && wants && request.tolerance.value > 0.0 &&
            (report.value_range == 0.0 || tolerance < keys.largest_value() * 0x1p-26);
   };
-  if (list.count(problem.n_q()) <= engines::kFewRows) {
-    const engines::KeyStatistics keys = engines::stream_rows<T>(problem, list, outputs, context);
+  if (group.few(list)) {
+    const engines::KeyStatistics keys = group.few_rows<T>(problem, list, outputs, context);
     know(keys);
     if (hopeless(keys)) {
       return list;
     }
   } else {
-    const engines::PackedKeys<T> packed = engines::pack_keys<T>(problem, context);
+    const engines::PackedKeys<T>& packed = group.packed<T>(problem, context);
     know(packed.statistics);
     if (hopeless(packed.statistics)) {
       return list;
@@ -374,12 +374,13 @@ double predicted_work(const HeadProblem& problem, const HeadDecision& decision) 
   return tokens * engines::moment_work(decision.polynomial->features, problem.value_dim() + 1);
 }
 
-HeadReport execute(const HeadProblem& problem, const HeadDecision& decision, const Request& request,
+HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecision& decision, const Request& request,
                    const HeadDestinations& out, const base::Context& context) {
   const auto start = std::chrono::steady_clock::now();
   const bool want_lse = out.lse != nullptr || out.lse_bound != nullptr || request.want_lse || request.lse_tolerance ||
                         request.density_tolerance;
-  Execution run{problem, decision, request, context, RowArrays(problem.n_q(), want_lse, context.memory), {}, {}, 0.0};
+  Execution run{group, problem, decision, request, context, RowArrays(problem.n_q(), want_lse, context.memory),
+                {},    {},      0.0};
   run.outputs.output = out.output;
   run.outputs.lse = want_lse ? run.rows.lse.data() : nullptr;
   run.outputs.lse_bound = want_lse ? run.rows.lse_bound.data() : nullptr;

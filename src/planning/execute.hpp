@@ -3,6 +3,7 @@
 /// Carrying out a decision for one head: the chosen engine, then exact for the rows it could not certify.
 
 #include "planning/decide.hpp"
+#include "planning/head_group.hpp"
 
 #include <cstdint>
 #include <span>
@@ -19,9 +20,9 @@ struct HeadDestinations {
   Engine* row_engine = nullptr;
 };
 
-/// Throws Error (not_reachable) if rows remain that no allowed engine certifies.
-HeadReport execute(const engines::HeadProblem& problem, const HeadDecision& decision, const Request& request,
-                   const HeadDestinations& out, const base::Context& context);
+/// A head of `group`. Throws Error (not_reachable) if rows remain that no allowed engine certifies.
+HeadReport execute(HeadGroup& group, const engines::HeadProblem& problem, const HeadDecision& decision,
+                   const Request& request, const HeadDestinations& out, const base::Context& context);
 
 /// Work of `execute` in units of the progress meter.
 double predicted_work(const engines::HeadProblem& problem, const HeadDecision& decision);

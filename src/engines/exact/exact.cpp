@@ -58,7 +58,7 @@ void answer_rows(const RowContext<T>& rows, const PackedKeys<T>& keys, std::int6
     load_tile(problem, rows.rows, begin, worker.staged.data(), rows.stride, tile);
   }
   for (std::int64_t i = first; i < last; ++i) {
-    const KeyRange range = problem.mask.range(rows.rows.row(i), problem.n_kv());
+    const KeyRange range = problem.range(rows.rows.row(i));
     if (range.size() > 0) {
       seen = {std::min(seen.first, range.first), std::max(seen.last, range.last)};
       pairs += static_cast<double>(range.size());

@@ -78,16 +78,17 @@ void write_empty(const HeadOutputs& out, std::int64_t target) noexcept {
 /// Throws Error (non_finite) for the first NaN or +inf that a mask over pairs adds to what row `row` sees. There is
 /// none if a finite number was beyond T.
 void require_finite_mask(const HeadProblem& problem, std::int64_t row) {
-  const KeyRange range = problem.mask.range(row, problem.n_kv());
+  const KeyRange range = problem.range(row);
+  const std::int64_t position = problem.position(row);
   std::vector<double> all(usize(range.size()));
   load_bias(problem, range.first, range.size(), all.data());
   for (double& added : all) {  // of keys hidden for all rows masks over pairs may say anything
     added = added == -kInfinity ? added : 0.0;
   }
-  add_pair_mask(problem.pairs, row, range.first, range.size(), all.data());
+  add_pair_mask(problem.pairs, position, range.first, range.size(), all.data());
   for (std::int64_t j = range.first; j < range.last; ++j) {
     const double added = all[usize(j - range.first)];
-    if (!(added < kInfinity) && !(problem.mask.exclude_self && j == row)) {
+    if (!(added < kInfinity) && !(problem.mask.exclude_self && j == position)) {
       base::fail(ErrorCode::non_finite, "additive", "finite numbers or -infinity",
                  std::string(std::isnan(added) ? "NaN" : "infinity") + " at batch " + std::to_string(problem.batch) +
                      ", head " + std::to_string(problem.head) + ", row " + std::to_string(row) + ", key " +
@@ -102,7 +103,7 @@ RowMeasures measure(const RowContext<T>& context, const Tile<T>& tile, const Que
                     std::int64_t row) {
   RowMeasures measures;
   measures.row_max = tile.row_max(lane);
-  const KeyRange range = context.problem.mask.range(row, context.problem.n_kv());
+  const KeyRange range = context.problem.range(row);
   measures.keys = range.size();
   measures.from_start = range.first == 0;
   measures.clipped = context.problem.mask.from_first();
@@ -219,7 +220,7 @@ void load_tile(const HeadProblem& problem, const RowList& rows, std::int64_t fir
                std::int64_t stride, Tile<T>& tile) {
   for (std::int64_t lane = 0; lane < tile.lanes(); ++lane) {
     const std::int64_t row = rows.row(first + lane);
-    tile.set_range(lane, problem.mask.range(row, problem.n_kv()), row);
+    tile.set_range(lane, problem.range(row), problem.position(row));
   }
   tile.set_pairs(&problem.pairs, problem.mask.exclude_self);
   exact_kernels<T>().pack_queries(staged, stride, tile.lanes(), problem.dim(), tile.scoring().query_factor,
