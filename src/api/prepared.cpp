@@ -1,4 +1,5 @@
 #include "api/plan_state.hpp"
+#include "api/query_domain.hpp"
 #include "api/validate_mask.hpp"
 #include "base/error.hpp"
 #include "base/float_environment.hpp"
@@ -7,8 +8,7 @@
 #include "simd/dispatch.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <random>
+#include <utility>
 
 namespace polyattn {
 
@@ -122,81 +122,6 @@ std::vector<engines::HeadProblem> problems_over(const PreparedState& state, cons
   return all;
 }
 
-/// Box and ball as an extent in this head's metric.
-engines::QueryExtent declared_extent(const QueryDomain& domain, const std::vector<double>& metric) {
-  const std::size_t dim = metric.size();
-  engines::QueryExtent extent;
-  double square = 0.0;
-  double widest = 0.0;
-  const bool ball = domain.low.empty();
-  for (std::size_t l = 0; l < dim; ++l) {
-    const double centre = ball ? domain.centre[l] : 0.5 * domain.low[l] + 0.5 * domain.high[l];
-    const double half = ball ? domain.radius : std::max(domain.high[l] - centre, centre - domain.low[l]);
-    extent.centre.push_back(centre);
-    extent.half.push_back(half * (1.0 + 1e-12));
-    square += std::fabs(metric[l]) * half * half;
-    widest = std::max(widest, std::fabs(metric[l]));
-    extent.max_abs = std::max(extent.max_abs, std::fabs(centre) + half);
-  }
-  extent.norm = std::sqrt(ball ? widest * domain.radius * domain.radius : square) * (1.0 + 1e-9);
-  return extent;
-}
-
-/// Points of the domain to plan with: the same numbers every time.
-std::vector<double> draw_representatives(const QueryDomain& domain, const engines::QueryExtent& extent) {
-  constexpr int kPoints = 64;
-  const std::size_t dim = extent.centre.size();
-  std::mt19937_64 generator(20230226);
-  std::uniform_real_distribution<double> uniform(-1.0, 1.0);
-  std::vector<double> points;
-  for (int i = 0; i < kPoints; ++i) {
-    std::vector<double> direction(dim);
-    double norm = 0.0;
-    for (double& x : direction) {
-      x = uniform(generator);
-      norm += x * x;
-    }
-    const double shrink = domain.low.empty() && norm > 1.0 ? 1.0 / std::sqrt(norm) : 1.0;
-    for (std::size_t l = 0; l < dim; ++l) {
-      points.push_back(extent.centre[l] + direction[l] * shrink * extent.half[l] * 0.999999);
-    }
-  }
-  return points;
-}
-
-void check_domain(const QueryDomain& domain, std::int64_t dim) {
-  const bool box = !domain.low.empty() || !domain.high.empty();
-  const bool ball = !domain.centre.empty();
-  if (static_cast<int>(domain.representative.has_value()) + static_cast<int>(box) + static_cast<int>(ball) != 1) {
-    base::fail(ErrorCode::invalid_argument, "domain", "one of representative queries, a box, or a ball",
-               domain.representative || box || ball ? "several" : "none");
-  }
-  const auto expect = [&](const char* name, const std::vector<double>& numbers) {
-    if (static_cast<std::int64_t>(numbers.size()) != dim ||
-        !std::all_of(numbers.begin(), numbers.end(), [](double x) { return std::isfinite(x); })) {
-      base::fail(ErrorCode::invalid_argument, name, std::to_string(dim) + " finite numbers",
-                 std::to_string(numbers.size()) + " numbers");
-    }
-  };
-  if (box) {
-    expect("domain.low", domain.low);
-    expect("domain.high", domain.high);
-    for (std::size_t l = 0; l < domain.low.size(); ++l) {
-      if (!(domain.low[l] <= domain.high[l])) {
-        base::fail(ErrorCode::invalid_argument, "domain.high", "at least domain.low on every axis",
-                   base::text(domain.high[l]) + " below " + base::text(domain.low[l]));
-      }
-    }
-  }
-  if (ball) {
-    expect("domain.centre", domain.centre);
-    if (!(std::isfinite(domain.radius) && domain.radius >= 0.0)) {
-      base::fail(ErrorCode::invalid_argument, "domain.radius", "a finite number of at least 0",
-                 base::text(domain.radius));
-    }
-  }
-}
-
 /// Which keys a row of a query set sees depends on its place in the set.
 bool position_dependent(const Mask& mask) {
   return mask.visibility.causal != Causal::none || !mask.visibility.window.empty() || mask.exclude_self;
@@ -243,8 +168,8 @@ void decide_head(PreparedState& state, std::size_t i, const base::Context& conte
   if (state.representative != nullptr) {
     domain.extent = engines::query_extent(problem, context);
   } else {
-    domain.extent = declared_extent(state.domain, engines::metric_of(problem));
-    state.samples[i] = draw_representatives(state.domain, domain.extent);
+    domain.extent = api::declared_extent(state.domain, engines::metric_of(problem));
+    state.samples[i] = api::draw_representatives(state.domain, domain.extent);
     problem.queries.pieces = {{state.samples[i].data(), DType::float64, 0,
                                static_cast<std::int64_t>(state.samples[i].size()) / problem.dim(), problem.dim(), 1}};
     problem.queries.rows = problem.queries.pieces.front().count;
@@ -282,7 +207,7 @@ void build(PreparedState& state) {
   const ConstView values[] = {piece.value_view};
   state.shape = api::check_shapes(q, keys, values);
   state.shape.n_kv = state.problems.empty() ? k.shape[2] : state.problems.front().n_kv();
-  check_domain(state.domain, state.shape.dim);
+  api::check_domain(state.domain, state.shape.dim);
   state.request = api::make_request(state.options.options, q, keys, values);
   if (position_dependent(state.options.options.mask)) {
     state.request.engine = state.request.engine == Engine::automatic ? Engine::exact : state.request.engine;
@@ -337,47 +262,6 @@ Prepared prepare(std::span<const ConstView> keys, std::span<const ConstView> val
   return Prepared(std::move(state));
 }
 
-namespace {
-
-/// The union of the domain and a query set, as a box in the queries' own coordinates.
-QueryDomain widened(const PreparedState& state, const std::vector<engines::HeadProblem>& problems,
-                    const base::Context& context) {
-  QueryDomain box;
-  const std::size_t dim = usize(state.shape.dim);
-  box.low.assign(dim, std::numeric_limits<double>::infinity());
-  box.high.assign(dim, -std::numeric_limits<double>::infinity());
-  const auto include = [&](const engines::QueryExtent& extent) {
-    for (std::size_t l = 0; l < dim; ++l) {
-      box.low[l] = std::min(box.low[l], extent.centre[l] - extent.half[l]);
-      box.high[l] = std::max(box.high[l], extent.centre[l] + extent.half[l]);
-    }
-  };
-  for (const planning::Domain& domain : state.domains) {
-    include(domain.extent);
-  }
-  for (const engines::HeadProblem& problem : problems) {
-    include(engines::query_extent(problem, context));
-  }
-  return box;
-}
-
-bool leaves_domain(const PreparedState& state, const std::vector<engines::HeadProblem>& problems,
-                   const base::Context& context) {
-  for (std::size_t i = 0; i < problems.size(); ++i) {
-    const engines::QueryExtent extent = engines::query_extent(problems[i], context);
-    const engines::QueryExtent& domain = state.domains[i].extent;
-    for (std::size_t l = 0; l < extent.centre.size(); ++l) {
-      const double away = std::fabs(extent.centre[l] - domain.centre[l]) + extent.half[l];
-      if (!(away <= domain.half[l])) {
-        return true;
-      }
-    }
-  }
-  return false;
-}
-
-}  // namespace
-
 Plan Prepared::plan(const ConstView& q) const {
   const base::FloatEnvironment environment;
   std::shared_ptr<const PreparedState> source = state_;
@@ -392,11 +276,11 @@ Plan Prepared::plan(const ConstView& q) const {
   plan->problems = problems_over(*source, q);
   const base::Context context{api::thread_count(source->options.options), plan->memory.get(), nullptr};
   if (source->options.outside == OutsideDomain::reprepare && q.shape[2] > 0 &&
-      leaves_domain(*source, plan->problems, context)) {
+      api::leaves_domain(source->domains, plan->problems, context)) {
     auto wider = std::make_shared<PreparedState>(source->options.options.max_memory);
     wider->options = source->options;
     wider->pieces = source->pieces;
-    set_domain(*wider, widened(*source, plan->problems, context));
+    set_domain(*wider, api::widened(source->domains, plan->problems, context));
     build(*wider);
     source = wider;
   }

@@ -3,81 +3,24 @@
 
 #include "polyattn/merge.hpp"
 
+#include "api/merge_parts.hpp"
 #include "support/choices.hpp"
-#include "support/expect_error.hpp"
 #include "support/judge.hpp"
 #include "support/quad.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cfenv>
 #include <cmath>
 #include <cstdio>
 #include <limits>
-#include <numeric>
-#include <string>
+#include <utility>
 #include <vector>
 
 namespace polyattn::test {
 namespace {
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kLowest = std::numeric_limits<double>::lowest();
-
-/// A part that owns its numbers.
-struct Part {
-  Stored output;
-  Stored lse;
-  std::optional<Stored> row_bounds;
-  std::optional<Stored> lse_bound;
-
-  [[nodiscard]] Partial view() const {
-    Partial partial{output.view(), lse.view(), std::nullopt, std::nullopt};
-    if (row_bounds) {
-      partial.row_bounds = row_bounds->view();
-    }
-    if (lse_bound) {
-      partial.lse_bound = lse_bound->view();
-    }
-    return partial;
-  }
-};
-
-/// One row.
-Part part_of(double lse, const std::vector<double>& output, double bound = 0.0, double lse_bound = 0.0,
-             DType dtype = DType::float64) {
-  const Shape one{1, 1, 1, 1};
-  return {store(dtype, {1, 1, 1, static_cast<std::int64_t>(output.size())}, output), store(DType::float64, one, {lse}),
-          store(DType::float64, one, {bound}), store(DType::float64, one, {lse_bound})};
-}
-
-std::vector<Partial> views(const std::vector<Part>& parts) {
-  std::vector<Partial> found;
-  for (const Part& part : parts) {
-    found.push_back(part.view());
-  }
-  return found;
-}
-
-/// The numbers of one merged row.
-struct Row {
-  std::vector<double> output;
-  double lse;
-  double bound;
-  double lse_bound;
-};
-
-Row merged_row(const std::vector<Part>& parts, const MergeOptions& options = {}) {
-  const Merged merged = merge(views(parts), options);
-  return {values_of(merged.output), values_of(merged.lse).front(), values_of(merged.row_bounds).front(),
-          values_of(merged.lse_bound).front()};
-}
-
-bool same_bits(const Merged& a, const Merged& b) {
-  return bits_of(a.output) == bits_of(b.output) && bits_of(a.lse) == bits_of(b.lse) &&
-         bits_of(a.row_bounds) == bits_of(b.row_bounds) && bits_of(a.lse_bound) == bits_of(b.lse_bound);
-}
 
 Quad absolute(Quad x) { return x < 0 ? -x : x; }
 
@@ -116,7 +59,7 @@ ExactRow exact_row(const std::vector<Part>& parts, const std::vector<double>& sh
 struct Clearance {
   double output = 0.0;
   double lse = 0.0;
-  void include(const Row& row, const ExactRow& exact, std::size_t parts) {
+  void include(const MergedRow& row, const ExactRow& exact, std::size_t parts) {
     const double few = 16.0 * static_cast<double>(parts + 4) * 0x1p-112;
     Quad size = 0;
     for (const Quad t : exact.output) {
@@ -136,24 +79,24 @@ struct Clearance {
 };
 
 TEST(Merge, ClosedForms) {
-  const Row even = merged_row({part_of(5.0, {1.0, -8.0}), part_of(5.0, {3.0, 8.0})});
+  const MergedRow even = merged_row({part_of(5.0, {1.0, -8.0}), part_of(5.0, {3.0, 8.0})});
   EXPECT_EQ(even.output, (std::vector<double>{2.0, 0.0}));
   EXPECT_LE(std::abs(even.lse - (5.0 + std::log(2.0))), even.lse_bound);
-  const Row odds = merged_row({part_of(std::log(3.0), {4.0}), part_of(0.0, {8.0})});
+  const MergedRow odds = merged_row({part_of(std::log(3.0), {4.0}), part_of(0.0, {8.0})});
   EXPECT_LE(std::abs(odds.output[0] - 5.0), odds.bound + 0x1p-51);  // log 3 is rounded
   EXPECT_LE(std::abs(odds.lse - std::log(4.0)), odds.lse_bound + 0x1p-51);
-  const Row far = merged_row({part_of(1e300, {4.0}), part_of(-1e300, {8.0}), part_of(kLowest, {9.0})});
+  const MergedRow far = merged_row({part_of(1e300, {4.0}), part_of(-1e300, {8.0}), part_of(kLowest, {9.0})});
   EXPECT_EQ(far.output[0], 4.0);
   EXPECT_EQ(far.lse, 1e300);
   EXPECT_LE(far.bound, 1e-300);
   EXPECT_LE(far.lse_bound, 1e-15);
-  const Row many = merged_row(std::vector<Part>(1000, part_of(-1e4, {0.1, 7.0})));
+  const MergedRow many = merged_row(std::vector<Part>(1000, part_of(-1e4, {0.1, 7.0})));
   EXPECT_EQ(many.output, (std::vector<double>{0.1, 7.0})) << "equal parts: their hull is a point";
   EXPECT_LE(std::abs(many.lse - (-1e4 + std::log(1000.0))), many.lse_bound);
 }
 
 TEST(Merge, OnePartIsItself) {
-  const Row row = merged_row({part_of(-700.25, {0.1, -0.3, 1e-310}, 0.125, 0.25)});
+  const MergedRow row = merged_row({part_of(-700.25, {0.1, -0.3, 1e-310}, 0.125, 0.25)});
   EXPECT_EQ(row.output, (std::vector<double>{0.1, -0.3, 1e-310}));
   EXPECT_EQ(row.lse, -700.25);
   EXPECT_EQ(row.bound, 0.125);
@@ -198,7 +141,8 @@ TEST(Merge, RoundingIsWithinItsBound) {
     worst.include(merged_row(parts), exact, parts.size());
     ASSERT_LE(worst.output, 1.0) << trial;
     ASSERT_LE(worst.lse, 1.0) << trial;
-    const Row narrow = merged_row(parts, {.output_dtype = DType::float32});  // whose rounding is part of the bound
+    const MergedRow narrow =
+        merged_row(parts, {.output_dtype = DType::float32});  // whose rounding is part of the bound
     if (std::all_of(narrow.output.begin(), narrow.output.end(), [](double t) { return std::isfinite(t); })) {
       narrowed.include(narrow, exact, parts.size());
       ASSERT_LE(narrowed.output, 1.0) << trial;
@@ -220,7 +164,7 @@ TEST(Merge, BoundsHoldForTheWorstPartsAllow) {
   Clearance small;
   for (int trial = 0; trial < 3000; ++trial) {
     const std::vector<Part> parts = random_parts(random, false);
-    const Row row = merged_row(parts);
+    const MergedRow row = merged_row(parts);
     double largest_lse_bound = 0.0;
     Clearance mine;
     for (std::size_t signs = 0; signs < (std::size_t{1} << parts.size()); ++signs) {
@@ -329,7 +273,7 @@ TEST(Merge, PartByPartAgreesWithAllAtOnce) {
   Random random(33);
   for (int trial = 0; trial < 500; ++trial) {
     const std::vector<Part> parts = random_parts(random, false);
-    const Row at_once = merged_row(parts);
+    const MergedRow at_once = merged_row(parts);
     Merged running = merge(std::vector{parts[0].view()});
     for (std::size_t p = 1; p < parts.size(); ++p) {
       running = merge(std::vector{partial(running), parts[p].view()});
@@ -340,192 +284,6 @@ TEST(Merge, PartByPartAgreesWithAllAtOnce) {
     }
     EXPECT_LE(std::abs(values_of(running.lse)[0] - at_once.lse), values_of(running.lse_bound)[0] + at_once.lse_bound);
   }
-}
-
-TEST(Merge, PartsThatSeeNoKeyAreNotRead) {
-  const Part a = part_of(0.5, {1.0, 2.0}, 0.25, 0.125);
-  const Part b = part_of(0.0, {3.0, 4.0}, 0.5, 0.25);
-  Part hidden = part_of(-kInfinity, {kNan, kInfinity}, kNan);
-  EXPECT_TRUE(same_bits(merge(views({hidden, a, hidden, b})), merge(views({a, b}))));
-  const Row nothing = merged_row({hidden, hidden});
-  EXPECT_EQ(nothing.output, (std::vector<double>{0.0, 0.0}));
-  EXPECT_EQ(nothing.lse, -kInfinity);
-  EXPECT_EQ(nothing.bound, 0.0);
-  EXPECT_EQ(nothing.lse_bound, 0.0);
-  // -inf of which nothing is known: scores may have been beyond the range of the arithmetic.
-  hidden.lse_bound = store(DType::float64, {1, 1, 1, 1}, {kInfinity});
-  const Row unknown = merged_row({a, hidden});
-  EXPECT_EQ(unknown.output, (std::vector<double>{1.0, 2.0}));
-  EXPECT_EQ(unknown.bound, kInfinity);
-  EXPECT_EQ(unknown.lse_bound, kInfinity);
-  EXPECT_EQ(merged_row({hidden}).bound, kInfinity);
-  hidden.lse_bound.reset();
-  EXPECT_TRUE(same_bits(merge(views({a, hidden})), merge(views({a}))));
-}
-
-TEST(Merge, BoundsThatAreMissingAreInfinite) {
-  const Part a = part_of(0.5, {1.0, 2.0}, 0.25, 0.125);
-  Part b = part_of(0.0, {3.0, 4.0}, 0.5, 0.25);
-  b.lse_bound.reset();
-  Row row = merged_row({a, b});
-  EXPECT_EQ(row.lse_bound, kInfinity);
-  const double farthest = std::max(row.output[0] - 1.0 + 0.25, 3.0 - row.output[0] + 0.5);
-  EXPECT_GE(row.bound, farthest) << "whatever the weights";
-  EXPECT_LE(row.bound, farthest * (1.0 + 1e-14));
-  b.lse_bound = store(DType::float64, {1, 1, 1, 1}, {kNan});
-  EXPECT_TRUE(same_bits(merge(views({a, b})), merge(views({a, Part{b.output, b.lse, b.row_bounds, std::nullopt}}))));
-  b.lse_bound = store(DType::float64, {1, 1, 1, 1}, {0.25});
-  b.row_bounds.reset();
-  row = merged_row({a, b});
-  EXPECT_EQ(row.bound, kInfinity);
-  EXPECT_LT(row.lse_bound, 0.25);
-}
-
-TEST(Merge, SixteenBitPartsAreChargedTheirStorage) {
-  for (const DType dtype : {DType::float16, DType::bfloat16}) {
-    const double unit = dtype == DType::float16 ? 0x1p-11 : 0x1p-8;
-    // What attend rounds to 1 may have been anything up to half a unit above.
-    const Row row = merged_row({part_of(0.0, {1.0}, 0.0, 0.0, dtype)});
-    EXPECT_GE(row.bound, unit);
-    EXPECT_LE(row.bound, unit * 1.001);
-    const Partial narrow = part_of(0.0, {1.0}, 0.0, 0.0, dtype).view();
-    EXPECT_EQ(merge(std::vector{narrow}).output.dtype(), DType::float32);
-    const Merged stored = merge(views({part_of(0.0, {1.0}), part_of(0.0, {1.0 + unit})}), {.output_dtype = dtype});
-    EXPECT_EQ(stored.output.dtype(), dtype);
-    EXPECT_LE(values_of(stored.row_bounds)[0], 1e-14) << "storage of the merged output is apart, as attend has it";
-  }
-}
-
-TEST(Merge, AnyStridesAndStorage) {
-  Random random(34);
-  const Shape shape{2, 3, 300, 4};  // more than one block of rows
-  const Shape per_row{2, 3, 300, 1};
-  std::vector<Part> plain;
-  std::vector<std::vector<double>> memory;
-  std::vector<Partial> odd;
-  for (int p = 0; p < 3; ++p) {
-    std::vector<double> output(2 * 3 * 300 * 4);
-    std::vector<double> lse(2 * 3 * 300);
-    std::generate(output.begin(), output.end(), [&] { return static_cast<double>(random.integer(-64, 64)) / 8.0; });
-    std::generate(lse.begin(), lse.end(), [&] { return random.chance(0.1) ? -kInfinity : random.uniform(-2.0, 2.0); });
-    plain.push_back({store(DType::float64, shape, output), store(DType::float64, per_row, lse),
-                     store(DType::float64, per_row, std::vector<double>(lse.size(), 0.125)),
-                     store(DType::float64, per_row, std::vector<double>(lse.size(), 0.0625))});
-    // [batch, sequence, heads, dim] with the sequence backwards; bounds are one number with strides 0.
-    memory.emplace_back(output.size());
-    const Shape strides{3 * 300 * 4, 4, -3 * 4, 1};
-    const View target{memory.back().data() + 299 * 3 * 4, DType::float64, shape, strides};
-    for (std::int64_t b = 0; b < 2; ++b) {
-      for (std::int64_t h = 0; h < 3; ++h) {
-        for (std::int64_t i = 0; i < 300; ++i) {
-          for (std::int64_t c = 0; c < 4; ++c) {
-            write_element(target, {b, h, i, c}, plain.back().output.row(b, h, i)[c]);
-          }
-        }
-      }
-    }
-    odd.push_back({target, plain.back().lse.view(), std::nullopt, std::nullopt});
-  }
-  static constexpr double kBound = 0.125;
-  static constexpr float kLseBound = 0.0625F;
-  for (Partial& part : odd) {
-    part.row_bounds = ConstView{&kBound, DType::float64, per_row, {0, 0, 0, 0}};
-    part.lse_bound = ConstView{&kLseBound, DType::float32, per_row, {0, 0, 0, 0}};
-  }
-  const Merged expected = merge(views(plain));
-  EXPECT_TRUE(same_bits(merge(odd), expected));
-  for (const int threads : {1, 2, 5}) {
-    EXPECT_TRUE(same_bits(merge(odd, {.threads = threads}), expected));
-  }
-  std::fesetround(FE_UPWARD);
-  const Merged upward = merge(odd);
-  EXPECT_EQ(std::fegetround(), FE_UPWARD);
-  std::fesetround(FE_TONEAREST);
-  EXPECT_TRUE(same_bits(upward, expected));
-  // Multiples of 1/8 up to 8 are exact in every type; 16-bit bounds differ by what storage may have cost.
-  for (const DType dtype : {DType::float16, DType::bfloat16, DType::float32}) {
-    std::vector<Part> stored = plain;
-    for (Part& part : stored) {
-      part.output = store(dtype, shape, part.output.values);
-    }
-    const Merged found = merge(views(stored), {.output_dtype = DType::float64});
-    EXPECT_EQ(bits_of(found.output), bits_of(expected.output));
-    EXPECT_EQ(bits_of(found.lse), bits_of(expected.lse));
-  }
-}
-
-TEST(Merge, EmptyShapes) {
-  for (const Shape& shape : {Shape{0, 2, 3, 4}, Shape{1, 0, 3, 4}, Shape{1, 2, 0, 4}}) {
-    const Partial part{{nullptr, DType::float32, shape, {}},
-                       {nullptr, DType::float64, {shape[0], shape[1], shape[2], 1}, {}},
-                       std::nullopt,
-                       std::nullopt};
-    EXPECT_EQ(merge(std::vector{part, part}).output.shape(), shape);
-  }
-  const double lse = 2.0;
-  const Partial no_columns{{nullptr, DType::float32, {1, 1, 1, 0}, {}}, matrix(&lse, 1, 1), std::nullopt, std::nullopt};
-  const Merged merged = merge(std::vector{no_columns, no_columns});
-  EXPECT_DOUBLE_EQ(merged.lse.as<double>()[0], 2.0 + std::log(2.0));
-  EXPECT_EQ(merged.row_bounds.as<double>()[0], 0.0);
-}
-
-TEST(Merge, MisuseIsNamed) {
-  const auto refused = [](ErrorCode code, const std::vector<std::string>& words, const std::vector<Partial>& parts,
-                          const MergeOptions& options = {}) {
-    const std::string first = words.front();
-    const std::string second = words.back();
-    return fails_with(code, {first, second}, [&] { merge(parts, options); });
-  };
-  const Part good = part_of(0.0, {1.0, 2.0});
-  const auto invalid = ErrorCode::invalid_argument;
-  EXPECT_TRUE(refused(invalid, {"parts:", "at least one"}, {}));
-  Partial bad = good.view();
-  bad.output.shape[3] = 1;
-  EXPECT_TRUE(refused(invalid, {"parts[1].output: expected shape [1, 1, 1, 2]", "[1, 1, 1, 1]"}, {good.view(), bad}));
-  bad = good.view();
-  bad.lse.shape[2] = 2;
-  EXPECT_TRUE(refused(invalid, {"parts[0].lse: expected shape [1, 1, 1, 1]", "[1, 1, 2, 1]"}, {bad}));
-  bad = good.view();
-  bad.lse.data = nullptr;
-  EXPECT_TRUE(refused(invalid, {"parts[1].lse", "null"}, {good.view(), bad}));
-  bad = good.view();
-  bad.row_bounds->shape[3] = 2;
-  EXPECT_TRUE(refused(invalid, {"parts[1].row_bounds", "[1, 1, 1, 2]"}, {good.view(), bad}));
-  bad = good.view();
-  bad.lse_bound->shape[0] = 2;
-  EXPECT_TRUE(refused(invalid, {"parts[0].lse_bound", "[2, 1, 1, 1]"}, {bad}));
-  EXPECT_TRUE(refused(invalid, {"parts[1].row_bounds", "-1 at batch 0, head 0, row 0"},
-                      {good.view(), part_of(0.0, {1.0, 2.0}, -1.0).view()}));
-  EXPECT_TRUE(refused(invalid, {"parts[0].lse_bound", "-0.5"}, {part_of(0.0, {1.0}, 0.0, -0.5).view()}));
-  EXPECT_TRUE(refused(invalid, {"output_dtype", "known"}, {good.view()}, {.output_dtype = static_cast<DType>(9)}));
-  EXPECT_TRUE(refused(invalid, {"threads", "-1"}, {good.view()}, {.threads = -1}));
-  const Part nan_lse = part_of(kNan, {1.0, 2.0});
-  const Part infinite_lse = part_of(kInfinity, {1.0, 2.0});
-  const Part nan_output = part_of(0.0, {1.0, kNan});
-  const auto non_finite = ErrorCode::non_finite;
-  EXPECT_TRUE(refused(non_finite, {"parts[1].lse", "NaN at batch 0, head 0, row 0"}, {good.view(), nan_lse.view()}));
-  EXPECT_TRUE(refused(non_finite, {"parts[0].lse", "infinity"}, {infinite_lse.view()}));
-  EXPECT_TRUE(refused(non_finite, {"parts[1].output", "NaN at batch 0, head 0, row 0, column 1"},
-                      {good.view(), nan_output.view()}));
-  const Problem problem = random_problem({}, 1.0, DType::float32, 1);
-  const Result without = attend(problem);
-  EXPECT_TRUE(fails_with(invalid, {"result", "want_lse"}, [&] { partial(without); }));
-}
-
-TEST(Merge, NonFinitePartsPropagateOnRequest) {
-  const MergeOptions options{.non_finite = NonFinite::propagate};
-  const Part good = part_of(0.0, {1.0, 2.0});
-  for (const double lse : {kNan, kInfinity}) {
-    const Row row = merged_row({good, part_of(lse, {1.0, 2.0})}, options);
-    EXPECT_TRUE(std::isnan(row.output[0]) && std::isnan(row.output[1]) && std::isnan(row.lse));
-    EXPECT_EQ(row.bound, kInfinity);
-    EXPECT_EQ(row.lse_bound, kInfinity);
-  }
-  const Row row = merged_row({good, part_of(-1.0, {kInfinity, kNan})}, options);
-  EXPECT_EQ(row.output[0], kInfinity);
-  EXPECT_TRUE(std::isnan(row.output[1]));
-  EXPECT_EQ(row.bound, kInfinity);
-  EXPECT_LT(row.lse_bound, 1e-14);
 }
 
 }  // namespace

@@ -3,26 +3,17 @@
 
 #include "polyattn/attention.hpp"
 #include "support/choices.hpp"
+#include "support/forced_isa.hpp"
 #include "support/masks.hpp"
 
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
 #include <string>
 #include <vector>
 
 namespace polyattn::test {
 namespace {
-
-/// POLYATTN_ISA for as long as it lives.
-class ForcedIsa {
- public:
-  explicit ForcedIsa(const char* name) { setenv("POLYATTN_ISA", name, 1); }
-  ~ForcedIsa() { unsetenv("POLYATTN_ISA"); }
-  ForcedIsa(const ForcedIsa&) = delete;
-  ForcedIsa& operator=(const ForcedIsa&) = delete;
-};
 
 std::vector<double> answers_of(const Result& result) {
   std::vector<double> all = values_of(result.output);

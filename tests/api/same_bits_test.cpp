@@ -3,27 +3,18 @@
 #include "polyattn/attention.hpp"
 #include "support/answer.hpp"
 #include "support/choices.hpp"
+#include "support/forced_isa.hpp"
 #include "support/problem.hpp"
 
 #include <gtest/gtest.h>
 
 #include <array>
-#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
 
 namespace polyattn::test {
 namespace {
-
-/// POLYATTN_ISA for as long as it lives.
-class ForcedIsa {
- public:
-  explicit ForcedIsa(const char* name) { setenv("POLYATTN_ISA", name, 1); }
-  ~ForcedIsa() { unsetenv("POLYATTN_ISA"); }
-  ForcedIsa(const ForcedIsa&) = delete;
-  ForcedIsa& operator=(const ForcedIsa&) = delete;
-};
 
 /// Everything a result holds that is a number of the mathematics.
 std::vector<std::byte> fingerprint(const Result& result) {

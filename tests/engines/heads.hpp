@@ -6,19 +6,21 @@
 #include "engines/exact/exact.hpp"
 #include "engines/problem.hpp"
 #include "engines/reference/reference.hpp"
+#include "support/forced_isa.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
 
 namespace polyattn::engines::test {
+
+using polyattn::test::ForcedIsa;
 
 inline constexpr double kInfinity = std::numeric_limits<double>::infinity();
 inline constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
@@ -326,27 +328,5 @@ inline Head gaussian(Head head, std::vector<double> bandwidth) {
   head.score.bandwidth = std::move(bandwidth);
   return head;
 }
-
-/// Runs with one instruction set while alive.
-class ForcedIsa {
- public:
-  explicit ForcedIsa(const char* name) {
-    const char* old = std::getenv("POLYATTN_ISA");
-    saved_ = old == nullptr ? "" : old;
-    setenv("POLYATTN_ISA", name, 1);
-  }
-  ~ForcedIsa() {
-    if (saved_.empty()) {
-      unsetenv("POLYATTN_ISA");
-    } else {
-      setenv("POLYATTN_ISA", saved_.c_str(), 1);
-    }
-  }
-  ForcedIsa(const ForcedIsa&) = delete;
-  ForcedIsa& operator=(const ForcedIsa&) = delete;
-
- private:
-  std::string saved_;
-};
 
 }  // namespace polyattn::engines::test

@@ -4,18 +4,16 @@
 
 #include "engines/polynomial_support.hpp"
 #include "simd/dispatch.hpp"
+#include "support/forced_isa.hpp"
 #include "support/random.hpp"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <limits>
 #include <string>
-#include <vector>
+#include <utility>
 
 namespace polyattn::test {
 namespace {
@@ -30,12 +28,6 @@ HeadData causal_head(std::uint64_t seed, std::int64_t n_q, std::int64_t n_kv, st
   head.mask.causal = true;
   head.mask.offset = offset;
   return head;
-}
-
-template <class T>
-PolynomialRun run_head(const HeadData& head, int degree, const base::Context& context = serial_context()) {
-  const engines::HeadProblem problem = head.problem();
-  return run_polynomial<T>(problem, make_setup(problem, degree), true, {}, context);
 }
 
 /// Errors within their bounds; every row that sees a key is answered, the others are not touched.
@@ -159,42 +151,11 @@ TYPED_TEST(CausalRows, LongSequencesUseLongBlocks) {
 }
 
 TYPED_TEST(CausalRows, ErrorsStayBelowTheCertificate) {
-  Random random(11);
-  double worst = 0.0;
-  double worst_lse = 0.0;
-  for (int trial = 0; trial < 250; ++trial) {
-    const HardCase hard = hard_case(random, true);
-    const PolynomialRun run = run_head<TypeParam>(hard.head, hard.degree);
-    const Clearance here = clearance_of<Quad>(hard.head, run, truth_of<Quad>(hard.head));
-    ASSERT_LE(here.answer, 1.0) << "trial " << trial << ", degree " << hard.degree << ", row " << here.worst_row;
-    ASSERT_LE(here.lse, 1.0) << "trial " << trial << ", degree " << hard.degree;
-    worst = std::max(worst, here.answer);
-    worst_lse = std::max(worst_lse, here.lse);
-  }
-  std::printf("worst clearance: answer %.4f, log-sum-exp %.4f\n", worst, worst_lse);
+  expect_certified<TypeParam>({.seed = 11, .starts = 250, .causal = true});
 }
 
 TYPED_TEST(CausalRows, ErrorsStayBelowTheCertificateUnderSearch) {
-  Random random(12);
-  double worst = 0.0;
-  for (int start = 0; start < 6; ++start) {
-    HardCase best = hard_case(random, true);
-    double most = 0.0;
-    for (int step = 0; step < 40; ++step) {
-      HardCase next = best;
-      change(next, random);
-      const PolynomialRun run = run_head<TypeParam>(next.head, next.degree);
-      const Clearance here = clearance_of<Quad>(next.head, run, truth_of<Quad>(next.head));
-      ASSERT_LE(here.answer, 1.0) << "start " << start << ", step " << step;
-      ASSERT_LE(here.lse, 1.0) << "start " << start << ", step " << step;
-      if (here.answer >= most) {
-        most = here.answer;
-        best = std::move(next);
-      }
-    }
-    worst = std::max(worst, most);
-  }
-  std::printf("worst clearance: %.4f\n", worst);
+  expect_certified<TypeParam>({.seed = 12, .starts = 6, .steps = 40, .causal = true});
 }
 
 // A block whose values are all one number, far from the centre: its exact average must not drift from that number.
@@ -240,10 +201,8 @@ TYPED_TEST(CausalRows, BitsDependOnNothingButTheRow) {
     head.bias.push_back(0.3 * static_cast<double>(j));
   }
   const PolynomialRun expected = run_head<TypeParam>(head, 3);
-  const char* before = std::getenv("POLYATTN_ISA");
-  const std::string saved = before != nullptr ? before : "";
   for (const simd::KernelTable* table : simd::available()) {
-    setenv("POLYATTN_ISA", table->name, 1);
+    const ForcedIsa forced(table->name);
     for (const int threads : {1, 2, 5}) {
       base::MemoryMeter memory;
       const PolynomialRun run = run_head<TypeParam>(head, 3, {threads, &memory, nullptr});
@@ -253,7 +212,6 @@ TYPED_TEST(CausalRows, BitsDependOnNothingButTheRow) {
       EXPECT_EQ(run.lse, expected.lse) << table->name;
     }
   }
-  before != nullptr ? setenv("POLYATTN_ISA", saved.c_str(), 1) : unsetenv("POLYATTN_ISA");
 }
 
 // Keys beyond a row's prefix do not touch its bits, as long as the frame is the same.

@@ -5,6 +5,7 @@
 #include "engines/polynomial_support.hpp"
 #include "simd/dispatch.hpp"
 #include "support/expect_error.hpp"
+#include "support/forced_isa.hpp"
 #include "support/random.hpp"
 
 #include <gtest/gtest.h>
@@ -12,10 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 #include <limits>
-#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -25,12 +23,6 @@ namespace {
 using base::usize;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-template <class T>
-PolynomialRun run_head(const HeadData& head, int degree) {
-  const engines::HeadProblem problem = head.problem();
-  return run_polynomial<T>(problem, make_setup(problem, degree));
-}
 
 template <class T>
 Clearance clearance(const HeadData& head, int degree) {
@@ -46,42 +38,10 @@ class PolynomialRows : public testing::Test {};
 using Arithmetics = testing::Types<float, double>;
 TYPED_TEST_SUITE(PolynomialRows, Arithmetics);
 
-TYPED_TEST(PolynomialRows, ErrorsStayBelowTheCertificate) {
-  Random random(1);
-  double worst = 0.0;
-  double worst_lse = 0.0;
-  for (int trial = 0; trial < 500; ++trial) {
-    const HardCase hard = hard_case(random, false);
-    const Clearance here = clearance<TypeParam>(hard.head, hard.degree);
-    ASSERT_LE(here.answer, 1.0) << "trial " << trial << ", degree " << hard.degree << ", row " << here.worst_row;
-    ASSERT_LE(here.lse, 1.0) << "trial " << trial << ", degree " << hard.degree;
-    worst = std::max(worst, here.answer);
-    worst_lse = std::max(worst_lse, here.lse);
-  }
-  std::printf("worst clearance: answer %.4f, log-sum-exp %.4f\n", worst, worst_lse);
-}
+TYPED_TEST(PolynomialRows, ErrorsStayBelowTheCertificate) { expect_certified<TypeParam>({.seed = 1, .starts = 500}); }
 
-// Climbs measured / certified.
 TYPED_TEST(PolynomialRows, ErrorsStayBelowTheCertificateUnderSearch) {
-  Random random(2);
-  double worst = 0.0;
-  for (int start = 0; start < 8; ++start) {
-    HardCase best = hard_case(random, false);
-    double most = clearance<TypeParam>(best.head, best.degree).answer;
-    for (int step = 0; step < 60; ++step) {
-      HardCase next = best;
-      change(next, random);
-      const Clearance here = clearance<TypeParam>(next.head, next.degree);
-      ASSERT_LE(here.answer, 1.0) << "start " << start << ", step " << step;
-      ASSERT_LE(here.lse, 1.0) << "start " << start << ", step " << step;
-      if (here.answer >= most) {
-        most = here.answer;
-        best = std::move(next);
-      }
-    }
-    worst = std::max(worst, most);
-  }
-  std::printf("worst clearance: %.4f\n", worst);
+  const double worst = expect_certified<TypeParam>({.seed = 2, .starts = 8, .steps = 60});
   EXPECT_GT(worst, 0.3) << "the search gets somewhere";
 }
 
@@ -212,10 +172,8 @@ TYPED_TEST(PolynomialRows, BitsDependOnNothingButTheRow) {
   const engines::HeadProblem problem = head.problem();
   const PolynomialSetup setup = make_setup(problem, 3);
   const PolynomialRun expected = run_polynomial<T>(problem, setup);
-  const char* before = std::getenv("POLYATTN_ISA");
-  const std::string saved = before != nullptr ? before : "";
   for (const simd::KernelTable* table : simd::available()) {
-    setenv("POLYATTN_ISA", table->name, 1);
+    const ForcedIsa forced(table->name);
     for (const int threads : {1, 2, 5}) {
       base::MemoryMeter memory;
       const PolynomialRun run = run_polynomial<T>(problem, setup, true, {}, {threads, &memory, nullptr});
@@ -225,7 +183,6 @@ TYPED_TEST(PolynomialRows, BitsDependOnNothingButTheRow) {
       EXPECT_EQ(run.lse, expected.lse) << table->name;
     }
   }
-  before != nullptr ? setenv("POLYATTN_ISA", saved.c_str(), 1) : unsetenv("POLYATTN_ISA");
   // A row alone, under the same frame.
   HeadData one = head;
   one.n_q = 1;

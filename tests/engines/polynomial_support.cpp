@@ -1,10 +1,15 @@
 #include "engines/polynomial_support.hpp"
 
 #include "planning/values.hpp"
+#include "support/random.hpp"
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <limits>
+#include <utility>
 
 namespace polyattn::test {
 
@@ -12,6 +17,11 @@ namespace {
 
 using base::usize;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+struct HardCase {
+  HeadData head;
+  int degree = 0;
+};
 
 /// A radius of the scores, the same order of magnitude for both scores.
 void set_score(HeadData& head, double radius, Random& random) {
@@ -40,8 +50,6 @@ void add(std::vector<double>& data, double offset) {
     x += offset;
   }
 }
-
-}  // namespace
 
 HardCase hard_case(Random& random, bool causal) {
   HardCase hard;
@@ -82,6 +90,7 @@ HardCase hard_case(Random& random, bool causal) {
   return hard;
 }
 
+/// A small change, for the search.
 void change(HardCase& hard, Random& random) {
   HeadData& head = hard.head;
   const auto any_of = [&](std::vector<double>& data) -> double& {
@@ -130,6 +139,8 @@ void change(HardCase& hard, Random& random) {
   }
   head.round_to_float32();
 }
+
+}  // namespace
 
 PolynomialSetup make_setup(const engines::HeadProblem& problem, int degree, const base::Context& context) {
   PolynomialSetup setup;
@@ -254,5 +265,38 @@ template Clearance clearance_of<long double>(const HeadData&, const PolynomialRu
 template HeadTruth<Quad> truth_of<Quad>(const HeadData&);
 template Clearance clearance_of<Quad>(const HeadData&, const PolynomialRun&, const HeadTruth<Quad>&);
 #endif
+
+template <class T>
+double expect_certified(const HardSearch& search) {
+  Random random(search.seed);
+  Clearance worst;
+  const auto judged = [&](const HardCase& hard, int start, int step) {
+    const Clearance here =
+        clearance_of<Quad>(hard.head, run_head<T>(hard.head, hard.degree), truth_of<Quad>(hard.head));
+    EXPECT_LE(here.answer, 1.0) << "start " << start << ", step " << step << ", degree " << hard.degree << ", row "
+                                << here.worst_row;
+    EXPECT_LE(here.lse, 1.0) << "start " << start << ", step " << step << ", degree " << hard.degree;
+    worst.answer = std::max(worst.answer, here.answer);
+    worst.lse = std::max(worst.lse, here.lse);
+    return here.answer;
+  };
+  for (int start = 0; start < search.starts && !testing::Test::HasFailure(); ++start) {
+    HardCase best = hard_case(random, search.causal);
+    double most = judged(best, start, 0);
+    for (int step = 1; step <= search.steps && !testing::Test::HasFailure(); ++step) {
+      HardCase next = best;
+      change(next, random);
+      const double found = judged(next, start, step);
+      if (found >= most) {
+        most = found;
+        best = std::move(next);
+      }
+    }
+  }
+  std::printf("worst clearance: answer %.4f, log-sum-exp %.4f\n", worst.answer, worst.lse);
+  return worst.answer;
+}
+template double expect_certified<float>(const HardSearch&);
+template double expect_certified<double>(const HardSearch&);
 
 }  // namespace polyattn::test

@@ -7,22 +7,11 @@
 #include "engines/polynomial/evaluate.hpp"
 #include "engines/polynomial_head.hpp"
 #include "support/quad.hpp"
-#include "support/random.hpp"
 
 #include <cstdint>
 #include <vector>
 
 namespace polyattn::test {
-
-/// A head meant to be hard: edges of the radius, offsets, ties, biases far apart, either score; with `mask.causal` if
-/// asked.
-struct HardCase {
-  HeadData head;
-  int degree = 0;
-};
-HardCase hard_case(Random& random, bool causal);
-/// A small change, for searches that climb.
-void change(HardCase& hard, Random& random);
 
 /// The head's frame, values and polynomials, as the planner makes them.
 struct PolynomialSetup {
@@ -55,6 +44,13 @@ PolynomialRun run_polynomial(const engines::HeadProblem& problem, const Polynomi
                              const engines::Acceptance& acceptance = {},
                              const base::Context& context = serial_context());
 
+/// The head under the frame and table that the planner would make for it.
+template <class T>
+PolynomialRun run_head(const HeadData& head, int degree, const base::Context& context = serial_context()) {
+  const engines::HeadProblem problem = head.problem();
+  return run_polynomial<T>(problem, make_setup(problem, degree), true, {}, context);
+}
+
 /// The definition. `answer[row][c]` is 0 and `lse` -inf where no key is visible.
 template <class Real>
 struct HeadTruth {
@@ -72,5 +68,18 @@ struct Clearance {
 };
 template <class Real>
 Clearance clearance_of(const HeadData& head, const PolynomialRun& run, const HeadTruth<Real>& truth);
+
+/// Heads meant to be hard (edges of the radius, offsets, ties, biases far apart, either score), and from each a search
+/// that climbs measured / certified of the answer.
+struct HardSearch {
+  std::uint64_t seed = 0;
+  int starts = 0;
+  int steps = 0;  ///< changes tried from each start
+  bool causal = false;
+};
+/// The test fails if a bound is broken on the way. The worst measured / certified of the answer is printed, with that
+/// of log-sum-exp, and returned.
+template <class T>
+double expect_certified(const HardSearch& search);
 
 }  // namespace polyattn::test

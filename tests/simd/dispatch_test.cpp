@@ -1,35 +1,15 @@
 #include "simd/dispatch.hpp"
 
 #include "support/expect_error.hpp"
+#include "support/forced_isa.hpp"
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <optional>
 #include <set>
 #include <string>
 
 namespace polyattn::test {
 namespace {
-
-/// POLYATTN_ISA as the test wants it, restored afterwards.
-class ForcedIsa {
- public:
-  ForcedIsa() {
-    if (const char* before = std::getenv(kName)) {
-      before_ = before;
-    }
-  }
-  ~ForcedIsa() { before_ ? set(*before_) : unset(); }
-  ForcedIsa(const ForcedIsa&) = delete;
-  ForcedIsa& operator=(const ForcedIsa&) = delete;
-  void set(const std::string& value) { setenv(kName, value.c_str(), 1); }
-  void unset() { unsetenv(kName); }
-
- private:
-  static constexpr const char* kName = "POLYATTN_ISA";
-  std::optional<std::string> before_;
-};
 
 TEST(Dispatch, ScalarIsAlwaysThereAndLast) {
   const auto& tables = simd::available();

@@ -59,6 +59,8 @@ SmallProblem grown(const Genome& genome);
 SmallProblem draw_small_problem(Family family, std::uint64_t seed);
 void move(SmallProblem& problem, std::uint64_t seed);
 
+/// Of the rows of [rows, dim] points.
+std::vector<double> mean_of(const std::vector<double>& points, std::int64_t dim);
 /// The error sum_{k > degree} -2 I_k(radius) T_k(x / radius) of the truncated Chebyshev series of exp at |x| <= radius,
 /// from the series of the Bessel functions: no cancellation however small it is.
 double chebyshev_error(double x, double radius, int degree);

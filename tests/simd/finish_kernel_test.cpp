@@ -1,0 +1,187 @@
+// The kernel that turns sums into answers and certificates: the same bits on every instruction set, the numbers its
+// comment promises, and nothing certified that is not a number.
+
+#include "simd/dispatch.hpp"
+#include "simd/polynomial_kernel_checks.hpp"
+#include "simd/polynomial_kernels.hpp"
+#include "support/random.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+namespace polyattn::test {
+namespace {
+
+/// Inputs of the finish kernel for `tokens` rows.
+struct FinishData {
+  std::ptrdiff_t tokens = 16;
+  std::ptrdiff_t columns;
+  int degree;
+  std::vector<double> sums, coefficients, rows, low, high, mean, deviation, half_inverse, absolute;
+  struct Out {
+    std::vector<double> answer, approximation, rounding;
+  };
+
+  FinishData(std::ptrdiff_t value_columns, int g, std::uint64_t seed) : columns(value_columns), degree(g) {
+    Random random(seed);
+    const auto fill = [&](std::vector<double>& data, std::ptrdiff_t count, double least, double most) {
+      data.resize(at(count));
+      for (double& x : data) {
+        x = random.uniform(least, most);
+      }
+    };
+    fill(sums, (degree + 1) * (columns + 1) * tokens, -1.0, 1.0);
+    fill(coefficients, (degree + 1) * tokens, -1.0, 1.0);
+    fill(rows, 7 * tokens, 0.1, 1.0);
+    fill(low, columns, -1.0, -0.1);
+    fill(high, columns, 0.1, 1.0);
+    fill(mean, columns, -0.5, 0.5);
+    fill(deviation, columns, 0.1, 1.0);
+    fill(half_inverse, columns, 0.1, 1.0);
+    fill(absolute, columns, 0.1, 1.0);
+  }
+  [[nodiscard]] double row(int which, std::ptrdiff_t i) const { return rows[at(which * tokens + i)]; }
+  [[nodiscard]] Out run(const simd::KernelTable& table) const {
+    Out out{std::vector<double>(at(columns * tokens), kNan), std::vector<double>(at(tokens), kNan),
+            std::vector<double>(at(tokens), kNan)};
+    const double* r = rows.data();
+    const simd::FinishBlock block{tokens,
+                                  columns,
+                                  degree,
+                                  sums.data(),
+                                  columns + 1,
+                                  coefficients.data(),
+                                  /*denominator=*/r,
+                                  /*denominator_low=*/r + tokens,
+                                  /*error=*/r + 2 * tokens,
+                                  /*uniform=*/r + 3 * tokens,
+                                  /*rounding_scale=*/r + 4 * tokens,
+                                  /*rounding_denominator=*/r + 5 * tokens,
+                                  /*rounding_tiny=*/r + 6 * tokens,
+                                  low.data(),
+                                  high.data(),
+                                  mean.data(),
+                                  deviation.data(),
+                                  half_inverse.data(),
+                                  absolute.data(),
+                                  out.answer.data(),
+                                  out.approximation.data(),
+                                  out.rounding.data()};
+    table.polynomial32.finish(block);
+    Out again{std::vector<double>(at(columns * tokens)), std::vector<double>(at(tokens)),
+              std::vector<double>(at(tokens))};
+    simd::FinishBlock other = block;
+    other.answer = again.answer.data();
+    other.approximation = again.approximation.data();
+    other.rounding = again.rounding.data();
+    table.polynomial64.finish(other);
+    EXPECT_TRUE(same_bits(out.answer, again.answer));
+    return out;
+  }
+};
+
+TEST(FinishKernel, IsTheSameBitsEverywhere) {
+  for (const std::ptrdiff_t columns : {0, 1, 3, 65}) {
+    for (const int degree : {0, 1, 5}) {
+      const FinishData data(columns, degree, 8);
+      const auto expected = data.run(*simd::available().back());
+      for (const simd::KernelTable* table : simd::available()) {
+        const auto out = data.run(*table);
+        EXPECT_TRUE(same_bits(out.answer, expected.answer)) << table->name;
+        EXPECT_TRUE(same_bits(out.approximation, expected.approximation)) << table->name;
+        EXPECT_TRUE(same_bits(out.rounding, expected.rounding)) << table->name;
+      }
+    }
+  }
+}
+
+TEST(FinishKernel, ComputesWhatItsCommentSays) {
+  constexpr double kRelative = 1e-13;  // a few tens of float64 roundings of positive terms
+  for (const std::ptrdiff_t columns : {1, 4}) {
+    const FinishData data(columns, 4, 9);
+    const auto out = data.run(*simd::available().front());
+    for (std::ptrdiff_t i = 0; i < data.tokens; ++i) {
+      long double approximation = 0.0L;
+      long double rounding = 0.0L;
+      for (std::ptrdiff_t c = 0; c < columns; ++c) {
+        long double numerator = 0.0L;
+        for (std::ptrdiff_t t = 0; t <= data.degree; ++t) {
+          numerator += static_cast<long double>(data.coefficients[at(t * data.tokens + i)]) *
+                       static_cast<long double>(data.sums[at((t * (columns + 1) + c) * data.tokens + i)]);
+        }
+        const long double answer = numerator / static_cast<long double>(data.row(0, i));
+        const auto as_wide = [](double x) { return static_cast<long double>(x); };
+        const long double spread = std::max(as_wide(data.high[at(c)]) - answer, answer - as_wide(data.low[at(c)]));
+        const long double away = answer - as_wide(data.mean[at(c)]);
+        const long double variance = as_wide(data.row(3, i)) *
+                                     (as_wide(data.deviation[at(c)]) + away * away * as_wide(data.half_inverse[at(c)]));
+        approximation = std::max(approximation, std::min(as_wide(data.row(2, i)) * spread, variance));
+        rounding = std::max(rounding, as_wide(data.row(4, i)) * as_wide(data.absolute[at(c)]) +
+                                          as_wide(data.row(6, i)) + std::fabs(answer) * as_wide(data.row(5, i)));
+        const auto clipped =
+            static_cast<double>(std::clamp(answer, as_wide(data.low[at(c)]), as_wide(data.high[at(c)])));
+        ASSERT_NEAR(out.answer[at(c * data.tokens + i)], clipped, 1e-14);
+      }
+      const auto expect_close = [&](double computed, long double expected) {
+        const auto value = static_cast<double>(expected / static_cast<long double>(data.row(1, i)));
+        ASSERT_NEAR(computed, value, kRelative * value);
+      };
+      expect_close(out.approximation[at(i)], approximation);
+      expect_close(out.rounding[at(i)], rounding);
+    }
+  }
+}
+
+// Whatever is not a number, in any column and of any origin, leaves no finite certificate behind.
+TEST(FinishKernel, NoFiniteCertificateFromNonFiniteParts) {
+  for (const double bad : {kNan, HUGE_VAL, -HUGE_VAL}) {
+    for (const std::ptrdiff_t column : {0, 2, 4}) {
+      constexpr std::ptrdiff_t kRow = 3;
+      FinishData data(5, 2, 10);
+      data.sums[at((1 * 6 + column) * data.tokens + kRow)] = bad;
+      for (const simd::KernelTable* table : simd::available()) {
+        const auto out = data.run(*table);
+        EXPECT_FALSE(std::isfinite(out.approximation[at(kRow)] + out.rounding[at(kRow)])) << table->name;
+        EXPECT_TRUE(std::isfinite(out.approximation[at(kRow + 1)] + out.rounding[at(kRow + 1)])) << table->name;
+      }
+    }
+  }
+}
+
+// A column whose variance is not known (it overflowed) falls back to its range, or has no certificate; it is not
+// skipped.
+TEST(FinishKernel, AColumnWithoutAVarianceIsNotSkipped) {
+  for (const auto& [deviation, half_inverse] :
+       {std::pair{kNan, 1e300}, {HUGE_VAL, 0.0}, {HUGE_VAL, kNan}, {kNan, kNan}}) {
+    FinishData data(1, 2, 11);
+    data.deviation[0] = deviation;
+    data.half_inverse[0] = half_inverse;
+    for (const simd::KernelTable* table : simd::available()) {
+      const auto out = data.run(*table);
+      for (std::ptrdiff_t i = 0; i < data.tokens; ++i) {
+        const double answer = out.answer[at(i)];  // clipped: the true spread is at least this one
+        const double spread = std::max(data.high[0] - answer, answer - data.low[0]);
+        const double least = data.row(2, i) * spread / data.row(1, i) * (1.0 - 1e-12);
+        EXPECT_FALSE(out.approximation[at(i)] < least) << table->name << ", row " << i;
+      }
+    }
+  }
+}
+
+// The same for the rounding part.
+TEST(FinishKernel, AColumnWithoutARoundingBoundIsNotSkipped) {
+  FinishData data(3, 2, 12);
+  data.absolute[1] = kNan;
+  for (const simd::KernelTable* table : simd::available()) {
+    const auto out = data.run(*table);
+    EXPECT_FALSE(std::isfinite(out.approximation[0] + out.rounding[0])) << table->name;
+  }
+}
+
+}  // namespace
+}  // namespace polyattn::test
