@@ -140,8 +140,9 @@ void Planner::exact_candidates(const engines::Frame* frame, const engines::Query
     exact.engine = Engine::exact;
     exact.arithmetic = arithmetic;
     exact.seconds = cost.exact_seconds(problem, pairs, arithmetic);
-    exact.bytes = static_cast<double>(engines::exact_bytes(problem.n_q() * problem.sharing, problem.n_kv(), problem.dim(),
-                                                           problem.value_dim(), context.threads, single ? 4 : 8));
+    exact.bytes =
+        static_cast<double>(engines::exact_bytes(problem.n_q() * problem.sharing, problem.n_kv(), problem.dim(),
+                                                 problem.value_dim(), context.threads, single ? 4 : 8));
     exact.usable = true;
     exact.predicted_bound = kInfinity;
     if (request.tolerance.value == 0.0) {
