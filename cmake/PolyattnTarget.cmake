@@ -17,6 +17,11 @@ if(polyattn_processor MATCHES "^(x86_64|amd64)$" AND CMAKE_SIZEOF_VOID_P EQUAL 8
 else()
   set(POLYATTN_X86 FALSE)
 endif()
+if(polyattn_processor MATCHES "^(aarch64|arm64)$")
+  set(POLYATTN_ARM64 TRUE)
+else()
+  set(POLYATTN_ARM64 FALSE)
+endif()
 
 function(polyattn_target target)
   target_compile_features(${target} PUBLIC cxx_std_20)

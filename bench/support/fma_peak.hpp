@@ -15,7 +15,8 @@ enum class FmaWidth {
 template <class T>
 double fma_peak(FmaWidth width = FmaWidth::widest);
 
-/// The widest: "avx512f", "avx2+fma", or "baseline" where only a multiplication and an addition apart are known.
+/// The widest: "avx512f", "avx2+fma", "neon", or "baseline" where only a multiplication and an addition apart are
+/// known.
 const char* fma_instruction_set();
 
 }  // namespace polyattn::bench

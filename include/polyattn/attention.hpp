@@ -144,7 +144,7 @@ struct Capability {
 };
 POLYATTN_EXPORT std::vector<Capability> capabilities();
 
-/// "avx512", "avx2" or "scalar": what runs now. POLYATTN_ISA in the environment forces one.
+/// "avx512", "avx2", "neon" or "scalar": what runs now. POLYATTN_ISA in the environment forces one.
 POLYATTN_EXPORT const char* instruction_set();
 /// Every instruction set this build contains and this processor can run, best first.
 POLYATTN_EXPORT std::vector<const char*> instruction_sets();

@@ -19,6 +19,8 @@ const std::vector<const KernelTable*>& available() {
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
       found.push_back(&kAvx2Kernels);
     }
+#elif defined(__aarch64__)
+    found.push_back(&kNeonKernels);  // part of the architecture
 #endif
     found.push_back(&kScalarKernels);
     return found;

@@ -9,7 +9,7 @@
 namespace polyattn::simd {
 
 struct KernelTable {
-  const char* name;  ///< "avx512", "avx2", "scalar"
+  const char* name;  ///< "avx512", "avx2", "neon", "scalar"
   ExactKernels<float> exact32;
   ExactKernels<double> exact64;
   PolynomialKernels<float> polynomial32;
@@ -19,5 +19,6 @@ struct KernelTable {
 extern const KernelTable kScalarKernels;
 extern const KernelTable kAvx2Kernels;
 extern const KernelTable kAvx512Kernels;
+extern const KernelTable kNeonKernels;
 
 }  // namespace polyattn::simd

@@ -3,26 +3,22 @@
 #include "polyattn/attention.hpp"
 #include "support/answer.hpp"
 #include "support/choices.hpp"
+#include "support/float_settings.hpp"
 #include "support/judge.hpp"
 
 #include <cfenv>
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
 
 namespace polyattn::test {
 namespace {
 
-#if defined(__x86_64__)
-constexpr unsigned kFlush = 0x8040U;  // flush to zero, denormals are zero
-#endif
+using base::FloatControl;
 
 class FloatSettings : public testing::TestWithParam<Choice> {
  protected:
   ~FloatSettings() override {
     std::fesetround(FE_TONEAREST);
-#if defined(__x86_64__)
-    _mm_setcsr(_mm_getcsr() & ~kFlush);
+#if defined(POLYATTN_TEST_FLUSHING)
+    FloatControl::write(FloatControl::read() & ~kFlush);
 #endif
   }
   /// Values so small that half of them are subnormal float32 numbers.
@@ -67,15 +63,15 @@ TEST_P(FloatSettings, RoundingModes) {
   }
 }
 
-#if defined(__x86_64__)
+#if defined(POLYATTN_TEST_FLUSHING)
 TEST_P(FloatSettings, FlushToZero) {
   const Problem problem = tiny();
   for (const int threads : {1, 2}) {
     const std::vector<std::byte> expected = bits(attend(problem, options(threads)));
-    _mm_setcsr(_mm_getcsr() | kFlush);
+    FloatControl::write(FloatControl::read() | kFlush);
     const Result result = attend(problem, options(threads));
-    const bool kept = (_mm_getcsr() & kFlush) == kFlush;
-    _mm_setcsr(_mm_getcsr() & ~kFlush);
+    const bool kept = (FloatControl::read() & kFlush) == kFlush;
+    FloatControl::write(FloatControl::read() & ~kFlush);
     EXPECT_TRUE(kept) << "the caller's settings were lost";
     EXPECT_EQ(bits(result), expected);
   }

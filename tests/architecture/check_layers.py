@@ -5,10 +5,10 @@
 
 * `base` and the public headers may be included from everywhere; public headers include only each other and the
   standard library.
-* `simd` is a leaf. Its files see each other and <cstddef>, <cstdint>, <immintrin.h>: they are compiled for different
-  instruction sets, and an inline function of any other header would be merged by the linker into one of them. The
-  dispatcher (simd/dispatch.*) is compiled for every processor and free of this. Only engines include simd; planning
-  and api may ask simd/dispatch.hpp what runs here.
+* `simd` is a leaf. Its files see each other, <cstddef>, <cstdint> and the intrinsics of their processor: they are
+  compiled for different instruction sets, and an inline function of any other header would be merged by the linker
+  into one of them. The dispatcher (simd/dispatch.*) is compiled for every processor and free of this. Only engines
+  include simd; planning and api may ask simd/dispatch.hpp what runs here.
 * `engines/reference` is the specification: nothing it includes, directly or not, comes from numerics or simd.
 
 Usage: check_layers.py [ROOT]     prints one line per violation and exits 1 if there is any
@@ -114,7 +114,7 @@ def system_violation(source: Source, name: str):
         return None
     if source.layer == "simd" and source.name not in SIMD_DISPATCH:
         scalar = source.name.endswith("lanes_scalar.hpp") and name in SIMD_SCALAR_HEADERS
-        return None if name in SIMD_HEADERS or scalar else "simd files see only <cstddef>, <cstdint>, <immintrin.h>"
+        return None if name in SIMD_HEADERS or scalar else "simd files see only <cstddef>, <cstdint>, intrinsics"
     if name in STANDARD:
         return None
     for pattern, layers in EXTRA_HEADERS.items():

@@ -1,16 +1,13 @@
 #include "base/float_environment.hpp"
 
 #include "base/parallel.hpp"
+#include "support/float_settings.hpp"
 
 #include <gtest/gtest.h>
 
 #include <atomic>
 #include <cfenv>
 #include <cstdint>
-
-#if defined(__x86_64__)
-#include <xmmintrin.h>
-#endif
 
 namespace polyattn::test {
 namespace {
@@ -46,60 +43,61 @@ TEST(FloatEnvironment, RoundsToNearestAndRestoresTheMode) {
   }
 }
 
-#if defined(__x86_64__)
-constexpr unsigned kFlushToZero = 0x8000U;
-constexpr unsigned kDenormalsAreZero = 0x0040U;
-constexpr unsigned kUp = 0x4000U;
-constexpr unsigned kSticky = 0x3fU;
+#if defined(POLYATTN_TEST_FLUSHING)
+using base::FloatControl;
+
+/// Without the sticky flags.
+FloatSettingsBits settings_now() { return FloatControl::read() & ~FloatControl::kFlags; }
 
 TEST(FloatEnvironment, KeepsSubnormalNumbersAndRestoresFlushing) {
-  const unsigned original = _mm_getcsr();
-  for (const unsigned settings :
-       {kFlushToZero, kDenormalsAreZero, kFlushToZero | kDenormalsAreZero, kFlushToZero | kDenormalsAreZero | kUp}) {
-    _mm_setcsr((original & ~kSticky) | settings);
-    const bool before = as_proved();
-    bool inside = false;
-    {
-      const FloatEnvironment environment;
-      inside = as_proved();
+  const FloatSettingsBits original = settings_now();
+  for (const FloatSettingsBits flushing : kFlushings) {
+    for (const FloatSettingsBits settings : {flushing, flushing | kUpward}) {
+      FloatControl::write(original | settings);
+      const bool before = as_proved();
+      bool inside = false;
+      {
+        const FloatEnvironment environment;
+        inside = as_proved();
+      }
+      const FloatSettingsBits after = settings_now();
+      FloatControl::write(original);
+      EXPECT_FALSE(before) << "the settings under test have an effect";
+      EXPECT_TRUE(inside) << settings;
+      EXPECT_EQ(after, original | settings);
     }
-    const unsigned after = _mm_getcsr();
-    _mm_setcsr(original);
-    EXPECT_FALSE(before) << "the settings under test have an effect";
-    EXPECT_TRUE(inside) << settings;
-    EXPECT_EQ(after & ~kSticky, (original & ~kSticky) | settings);
   }
 }
 
 TEST(FloatEnvironment, EveryThreadOfALoopHasIt) {
-  const unsigned original = _mm_getcsr();
+  const FloatSettingsBits original = settings_now();
   for (const int threads : {1, 4}) {
     std::atomic<int> wrong{0};
     const base::Context context{threads, nullptr, nullptr};
-    _mm_setcsr(original | kFlushToZero | kDenormalsAreZero | kUp);
+    FloatControl::write(original | kFlush | kUpward);
     base::parallel_for(context, 100, [&](std::int64_t, int) { wrong += as_proved() ? 0 : 1; });
-    const unsigned after = _mm_getcsr();
-    _mm_setcsr(original);
+    const FloatSettingsBits after = settings_now();
+    FloatControl::write(original);
     EXPECT_EQ(wrong.load(), 0) << threads << " threads";
-    EXPECT_EQ(after & ~kSticky, (original & ~kSticky) | kFlushToZero | kDenormalsAreZero | kUp);
+    EXPECT_EQ(after, original | kFlush | kUpward);
   }
 }
 
 // Unmasked exceptions would stop the program at the first inexact result.
 TEST(FloatEnvironment, DoesNotTrap) {
-  const unsigned original = _mm_getcsr();
-  constexpr unsigned kOverflowMask = 0x0400U;
-  _mm_setcsr(original & ~kOverflowMask);
+  const FloatSettingsBits original = settings_now();
+  FloatControl::write(with_overflow_trap(original));
+  const FloatSettingsBits before = settings_now();
   double result = 0.0;
   {
     const FloatEnvironment environment;
     volatile double large = 0x1p1023;
     result = large * 4.0;
   }
-  const unsigned after = _mm_getcsr();
-  _mm_setcsr(original);
+  const FloatSettingsBits after = settings_now();
+  FloatControl::write(original);
   EXPECT_GT(result, 0x1p1023);
-  EXPECT_EQ(after & kOverflowMask, 0U);
+  EXPECT_EQ(after, before);
 }
 #endif
 

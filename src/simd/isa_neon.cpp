@@ -1,0 +1,23 @@
+/// The kernels compiled for one instruction set.
+
+#include "simd/kernels.hpp"
+#include "simd/lanes_neon.hpp"
+
+namespace polyattn::simd::neon {
+namespace {
+#include "simd/exact_kernels.inl"
+#include "simd/polynomial_kernels.inl"
+}  // namespace
+}  // namespace polyattn::simd::neon
+
+namespace polyattn::simd {
+
+const KernelTable kNeonKernels{
+    "neon",
+    neon::exact_kernels<neon::F32>(),
+    neon::exact_kernels<neon::F64>(),
+    neon::polynomial_kernels<neon::F32>(),
+    neon::polynomial_kernels<neon::F64>(),
+};
+
+}  // namespace polyattn::simd
