@@ -72,8 +72,8 @@ TEST(MergeInputs, SixteenBitPartsAreChargedTheirStorage) {
     const MergedRow row = merged_row({part_of(0.0, {1.0}, 0.0, 0.0, dtype)});
     EXPECT_GE(row.bound, unit);
     EXPECT_LE(row.bound, unit * 1.001);
-    const Partial narrow = part_of(0.0, {1.0}, 0.0, 0.0, dtype).view();
-    EXPECT_EQ(merge(std::vector{narrow}).output.dtype(), DType::float32);
+    const Part narrow = part_of(0.0, {1.0}, 0.0, 0.0, dtype);
+    EXPECT_EQ(merge(std::vector{narrow.view()}).output.dtype(), DType::float32);
     const Merged stored = merge(views({part_of(0.0, {1.0}), part_of(0.0, {1.0 + unit})}), {.output_dtype = dtype});
     EXPECT_EQ(stored.output.dtype(), dtype);
     EXPECT_LE(values_of(stored.row_bounds)[0], 1e-14) << "storage of the merged output is apart, as attend has it";
