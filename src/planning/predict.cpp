@@ -54,6 +54,9 @@ SampledKeys sample_keys(const engines::HeadProblem& problem, const Frame& frame)
       return;
     }
     base::load_rows(problem.keys, j, 1, row.data(), dim);
+    if (engines::centred_square(frame.metric, row.data(), frame.key_centre) > frame.cut_square) {
+      return;
+    }
     for (std::int64_t l = 0; l < dim; ++l) {
       keys.rows.push_back(row[usize(l)] - frame.key_centre[usize(l)]);
     }
@@ -94,7 +97,7 @@ SampledRow sample_row(const Frame& frame, const SampledKeys& keys, const std::ve
 }  // namespace
 
 Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, const engines::ValueRange& values,
-                   const base::Context& context) {
+                   double share, const base::Context& context) {
   Sample sample;
   sample.queries = problem.n_q();
   const SampledKeys keys = sample_keys(problem, frame);
@@ -120,9 +123,11 @@ Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, cons
   // Outlying queries (at most one row in 64) do not decide the polynomials of all others.
   const double largest = radii[usize(order.front())];
   std::vector<double> sorted = radii;
-  const auto cut = static_cast<std::ptrdiff_t>(sorted.size() - 1 - sorted.size() / 64);
+  const auto last = static_cast<double>(sorted.size() - 1);
+  const auto cut = static_cast<std::ptrdiff_t>(std::min(std::ceil(share * last), last - std::floor(last / 64)));
   std::nth_element(sorted.begin(), sorted.begin() + cut, sorted.end());
-  sample.served_radius = largest > 1.5 * sorted[usize(cut)] ? sorted[usize(cut)] : largest;
+  const bool all = share == 1.0 && !(largest > 1.5 * sorted[usize(cut)]);
+  sample.served_radius = all ? largest : sorted[usize(cut)];
   order.resize(usize(far));
   const std::int64_t stride = std::max<std::int64_t>(1, problem.n_q() / kSampledRows);
   for (std::int64_t i = stride / 2; i < problem.n_q(); i += stride) {
@@ -170,13 +175,14 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
   for (const SampledRow& row : sample.rows) {
     const engines::RowCertificate certificate =
         engines::certify_row(frame, bounds, rounding, table, rank, static_cast<double>(keys) / sample.weight,
-                             row.radius, row.moments.data(), 1);
+                             row.radius, frame.far.at(row.radius.norm) / sample.weight, row.moments.data(), 1);
     const double uniform = certificate.uniform * bounds.largest_deviation * 1.1;
     const double moments = certificate.error * std::min(1.1 * spread, bounds.range);
     double bound = std::min(uniform, moments) + certificate.rounding_scale * largest_absolute + certificate.tiny +
                    0.2 * bounds.range * certificate.rounding_denominator;
     bound = bound / certificate.denominator_low +
-            bounds.range * (numerics::perturbation(certificate.perturbation) + certificate.lost) +
+            bounds.range * (numerics::perturbation(certificate.perturbation) + certificate.lost +
+                            certificate.far / certificate.denominator_low) +
             (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs;
     const bool fails =
         certificate.polynomial == nullptr || !(bound <= tolerance) || !(certificate.denominator_low > 0.0);

@@ -32,10 +32,11 @@ inline constexpr int kSampledRows = 32;  ///< evenly spaced, and as many of larg
 inline constexpr int kSampledKeys = 512;
 inline constexpr int kMaxPlannedDegree = 30;
 
-/// `queries` may be rows of a representative set. Cost: one pass over Q, and kSampledRows * 2 * kSampledKeys * (dim +
-/// degree).
+/// Rows against keys that are not left out; queries may be a representative set. Cost: one pass over Q, and
+/// kSampledRows * 2 * kSampledKeys * (dim + degree). Polynomials are to serve `share` of the rows, those of smallest
+/// radius; of all of them nearly all where a few are far out.
 Sample draw_sample(const engines::HeadProblem& problem, const engines::Frame& frame, const engines::ValueRange& values,
-                   const base::Context& context);
+                   double share, const base::Context& context);
 
 struct Prediction {
   double bound = 0.0;          ///< largest over the sampled rows that meet the tolerance; of all if none does

@@ -117,7 +117,7 @@ RowCertificate certify(const ScoreRow& row, const RowTruth& truth, const Polynom
     power *= wide(row.radius);
   }
   const engines::RowRadius radius{row.radius, row.radius, true};
-  return engines::certify_row(frame, keys, rounding, table, 10, static_cast<double>(row.scores.size()), radius,
+  return engines::certify_row(frame, keys, rounding, table, 10, static_cast<double>(row.scores.size()), radius, 0.0,
                               sums.data(), 1);
 }
 
@@ -223,7 +223,7 @@ TEST(RowCertificate, ChargesPerturbedScoresAndWeightsAndLostMass) {
   const double sums[] = {2.0, 0.0};
   const PolynomialTable table = engines::make_table(3.0, 1);
   const RowCertificate certificate =
-      engines::certify_row(frame, keys, rounding, table, 2, 10.0, {2.5, 2.25, true}, sums, 1);
+      engines::certify_row(frame, keys, rounding, table, 2, 10.0, {2.5, 2.25, true}, 0.0, sums, 1);
   EXPECT_GE(certificate.perturbation, rounding.score * 2.25 + rounding.weight + 1e-3);
   EXPECT_LE(certificate.perturbation, (rounding.score * 2.25 + rounding.weight + 1e-3) * (1.0 + 1e-9));
   EXPECT_GE(certificate.lost, 10.0 * 0x1p-149 * std::exp(2.5))

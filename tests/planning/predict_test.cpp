@@ -31,7 +31,7 @@ struct Planned {
     values = planning::value_range(problem, frame.log_weight.data(), frame.log_scale, context);
     features = engines::make_features(head.dim, degree);
     table = engines::make_table(std::min(frame.radius, 300.0), degree, 2);
-    sample = planning::draw_sample(problem, frame, values, context);
+    sample = planning::draw_sample(problem, frame, values, 1.0, context);
   }
   [[nodiscard]] planning::Prediction predict(Arithmetic arithmetic, double tolerance) const {
     return planning::predict(sample, frame, values, features.rank(), table, arithmetic, DType::float64, head.n_kv,

@@ -167,7 +167,7 @@ bool Causal<T>::row(const Prefix<T>& prefix, const Diagonal<T>& block, std::int6
   RowCertificate total;
   double prefix_low = 0.0;
   if (!prefix.empty) {
-    total = certify_row(frame, prefix.bounds, rounding, table, features.rank(), prefix.keys, radius,
+    total = certify_row(frame, prefix.bounds, rounding, table, features.rank(), prefix.keys, radius, 0.0,
                         scratch.sums.data() + value_dim * row_block + in_block, columns * row_block);
     if (total.polynomial == nullptr) {
       return false;

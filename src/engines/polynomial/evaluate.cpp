@@ -96,8 +96,8 @@ void certify_block(const Frame& frame, const PreparedMoments<T>& moments, std::i
     const bool served = r < count && scratch.radius[usize(r)].inside;
     if (served) {
       row = certify_row(frame, moments.bounds, moments.rounding, moments.table, moments.features.rank(),
-                        moments.key_count, scratch.radius[usize(r)], scratch.sums.data() + (columns - 1) * block + r,
-                        columns * block);
+                        moments.key_count, scratch.radius[usize(r)], frame.far.at(scratch.radius[usize(r)].norm),
+                        scratch.sums.data() + (columns - 1) * block + r, columns * block);
     }
     const bool sound = row.denominator_low > 0.0 && std::isfinite(row.denominator) && row.denominator != 0.0;
     if (!sound) {

@@ -68,6 +68,28 @@ double power_of_two_above(double value) noexcept {
 
 }  // namespace
 
+double FarCharge::at(double norm) const noexcept {
+  if (mass.empty()) {
+    return 0.0;
+  }
+  const double next = std::floor(norm / step * (1.0 + 1e-12)) + 1.0;
+  return next < static_cast<double>(mass.size()) ? mass[static_cast<std::size_t>(next)] : kInfinity;
+}
+
+double centred_square(const std::vector<double>& metric, const double* row,
+                      const std::vector<double>& centre) noexcept {
+  double square = 0.0;
+  for (std::size_t l = 0; l < metric.size(); ++l) {
+    const double away = std::fabs(row[l] - centre[l]);
+    square += std::fabs(metric[l]) * away * away;
+  }
+  return square;
+}
+
+double metric_norm(double square, std::size_t dim) noexcept {
+  return std::sqrt(square + static_cast<double>(dim) * kUnderflow) * (1.0 + 1e-9);
+}
+
 std::vector<double> metric_of(const HeadProblem& problem) {
   std::vector<double> metric(usize(problem.dim()), problem.score.scale);
   if (problem.score.kind == ScoreKind::gaussian) {
@@ -144,7 +166,7 @@ QueryExtent query_extent(const HeadProblem& problem, const base::Context& contex
     }
     extent.norm = std::max(extent.norm, norms[b]);
   }
-  extent.norm = std::sqrt(extent.norm + static_cast<double>(dim) * kUnderflow) * (1.0 + 1e-9);
+  extent.norm = metric_norm(extent.norm, dim);
   return extent;
 }
 
@@ -196,7 +218,8 @@ WeightBlock log_weights(const HeadProblem& problem, const Frame& frame, std::int
   return out;
 }
 
-void centre_keys(const HeadProblem& problem, Frame& frame, const base::Context& context) {
+/// Centre of the keys, and their extent.
+KeyExtent centre_keys(const HeadProblem& problem, Frame& frame, const base::Context& context) {
   const std::size_t dim = usize(frame.dim());
   const auto blocks = usize(base::blocks_of(problem.n_kv(), kRows));
   std::vector<ColumnSums> sums(blocks);
@@ -227,12 +250,11 @@ void centre_keys(const HeadProblem& problem, Frame& frame, const base::Context& 
       if (frame.log_weight[usize(first + r)] == -kInfinity) {
         continue;
       }
-      double square = 0.0;
+      const double* key = rows + usize(r) * dim;
       for (std::size_t l = 0; l < dim; ++l) {
-        const double away = std::fabs(rows[usize(r) * dim + l] - frame.key_centre[l]);
-        half[l] = std::max(half[l], away);
-        square += std::fabs(frame.metric[l]) * away * away;
+        half[l] = std::max(half[l], std::fabs(key[l] - frame.key_centre[l]));
       }
+      const double square = centred_square(frame.metric, key, frame.key_centre);
       if (square > norms[usize(b)]) {
         norms[usize(b)] = square;
         farthest[usize(b)] = first + r;
@@ -242,17 +264,19 @@ void centre_keys(const HeadProblem& problem, Frame& frame, const base::Context& 
   std::vector<std::size_t> order(blocks);
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return norms[a] > norms[b]; });
-  for (std::size_t i = 0; i < std::min<std::size_t>(blocks, 16); ++i) {
+  for (std::size_t i = 0; i < std::min(blocks, kFarKeys); ++i) {
     frame.far_keys.push_back(farthest[order[i]]);
   }
-  frame.key_half.assign(dim, 0.0);
+  KeyExtent extent;
+  extent.half.assign(dim, 0.0);
   for (std::size_t b = 0; b < blocks; ++b) {
     for (std::size_t l = 0; l < dim; ++l) {
-      frame.key_half[l] = std::max(frame.key_half[l], halves[b][l]);
+      extent.half[l] = std::max(extent.half[l], halves[b][l]);
     }
-    frame.key_norm = std::max(frame.key_norm, norms[b]);
+    extent.norm = std::max(extent.norm, norms[b]);
   }
-  frame.key_norm = std::sqrt(frame.key_norm + static_cast<double>(dim) * kUnderflow) * (1.0 + 1e-9);
+  extent.norm = metric_norm(extent.norm, dim);
+  return extent;
 }
 
 }  // namespace
@@ -283,25 +307,7 @@ Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const ba
   // log_weight: products, differences and a sum of dim + 1 terms; then the subtraction of M and of a block's exponent,
   // whose magnitudes are at most twice the terms, and exp itself (at most 2 ulp).
   frame.weight_error = (static_cast<double>(dim) + 16.0) * kU64 * all.terms + 1000.0 * kU64;
-  centre_keys(problem, frame, context);
-
-  frame.query_scale.resize(dim);
-  frame.key_scale.resize(dim);
-  frame.z.resize(dim);
-  double box = 0.0;
-  for (std::size_t l = 0; l < dim; ++l) {
-    frame.query_scale[l] = power_of_two_above(extent.half[l]);
-    frame.key_scale[l] = power_of_two_above(frame.key_half[l]);
-    frame.z[l] = frame.metric[l] * frame.query_scale[l] * frame.key_scale[l];
-    box += std::fabs(frame.metric[l]) * extent.half[l] * frame.key_half[l];
-  }
-  frame.radius = std::min(extent.norm * frame.key_norm, box + static_cast<double>(dim) * kUnderflow) * (1.0 + 1e-5);
-  // Beyond this the scales above are no longer larger than the coordinates: serve no row.
-  const auto too_wide = [](double half) { return !(half < 0x1p+990); };
-  if (std::any_of(extent.half.begin(), extent.half.end(), too_wide) ||
-      std::any_of(frame.key_half.begin(), frame.key_half.end(), too_wide)) {
-    frame.radius = kInfinity;
-  }
+  set_key_extent(frame, extent, centre_keys(problem, frame, context));
   // As given: |q| |k| for the dot score; for the Gaussian one half the largest squared distance.
   double query_norm = extent.norm;
   if (problem.score.kind == ScoreKind::dot) {
@@ -318,6 +324,29 @@ Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const ba
   return frame;
 }
 
+void set_key_extent(Frame& frame, const QueryExtent& queries, const KeyExtent& keys) {
+  const std::size_t dim = usize(frame.dim());
+  frame.key_half = keys.half;
+  frame.key_norm = keys.norm;
+  frame.query_scale.resize(dim);
+  frame.key_scale.resize(dim);
+  frame.z.resize(dim);
+  double box = 0.0;
+  for (std::size_t l = 0; l < dim; ++l) {
+    frame.query_scale[l] = power_of_two_above(queries.half[l]);
+    frame.key_scale[l] = power_of_two_above(frame.key_half[l]);
+    frame.z[l] = frame.metric[l] * frame.query_scale[l] * frame.key_scale[l];
+    box += std::fabs(frame.metric[l]) * queries.half[l] * frame.key_half[l];
+  }
+  frame.radius = std::min(queries.norm * frame.key_norm, box + static_cast<double>(dim) * kUnderflow) * (1.0 + 1e-5);
+  // Beyond this the scales above are no longer larger than the coordinates: serve no row.
+  const auto too_wide = [](double half) { return !(half < 0x1p+990); };
+  if (std::any_of(queries.half.begin(), queries.half.end(), too_wide) ||
+      std::any_of(frame.key_half.begin(), frame.key_half.end(), too_wide)) {
+    frame.radius = kInfinity;
+  }
+}
+
 RowRadius row_radius(const Frame& frame, const double* centred_query) noexcept {
   RowRadius out;
   double square = static_cast<double>(frame.metric.size()) * kUnderflow;
@@ -332,7 +361,8 @@ RowRadius row_radius(const Frame& frame, const double* centred_query) noexcept {
   }
   // 1e-6 covers the float64 roundings here and |x y| against the unrounded coordinates, (1 + 2^-24)^2.
   out.box = box * (1.0 + 1e-6);
-  out.radius = std::min(std::sqrt(square) * frame.key_norm * (1.0 + 1e-6), out.box);
+  out.norm = std::sqrt(square) * (1.0 + 1e-6);
+  out.radius = std::min(out.norm * frame.key_norm, out.box);
   out.box = out.radius;  // sum_l |q_l k_l| <= |q| |k| as well
   out.inside = inside && out.radius <= frame.radius && std::isfinite(frame.radius);
   return out;

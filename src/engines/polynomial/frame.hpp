@@ -16,6 +16,7 @@
 #include "engines/problem.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace polyattn::engines {
@@ -28,6 +29,19 @@ struct QueryExtent {
   double max_abs = 0.0;  ///< largest |q_l|
 };
 
+/// What rows are charged for keys that were left out, by their norm: sum w_j exp(|q| |k_j|) over those keys is at most
+/// at(|q|).
+struct FarCharge {
+  double step = 0.0;
+  std::vector<double> mass{};  ///< at multiples of `step`; empty: no key was left out
+  double kept = 0.0;           ///< lower bound of the weight of the others
+
+  [[nodiscard]] double at(double norm) const noexcept;
+};
+
+/// Keys of largest norm that predictions look at.
+inline constexpr std::size_t kFarKeys = 16;
+
 struct Frame {
   std::vector<double> query_centre;
   std::vector<double> key_centre;
@@ -36,13 +50,15 @@ struct Frame {
   std::vector<double> key_scale;
   std::vector<double> z;
   std::vector<double> query_half;  ///< queries farther out than this on an axis are not served
-  std::vector<double> key_half;    ///< max |k_jl - kc_l| over visible keys
+  std::vector<double> key_half;    ///< max |k_jl - kc_l| over visible keys that are not left out
   double key_norm = 0.0;           ///< max_j sqrt(sum_l |metric_l| (k_jl - kc_l)^2), rounded up
   double radius = 0.0;             ///< bound on |s'_ij| over the query extent and all visible keys
   double radius_before = 0.0;      ///< bound on |s_ij| as given
   double max_abs_key = 0.0;
   double log_scale = 0.0;     ///< M = max log_weight; weights are exp(log_weight - M)
   double weight_error = 0.0;  ///< bound on |error of log weight|, relevant keys, float64 roundings
+  double cut_square = std::numeric_limits<double>::infinity();  ///< keys of larger centred_square are left out
+  FarCharge far{};
   std::int64_t visible_keys = 0;
   std::vector<std::int64_t> far_keys;  ///< a few keys of largest norm, for predictions
   base::Buffer<double> log_weight;     ///< per key, -inf where hidden
@@ -61,6 +77,18 @@ QueryExtent query_extent(const HeadProblem& problem, const base::Context& contex
 /// K. `problem.queries` is not read.
 Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const base::Context& context);
 
+/// Extent of keys around the centre: half widths, and an upper bound of their norms.
+struct KeyExtent {
+  std::vector<double> half;
+  double norm = 0.0;
+};
+/// Sets what follows from the extent of queries and keys: scales, z and the radius.
+void set_key_extent(Frame& frame, const QueryExtent& queries, const KeyExtent& keys);
+
+/// sum_l |metric_l| (k_l - centre_l)^2 as computed, and an upper bound of the norm that belongs to it.
+double centred_square(const std::vector<double>& metric, const double* row, const std::vector<double>& centre) noexcept;
+double metric_norm(double square, std::size_t dim) noexcept;
+
 /// Bounds of one row, from its float64 coordinates q - qc: `radius` on |s'_ij| over keys and `box` on
 /// sum_l |z_l y_l x_jl|, both inflated for the rounding of x and y to float32. `inside` is false if the row leaves the
 /// frame's query box.
@@ -68,6 +96,7 @@ struct RowRadius {
   double radius = 0.0;
   double box = 0.0;
   bool inside = false;
+  double norm = 0.0;  ///< upper bound of |q - qc| in the metric
 };
 RowRadius row_radius(const Frame& frame, const double* centred_query) noexcept;
 

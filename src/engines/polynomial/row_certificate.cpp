@@ -10,7 +10,7 @@ namespace polyattn::engines {
 
 RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const RoundingModel& rounding,
                            const PolynomialTable& table, std::int64_t rank, double key_count, const RowRadius& radius,
-                           const double* sums, std::ptrdiff_t stride) noexcept {
+                           double far, const double* sums, std::ptrdiff_t stride) noexcept {
   RowCertificate out;
   if (!(radius.radius <= table.radii.front())) {
     return out;  // beyond every polynomial of the table: refused
@@ -75,6 +75,9 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
   const double lost = key_count * rounding.smallest * std::exp(std::min(radius.radius, 700.0));
   out.perturbation = rounding.score * radius.box + rounding.weight + frame.weight_error;
   out.lost = lost * (1.0 + 1e-13);
+  out.far = far == 0.0
+                ? 0.0
+                : far * std::exp(2.0 * out.perturbation);  // true mass against a bound of a perturbed denominator
   return out;
 }
 

@@ -21,11 +21,13 @@ struct RowCertificate {
   double tiny = 0.0;          ///< underflow, absolute
   double perturbation = 0.0;  ///< zeta: bound on |perturbation of s + log w|
   double lost = 0.0;          ///< mass that underflowing weights may have changed, in the units of D
+  double far = 0.0;           ///< mass of keys that were left out, likewise
 };
 
-/// `sums[t * stride]` is sum_{|alpha|=t} of the denominator's column: the t-th moment of the row's scores, computed.
+/// `far` bounds the mass of keys left out (FarCharge), in the units of the weights. `sums[t * stride]` is
+/// sum_{|alpha|=t} of the denominator's column: the t-th moment of the row's scores, computed.
 RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const RoundingModel& rounding,
                            const PolynomialTable& table, std::int64_t rank, double key_count, const RowRadius& radius,
-                           const double* sums, std::ptrdiff_t stride) noexcept;
+                           double far, const double* sums, std::ptrdiff_t stride) noexcept;
 
 }  // namespace polyattn::engines

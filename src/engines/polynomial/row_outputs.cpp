@@ -52,7 +52,7 @@ LogSumExp log_sum_exp(const HeadProblem& problem, const Frame& frame, const RowC
   }
   const double log_denominator = std::log(row.denominator);
   out.value = log_denominator + factor;
-  const double error = row.rounding_denominator + row.error;
+  const double error = row.rounding_denominator + row.error + row.far;
   const double least = std::min(row.denominator, row.denominator_low);
   out.bound = (error / least + row.perturbation + row.lost / least +
                (static_cast<double>(frame.dim()) + 12.0) * kU64 * (terms + std::fabs(log_denominator))) *
@@ -83,7 +83,9 @@ bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale
     storage = fits ? unit * largest + (out.output.dtype == DType::float16 ? 0x1p-25 : 0x1p-134) : kInfinity;
   }
   rounding *= 1.0 + 1e-12;
-  const double approximation = row.approximation * (1.0 + 1e-12);
+  // Keys left out carry at most far / D of the mass, and that moves an average by at most its share of the range.
+  const double approximation =
+      (row.approximation + scale.range * (certificate.far / certificate.denominator_low)) * (1.0 + 1e-12);
   if (!(approximation + rounding <= acceptance.tolerance)) {
     return false;
   }
