@@ -142,8 +142,8 @@ WidePair taylor_part(ExpPolynomial& result, double radius, int count) {
 }
 
 // The coefficients of p and `error`.
-void remainder_part(ExpPolynomial& result, double radius, int m, int q, const WidePair& inverse_factorial) {
-  const ChebyshevSeries series = chebyshev_series(radius, q, m);
+void remainder_part(ExpPolynomial& result, const ChebyshevSeries& series, int m, int q,
+                    const WidePair& inverse_factorial) {
   const Expansion expansion = expand(series, m);
   const WidePair shrink{divide(Pair{1.0, 0.0}, series.stretch), 0};
   WidePair weight = inverse_factorial;  // stretch^-t / (2q)!
@@ -187,31 +187,48 @@ void check_degree(int degree) {
            std::to_string(degree));
 }
 
+void check_moment(int q, int degree) {
+  if (q < 0 || q > degree / 2)
+    refuse("exp polynomial: moment must be between 0 and half the degree, " + std::to_string(degree / 2) + ", got " +
+           std::to_string(q));
+}
+
 }  // namespace
 
 ExpPolynomial chebyshev(double radius, int degree) { return moment_matched(radius, degree, 0); }
 
 ExpPolynomial moment_matched(double radius, int degree, int q) {
+  return ExpSeries(radius, q, degree).truncated(degree);
+}
+
+ExpSeries::ExpSeries(double radius, int q, int highest_degree)
+    : radius_(radius), q_(q), highest_degree_(highest_degree) {
   check_radius(radius);
+  check_degree(highest_degree);
+  check_moment(q, highest_degree);
+  series_ = chebyshev_series(std::max(radius, kSmallestRadius), q, highest_degree - 2 * q);
+}
+
+ExpPolynomial ExpSeries::truncated(int degree) const {
   check_degree(degree);
-  if (q < 0 || q > degree / 2)
-    refuse("exp polynomial: moment must be between 0 and half the degree, " + std::to_string(degree / 2) + ", got " +
-           std::to_string(q));
+  check_moment(q_, degree);
+  if (degree > highest_degree_)
+    refuse("exp polynomial: degree must be at most " + std::to_string(highest_degree_) + ", got " +
+           std::to_string(degree));
   ExpPolynomial result;
-  result.radius = radius;
+  result.radius = radius_;
   result.degree = degree;
-  result.moment = q;
+  result.moment = q_;
   result.coefficients.reserve(static_cast<std::size_t>(degree) + 1);
-  const double work_radius = std::max(radius, kSmallestRadius);
-  const WidePair inverse_factorial = taylor_part(result, work_radius, 2 * q);
-  remainder_part(result, work_radius, degree - 2 * q, q, inverse_factorial);
-  if (radius == 0.0) {
+  const WidePair inverse_factorial = taylor_part(result, std::max(radius_, kSmallestRadius), 2 * q_);
+  remainder_part(result, series_, degree - 2 * q_, q_, inverse_factorial);
+  if (radius_ == 0.0) {
     // Only x = 0 is left, where P(0) = 1 = exp(0): c_0 is 1 to far below rounding at the smallest radius.
     result.coefficients[0] = 1.0;
     result.error = 0.0;
     result.absolute_slack = 0.0;
   }
-  result.absolute_sum = absolute_sum(result.coefficients, radius);
+  result.absolute_sum = absolute_sum(result.coefficients, radius_);
   return result;
 }
 

@@ -2,6 +2,7 @@
 
 // Polynomials close to exp on [-R, R], their coefficients and proved error constants: see exp_polynomial.cpp.
 
+#include "numerics/chebyshev_series.hpp"
 #include "polyattn/polynomial.hpp"
 
 #include <vector>
@@ -20,6 +21,20 @@ ExpPolynomial chebyshev(double radius, int degree);
 /// Taylor_{2q-1}(x) + x^(2q) p(x): |P(x) - exp(x)| <= error x^(2q) + absolute_slack for |x| <= radius; q = 0 is
 /// `chebyshev`. Needs 2q <= degree.
 ExpPolynomial moment_matched(double radius, int degree, int q);
+
+/// `moment_matched` of one radius and q at many degrees, whose series is computed once.
+class ExpSeries {
+ public:
+  ExpSeries(double radius, int q, int highest_degree);
+  /// Needs 2q <= degree <= highest_degree.
+  [[nodiscard]] ExpPolynomial truncated(int degree) const;
+
+ private:
+  double radius_;
+  int q_;
+  int highest_degree_;
+  ChebyshevSeries series_;
+};
 
 /// The truncated Chebyshev series of lowest degree with error <= tolerance (relative: tolerance exp(-radius)). Throws
 /// Error (not_reachable) where none up to kMaxDegree has it, as when the rounding of the coefficients alone exceeds it.

@@ -32,6 +32,8 @@ constexpr double kFarShare = 0.05;
 /// Shells of keys are looked at where their pass, seconds a key as measured here, is a small part of what is planned.
 constexpr double kShellSeconds = 3e-8;
 constexpr double kShellPays = 10.0;
+/// A try of another reach takes a millisecond or two: not for less than this.
+constexpr double kReachSeconds = 0.003;
 constexpr std::int64_t kMaxRank = std::int64_t{1} << 24;
 
 std::vector<Arithmetic> arithmetics(const Request& request) {
@@ -215,6 +217,7 @@ Candidate Planner::best_degree(const engines::Frame& frame, const engines::Value
   const int first = request.degree.value_or(0);
   const int last = request.degree.value_or(kMaxPlannedDegree);
   double floor_seconds = 0.0;
+  engines::TableSeries tables(radius, last, 2);
   for (int degree = first; degree <= last; ++degree) {
     const std::int64_t rank = feature_rank(problem.dim(), degree);
     if (rank < 0 || rank > kMaxRank) {
@@ -228,7 +231,7 @@ Candidate Planner::best_degree(const engines::Frame& frame, const engines::Value
     if (!request.degree && (floor_seconds >= to_beat || too_much || (forced && rank > (1 << 20)))) {
       break;
     }
-    const engines::PolynomialTable table = engines::make_table(radius, degree, 2);
+    const engines::PolynomialTable table = tables.table(degree);
     const Prediction prediction = predict(sample, frame, values, rank, table, arithmetic, request.output,
                                           problem.n_kv(), plan().tolerance * kPredictionMargin);
     const double fallback = prediction.failing_share * exact;
@@ -325,20 +328,20 @@ void Planner::try_reach(engines::Frame& frame, const engines::ValueRange& values
 
 void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
                                     const engines::QueryExtent& extent) {
-  try_reach(frame, values, extent, {});
+  try_reach(frame, values, extent, {0, 1.0});
   double seconds = plan().exact_seconds;
   for (const Find& find : found) {
     seconds = std::min(seconds, find.candidate.seconds);
   }
   const double shell_seconds = kShellSeconds * static_cast<double>(problem.n_kv());
-  if (plan().tolerance > 0.0 && may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
-    shells = engines::key_shells(problem, frame, context);
+  if (plan().tolerance > 0.0 && std::isfinite(frame.radius) && seconds > kReachSeconds) {
+    if (may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
+      shells = engines::key_shells(problem, frame, context);
+    }
     const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
                                                  request.density_tolerance.value_or(1.0)});
     for (const Reach& reach : reaches(problem, frame, extent, shells, allowed, domain != nullptr)) {
-      if (reach.shells < shells.shells.size()) {
-        try_reach(frame, values, extent, reach);
-      }
+      try_reach(frame, values, extent, reach);
     }
   }
   for (const Find& find : found) {

@@ -4,9 +4,11 @@
 #include "numerics/rounding.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace polyattn::planning {
 
@@ -15,25 +17,48 @@ namespace {
 using base::usize;
 using engines::Frame;
 
-/// Radii of all rows, in blocks.
-std::vector<double> all_radii(const engines::HeadProblem& problem, const Frame& frame, const base::Context& context) {
-  constexpr std::int64_t kRows = 4096;
-  const std::int64_t dim = frame.dim();
-  std::vector<double> radii(usize(problem.n_q()));
-  base::parallel_for(context, base::blocks_of(problem.n_q(), kRows), [&](std::int64_t block, int) {
-    const std::int64_t first = block * kRows;
-    const std::int64_t count = std::min(kRows, problem.n_q() - first);
-    std::vector<double> rows(usize(count * dim));
-    base::load_rows(problem.queries, first, count, rows.data(), dim);
-    for (std::int64_t r = 0; r < count; ++r) {
-      double* row = rows.data() + r * dim;
-      for (std::int64_t l = 0; l < dim; ++l) {
-        row[l] -= frame.query_centre[usize(l)];
-      }
-      radii[usize(first + r)] = engines::row_radius(frame, row).radius;
+/// Strata of rows by radius end at these shares of all rows: the few of largest radius decide what falls to exact.
+constexpr std::array kStrata{0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 1.0};
+
+struct RankedRow {
+  std::int64_t row = 0;
+  double radius = 0.0;
+};
+
+/// Rows evenly spaced by ascending radius.
+std::vector<RankedRow> ranked_rows(const engines::HeadProblem& problem, const Frame& frame) {
+  const std::int64_t stride = std::max<std::int64_t>(1, problem.n_q() / kRankedRows);
+  std::vector<RankedRow> rows;
+  std::vector<double> centred(usize(frame.dim()));
+  for (std::int64_t i = stride / 2; i < problem.n_q(); i += stride) {
+    base::load_rows(problem.queries, i, 1, centred.data(), frame.dim());
+    for (std::size_t l = 0; l < centred.size(); ++l) {
+      centred[l] -= frame.query_centre[l];
     }
+    rows.push_back({i, engines::row_radius(frame, centred.data()).radius});
+  }
+  std::sort(rows.begin(), rows.end(), [](const RankedRow& x, const RankedRow& y) {
+    return x.radius < y.radius || (x.radius == y.radius && x.row < y.row);
   });
-  return radii;
+  return rows;
+}
+
+/// A few rows of every stratum, evenly spaced, the farthest of each among them, with the share they stand for.
+std::vector<std::pair<std::int64_t, double>> stratified(const std::vector<RankedRow>& rows) {
+  std::vector<std::pair<std::int64_t, double>> out;
+  const auto count = static_cast<std::int64_t>(rows.size());
+  std::int64_t first = 0;
+  for (const double end : kStrata) {
+    const std::int64_t last = end == 1.0 ? count : static_cast<std::int64_t>(end * static_cast<double>(count));
+    const std::int64_t picks = std::min<std::int64_t>(last - first, kSampledRows);
+    for (std::int64_t p = 1; p <= picks; ++p) {
+      const std::int64_t at = first + (last - first) * p / picks - 1;
+      out.emplace_back(rows[usize(at)].row,
+                       static_cast<double>(last - first) / static_cast<double>(count) / static_cast<double>(picks));
+    }
+    first = std::max(first, last);
+  }
+  return out;
 }
 
 /// Keys of the sample as centred coordinates [count][dim] with the weight each stands for.
@@ -114,34 +139,20 @@ Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, cons
   if (!(sample.weight > 0.0) || problem.n_q() == 0) {
     return sample;
   }
-  const std::vector<double> radii = all_radii(problem, frame, context);
-  std::vector<std::int64_t> order(radii.size());
-  std::iota(order.begin(), order.end(), std::int64_t{0});
-  const auto far = std::min<std::int64_t>(kSampledRows, problem.n_q());
-  std::partial_sort(order.begin(), order.begin() + far, order.end(),
-                    [&](std::int64_t a, std::int64_t b) { return radii[usize(a)] > radii[usize(b)]; });
-  // Outlying queries (at most one row in 64) do not decide the polynomials of all others.
-  const double largest = radii[usize(order.front())];
-  std::vector<double> sorted = radii;
-  const auto last = static_cast<double>(sorted.size() - 1);
-  const auto cut = static_cast<std::ptrdiff_t>(std::min(std::ceil(share * last), last - std::floor(last / 64)));
-  std::nth_element(sorted.begin(), sorted.begin() + cut, sorted.end());
-  const bool all = share == 1.0 && !(largest > 1.5 * sorted[usize(cut)]);
-  sample.served_radius = all ? largest : sorted[usize(cut)];
-  order.resize(usize(far));
-  const std::int64_t stride = std::max<std::int64_t>(1, problem.n_q() / kSampledRows);
-  for (std::int64_t i = stride / 2; i < problem.n_q(); i += stride) {
-    order.push_back(i);
-  }
-  sample.rows.resize(order.size());
-  base::parallel_for(context, static_cast<std::int64_t>(order.size()), [&](std::int64_t i, int) {
+  const std::vector<RankedRow> ranked = ranked_rows(problem, frame);
+  const auto last = static_cast<double>(ranked.size() - 1);
+  const double largest = usize(problem.n_q()) == ranked.size() ? ranked.back().radius : frame.radius;
+  sample.served_radius = share == 1.0 ? largest : ranked[usize(std::llround(share * last))].radius;
+  const auto chosen = stratified(ranked);
+  sample.rows.resize(chosen.size());
+  base::parallel_for(context, static_cast<std::int64_t>(chosen.size()), [&](std::int64_t i, int) {
     std::vector<double> row(usize(frame.dim()));
-    base::load_rows(problem.queries, order[usize(i)], 1, row.data(), frame.dim());
+    base::load_rows(problem.queries, chosen[usize(i)].first, 1, row.data(), frame.dim());
     for (std::size_t l = 0; l < row.size(); ++l) {
       row[l] -= frame.query_centre[l];
     }
     sample.rows[usize(i)] = sample_row(frame, keys, row, sample.weight);
-    sample.rows[usize(i)].far = i < far;
+    sample.rows[usize(i)].share = chosen[usize(i)].second;
   });
   return sample;
 }
@@ -168,10 +179,8 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
   bounds.largest_absolute = largest_absolute;
   Prediction all;
   Prediction good;
-  int far = 0;
-  int far_failing = 0;
-  int even = 0;
-  int even_failing = 0;
+  double failing = 0.0;
+  bool some = false;
   for (const SampledRow& row : sample.rows) {
     const engines::RowCertificate certificate =
         engines::certify_row(frame, bounds, rounding, table, rank, static_cast<double>(keys) / sample.weight,
@@ -186,22 +195,18 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
             (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs;
     const bool fails =
         certificate.polynomial == nullptr || !(bound <= tolerance) || !(certificate.denominator_low > 0.0);
-    (row.far ? far : even) += 1;
-    (row.far ? far_failing : even_failing) += fails ? 1 : 0;
+    failing += fails ? row.share : 0.0;
+    some = some || !fails;
     all.bound =
         std::max(all.bound, certificate.polynomial == nullptr ? std::numeric_limits<double>::infinity() : bound);
     if (!fails) {
       good.bound = std::max(good.bound, bound);
     }
   }
-  if (even == 0 && far == 0) {  // no sampled key had any weight: nothing is known, so nothing is promised
+  if (sample.rows.empty()) {  // no sampled key had any weight: nothing is known, so nothing is promised
     return {std::numeric_limits<double>::infinity(), 1.0};
   }
-  const double even_share = even > 0 ? static_cast<double>(even_failing) / even : 1.0;
-  // Rows of largest radius that fail say only that fewer than one row in `even` need be like them.
-  const double far_share = far > 0 ? 0.5 / std::max(even, 1) * far_failing / far : 0.0;
-  const bool some = far_failing + even_failing < far + even;
-  return {some ? good.bound : all.bound, std::min(1.0, std::max(even_share, far_share))};
+  return {some ? good.bound : all.bound, some ? std::min(1.0, failing) : 1.0};
 }
 
 double a_priori_bound(const Frame& frame, const engines::ValueRange& values, const engines::PolynomialTable& table,

@@ -16,7 +16,7 @@ namespace polyattn::planning {
 /// Score moments of sampled rows, per unit of weight: moments[t] = sum w s^t / sum w.
 struct SampledRow {
   engines::RowRadius radius;
-  bool far = false;  ///< chosen for its large radius, not at random
+  double share = 0.0;  ///< of all rows, that it stands for
   std::vector<double> moments;
 };
 
@@ -28,13 +28,14 @@ struct Sample {
   std::vector<double> deviation;  ///< of the values, per column, weighted
 };
 
-inline constexpr int kSampledRows = 32;  ///< evenly spaced, and as many of largest radius
+inline constexpr std::int64_t kRankedRows = 8192;  ///< looked at for their radius, evenly spaced
+inline constexpr int kSampledRows = 7;             ///< of each stratum of radii
 inline constexpr int kSampledKeys = 512;
 inline constexpr int kMaxPlannedDegree = 30;
 
-/// Rows against keys that are not left out; queries may be a representative set. Cost: one pass over Q, and
-/// kSampledRows * 2 * kSampledKeys * (dim + degree). Polynomials are to serve `share` of the rows, those of smallest
-/// radius; of all of them nearly all where a few are far out.
+/// Rows against keys that are not left out; queries may be a representative set. Cost: kRankedRows * dim,
+/// and some 63 * kSampledKeys * (dim + degree). Polynomials are to serve `share` of the rows, those of smallest
+/// radius.
 Sample draw_sample(const engines::HeadProblem& problem, const engines::Frame& frame, const engines::ValueRange& values,
                    double share, const base::Context& context);
 

@@ -13,7 +13,7 @@ using base::usize;
 constexpr double kSmallRadius = 1.5;
 /// A reach is worth a try if it lowers the radius by this factor against the one before.
 constexpr double kGain = 0.9;
-constexpr std::array kShares{1.0, 0.98, 0.9, 0.7};
+constexpr std::array kShares{1.0, 0.998, 0.99, 0.98, 0.95, 0.9, 0.8, 0.6};
 
 /// |q - qc| of some four thousand rows, evenly spaced, ascending; the last is that of the farthest row of all.
 std::vector<double> query_norms(const engines::HeadProblem& problem, const engines::Frame& frame, double largest) {
@@ -55,20 +55,18 @@ bool may_leave_out(const engines::HeadProblem& problem, const engines::Frame& fr
 std::vector<Reach> reaches(const engines::HeadProblem& problem, const engines::Frame& frame,
                            const engines::QueryExtent& extent, const engines::KeyShells& keys, double allowed,
                            bool domain) {
-  std::vector<Reach> out{{keys.shells.size(), 1.0}};
+  std::vector<Reach> out;
   double mass = 0.0;
   for (const engines::KeyShell& shell : keys.shells) {
     mass += std::exp(shell.log_mass);
   }
-  if (!(mass > 0.0) || !std::isfinite(mass)) {
-    return out;
-  }
+  const bool shelled = mass > 0.0 && std::isfinite(mass);
   const std::vector<double> norms = domain ? std::vector{extent.norm} : query_norms(problem, frame, extent.norm);
   double radius = norms.back() * frame.key_norm;
   for (const double share : kShares) {
     const double norm = norms[usize(std::llround(share * static_cast<double>(norms.size() - 1)))];
-    const std::size_t kept = shells_needed(keys, norm, allowed * mass);
-    const double reached = norm * keys.shells[kept - 1].norm;
+    const std::size_t kept = shelled ? shells_needed(keys, norm, allowed * mass) : keys.shells.size();
+    const double reached = norm * (shelled ? keys.shells[kept - 1].norm : frame.key_norm);
     if (reached < kGain * radius) {
       out.push_back({kept, share});
       radius = reached;

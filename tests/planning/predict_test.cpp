@@ -138,16 +138,21 @@ TEST(Predict, HigherDegreesDoBetterUntilRoundingCounts) {
             100.0 * high.predict(Arithmetic::float64, kInfinity).bound);
 }
 
-TEST(DrawSample, HoldsTheFarthestRowsAndEvenlySpacedOnes) {
+TEST(DrawSample, HoldsTheFarthestRowsAndSomeOfEveryRadius) {
   HeadData head = random_head(4, 5000, 800, 2, 1, 0.2);
   head.q[usize(2 * 4242)] = 30.0;
   const Planned planned(head, 2);
   const planning::Sample& sample = planned.sample;
   EXPECT_EQ(sample.queries, 5000);
-  const auto far = std::count_if(sample.rows.begin(), sample.rows.end(), [](const auto& row) { return row.far; });
-  EXPECT_EQ(far, planning::kSampledRows);
-  EXPECT_GE(static_cast<int>(sample.rows.size()), 2 * planning::kSampledRows);
-  EXPECT_LE(static_cast<int>(sample.rows.size()), 3 * planning::kSampledRows);
+  EXPECT_GE(static_cast<int>(sample.rows.size()), 9 * planning::kSampledRows);
+  double share = 0.0;
+  for (std::size_t i = 0; i < sample.rows.size(); ++i) {
+    share += sample.rows[i].share;
+    EXPECT_TRUE(i == 0 || sample.rows[i - 1].radius.radius <= sample.rows[i].radius.radius);
+  }
+  EXPECT_NEAR(share, 1.0, 1e-12);
+  EXPECT_NEAR(sample.rows.front().share, 0.5 / planning::kSampledRows, 1e-3);
+  EXPECT_NEAR(sample.rows.back().share, 0.002 / planning::kSampledRows, 1e-4);
   double largest = 0.0;
   for (const planning::SampledRow& row : sample.rows) {
     largest = std::max(largest, row.radius.radius);
@@ -156,7 +161,10 @@ TEST(DrawSample, HoldsTheFarthestRowsAndEvenlySpacedOnes) {
     ASSERT_GE(row.moments[2], 0.0);
     ASSERT_LE(row.moments[4], std::pow(row.radius.radius, 4));
   }
-  EXPECT_GT(largest, 10.0 * sample.served_radius) << "the outlying query is known, and does not decide for all others";
+  EXPECT_EQ(largest, sample.served_radius);
+  const planning::Sample most =
+      planning::draw_sample(head.problem(), planned.frame, planned.values, 0.99, serial_context());
+  EXPECT_GT(largest, 10.0 * most.served_radius) << "the outlying query is known, and need not decide for all others";
 }
 
 TEST(DrawSample, WeighsAsTheHeadDoes) {

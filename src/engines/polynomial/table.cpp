@@ -4,19 +4,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 namespace polyattn::engines {
 
 namespace {
 
-TableEntry make_entry(double radius, int degree, int q) {
-  numerics::ExpPolynomial p =
-      q == 0 ? numerics::chebyshev(radius, degree) : numerics::moment_matched(radius, degree, q);
+TableEntry make_entry(numerics::ExpPolynomial p) {
+  const int q = p.moment;
   TableEntry entry;
   entry.q = q;
   entry.slack = q == 0 ? 0.0 : p.absolute_slack;
   entry.moment_error = p.error + (q == 0 ? p.absolute_slack : 0.0);
-  const double power = q == 0 ? 1.0 : std::pow(radius, 2 * q) * (1.0 + 1e-12);
+  const double power = q == 0 ? 1.0 : std::pow(p.radius, 2 * q) * (1.0 + 1e-12);
   entry.uniform = (entry.moment_error * power + entry.slack) * (1.0 + 1e-12);
   entry.coefficients = std::move(p.coefficients);
   return entry;
@@ -37,22 +37,33 @@ std::size_t PolynomialTable::row_class(double r) const noexcept {
 }
 
 PolynomialTable make_table(double radius, int degree, int steps) {
-  PolynomialTable table;
-  table.degree = degree;
-  table.steps = steps;
-  for (int step = 0; step <= steps * kLadderOctaves; ++step) {
-    const double r = step == 0 ? radius : radius * std::exp2(-static_cast<double>(step) / steps);
-    table.radii.push_back(r);
+  return TableSeries(radius, degree, steps).table(degree);
+}
+
+TableSeries::TableSeries(double radius, int highest_degree, int steps)
+    : highest_degree_(highest_degree), steps_(steps), radii_{radius} {
+  for (int step = 1; step <= steps * kLadderOctaves && radius > 0.0; ++step) {
+    radii_.push_back(radius * std::exp2(-static_cast<double>(step) / steps));
+  }
+  series_.resize(radii_.size());
+}
+
+PolynomialTable TableSeries::table(int degree) {
+  PolynomialTable out;
+  out.degree = degree;
+  out.steps = steps_;
+  out.radii = radii_;
+  for (std::size_t r = 0; r < radii_.size(); ++r) {
     std::vector<TableEntry> row;
     for (int q = 0; 2 * q <= degree; ++q) {
-      row.push_back(make_entry(r, degree, q));
+      if (series_[r].size() <= static_cast<std::size_t>(q)) {
+        series_[r].emplace_back(radii_[r], q, highest_degree_);
+      }
+      row.push_back(make_entry(series_[r][static_cast<std::size_t>(q)].truncated(degree)));
     }
-    table.entries.push_back(std::move(row));
-    if (radius == 0.0) {
-      break;
-    }
+    out.entries.push_back(std::move(row));
   }
-  return table;
+  return out;
 }
 
 }  // namespace polyattn::engines
