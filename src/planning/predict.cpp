@@ -1,5 +1,6 @@
 #include "planning/predict.hpp"
 
+#include "engines/polynomial/evaluate.hpp"
 #include "engines/polynomial/row_certificate.hpp"
 #include "numerics/rounding.hpp"
 
@@ -105,16 +106,27 @@ SampledRow sample_row(const Frame& frame, const SampledKeys& keys, const std::ve
   row.radius = engines::row_radius(frame, centred.data());
   row.moments.assign(kMaxPlannedDegree + 1, 0.0);
   const std::size_t dim = centred.size();
+  const std::size_t value_dim = keys.weight.empty() ? 0 : keys.values.size() / keys.weight.size();
+  row.answer.assign(value_dim, 0.0);
+  double mass = 0.0;
   for (std::size_t j = 0; j < keys.weight.size(); ++j) {
     double score = 0.0;
     for (std::size_t l = 0; l < dim; ++l) {
       score += frame.metric[l] * centred[l] * keys.rows[j * dim + l];
+    }
+    const double share = keys.weight[j] * std::exp(std::min(score, 600.0));
+    mass += share;
+    for (std::size_t c = 0; c < value_dim; ++c) {
+      row.answer[c] += share * keys.values[j * value_dim + c];
     }
     double power = keys.weight[j] / weight;
     for (double& moment : row.moments) {
       moment += power;
       power *= score;
     }
+  }
+  for (double& x : row.answer) {
+    x /= mass;
   }
   return row;
 }
@@ -157,6 +169,26 @@ Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, cons
   return sample;
 }
 
+namespace {
+
+/// What errors are multiplied with: how far values are from an answer, at most, or in the mean where chords say so. A
+/// tenth more, and a fifth on top of means, as values may go with large scores.
+double distance(const engines::ValueRange& values, const std::vector<double>& answer) noexcept {
+  double largest = 0.0;
+  for (std::size_t c = 0; c < answer.size(); ++c) {
+    const double above = std::max(values.high[c] - answer[c], 0.0);
+    const double below = std::max(answer[c] - values.low[c], 0.0);
+    double column = 1.1 * std::max(above, below);
+    if (static_cast<std::int64_t>(answer.size()) < engines::kChordColumns && above + below > 0.0) {
+      column = std::min(column, 1.2 * 1.1 * 2.0 * above * below / (above + below));
+    }
+    largest = std::max(largest, column);
+  }
+  return std::min(largest, values.range());
+}
+
+}  // namespace
+
 Prediction predict(const Sample& sample, const Frame& frame, const engines::ValueRange& values, std::int64_t rank,
                    const engines::PolynomialTable& table, Arithmetic arithmetic, DType output, std::int64_t keys,
                    double tolerance) {
@@ -170,9 +202,7 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
     bounds.z_sum += std::fabs(z);
   }
   double largest_absolute = 0.0;
-  double spread = 0.0;  // answers lie near the centre of the values
   for (std::size_t c = 0; c < values.low.size(); ++c) {
-    spread = std::max({spread, values.high[c] - values.centre[c], values.centre[c] - values.low[c]});
     largest_absolute = std::max(largest_absolute, sample.deviation[c]);  // E|v - mu| <= its deviation
   }
   bounds.largest_deviation = largest_absolute;
@@ -186,7 +216,7 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
         engines::certify_row(frame, bounds, rounding, table, rank, static_cast<double>(keys) / sample.weight,
                              row.radius, frame.far.at(row.radius.norm) / sample.weight, row.moments.data(), 1);
     const double uniform = certificate.uniform * bounds.largest_deviation * 1.1;
-    const double moments = certificate.error * std::min(1.1 * spread, bounds.range);
+    const double moments = certificate.error * distance(values, row.answer);
     double bound = std::min(uniform, moments) + certificate.rounding_scale * largest_absolute + certificate.tiny +
                    0.2 * bounds.range * certificate.rounding_denominator;
     bound = bound / certificate.denominator_low +

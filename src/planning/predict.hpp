@@ -18,6 +18,7 @@ struct SampledRow {
   engines::RowRadius radius;
   double share = 0.0;  ///< of all rows, that it stands for
   std::vector<double> moments;
+  std::vector<double> answer{};  ///< estimated, per column
 };
 
 struct Sample {

@@ -74,8 +74,11 @@ struct WeighBlock {
 /// N_c = sum_t coefficients[t] sums[t][c], T = N_c / denominator, clipped; and the row's certificate maximised over
 /// columns:
 ///   approximation = max_c min(error * max(high_c - T, T - low_c), uniform * (deviation_c + (mean_c - T)^2
-///   half_inverse_c))
-///                   / denominator_low
+///                   half_inverse_c), moment_error * chord_c + slack * max(high_c - T, T - low_c)) / denominator_low
+///   chord_c       = ((T - low_c) (high_c m - m_c) + (high_c - T) (m_c - low_c m)) / (high_c - low_c), every bracket
+///   with
+///                   what its terms may be off, m and m_c the moments sum w s^p and sum w s^p v; for low_c <= T <=
+///                   high_c
 ///   rounding      = max_c (rounding_scale * absolute_c + tiny + |T| * rounding_denominator) / denominator_low
 /// A row with an answer that is not finite gets a NaN certificate.
 struct FinishBlock {
@@ -98,9 +101,15 @@ struct FinishBlock {
   const double* deviation;
   const double* half_inverse;  ///< 1 / (2 deviation), large but finite where deviation is 0
   const double* absolute;
-  double* answer;         ///< [columns][tokens]
-  double* approximation;  ///< [tokens]
-  double* rounding;       ///< [tokens]
+  const double* moments;       ///< [columns][tokens] m_c; null: no chord
+  const double* moment;        ///< [tokens] m
+  const double* moment_scale;  ///< [tokens] m_c is off by this times absolute_c, and by moment_loss
+  const double* moment_loss;   ///< [tokens] m is off by this
+  const double* moment_error;  ///< [tokens]
+  const double* slack;         ///< [tokens]
+  double* answer;              ///< [columns][tokens]
+  double* approximation;       ///< [tokens]
+  double* rounding;            ///< [tokens]
 };
 
 template <class T>

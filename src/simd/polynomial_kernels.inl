@@ -239,6 +239,22 @@ void evaluate_kernel(const EvaluationBlock<typename F::Scalar>& block) noexcept 
   }
 }
 
+/// Bound on sum w s^p |v - T| of column c for rows i: |v - T| is convex in v, so below its chord over [low, high].
+inline F64 chord(const FinishBlock& block, std::ptrdiff_t c, std::ptrdiff_t i, F64 answer) noexcept {
+  const F64 low = F64::set(block.low[c]);
+  const F64 high = F64::set(block.high[c]);
+  const F64 weight = F64::load(block.moment + i);
+  const F64 weighted = F64::load(block.moments + c * block.tokens + i);
+  const F64 loss = F64::load(block.moment_loss + i);
+  const F64 size = max(abs(low), abs(high));
+  const F64 off = fma(F64::load(block.moment_scale + i), F64::set(block.absolute[c]), fma(size, loss, loss));
+  const F64 above = max(fma(high, weight, off) - weighted, F64::zero());
+  const F64 below = max(weighted + fnma(low, weight, off), F64::zero());
+  const F64 bound = fma(answer - low, above, (high - answer) * below) / (high - low);
+  const F64 infinite = F64::set(__builtin_inf());
+  return select_less(answer, low, infinite, select_less(high, answer, infinite, bound));
+}
+
 inline void finish_kernel(const FinishBlock& block) noexcept {
   const std::ptrdiff_t slab = block.stride_columns * block.tokens;
   for (std::ptrdiff_t i = 0; i < block.tokens; i += F64::width) {
@@ -265,7 +281,12 @@ inline void finish_kernel(const FinishBlock& block) noexcept {
       const F64 spread = max(high - answer, answer - low);
       const F64 deviation = fma(away * away, F64::set(block.half_inverse[c]), F64::set(block.deviation[c]));
       // min returns its second operand where the first is NaN: the spread is a bound on its own, the deviation is not.
-      const F64 column = min(uniform * deviation, error * spread);
+      F64 column = min(uniform * deviation, error * spread);
+      if (block.moments != nullptr) {
+        const F64 away_together =
+            fma(F64::load(block.moment_error + i), chord(block, c, i, answer), F64::load(block.slack + i) * spread);
+        column = min(away_together, column);
+      }
       const F64 rounded =
           fma(rounding_scale, F64::set(block.absolute[c]), fma(abs(answer), rounding_denominator, tiny));
       poison = fma(answer, F64::zero(), fma(column, F64::zero(), fma(rounded, F64::zero(), poison)));

@@ -23,6 +23,7 @@ struct FinishData {
   std::ptrdiff_t columns;
   int degree;
   std::vector<double> sums, coefficients, rows, low, high, mean, deviation, half_inverse, absolute;
+  std::vector<double> moments;  ///< empty: no chord
   struct Out {
     std::vector<double> answer, approximation, rounding;
   };
@@ -37,7 +38,7 @@ struct FinishData {
     };
     fill(sums, (degree + 1) * (columns + 1) * tokens, -1.0, 1.0);
     fill(coefficients, (degree + 1) * tokens, -1.0, 1.0);
-    fill(rows, 7 * tokens, 0.1, 1.0);
+    fill(rows, 12 * tokens, 0.1, 1.0);
     fill(low, columns, -1.0, -0.1);
     fill(high, columns, 0.1, 1.0);
     fill(mean, columns, -0.5, 0.5);
@@ -69,6 +70,12 @@ struct FinishData {
                                   deviation.data(),
                                   half_inverse.data(),
                                   absolute.data(),
+                                  moments.empty() ? nullptr : moments.data(),
+                                  /*moment=*/r + 7 * tokens,
+                                  /*moment_scale=*/r + 8 * tokens,
+                                  /*moment_loss=*/r + 9 * tokens,
+                                  /*moment_error=*/r + 10 * tokens,
+                                  /*slack=*/r + 11 * tokens,
                                   out.answer.data(),
                                   out.approximation.data(),
                                   out.rounding.data()};
@@ -134,6 +141,68 @@ TEST(FinishKernel, ComputesWhatItsCommentSays) {
       expect_close(out.approximation[at(i)], approximation);
       expect_close(out.rounding[at(i)], rounding);
     }
+  }
+}
+
+/// A kernel with chords next to the same without: `moments` in the proportion `mean` of the column to the row's moment.
+FinishData with_chords(std::uint64_t seed, std::ptrdiff_t columns) {
+  FinishData data(columns, 4, seed);
+  for (double& x : data.sums) {
+    x *= 0.1;  // so that answers lie between low and high, mostly
+  }
+  Random random(seed + 1);
+  data.moments.resize(at(columns * data.tokens));
+  for (std::ptrdiff_t c = 0; c < columns; ++c) {
+    for (std::ptrdiff_t i = 0; i < data.tokens; ++i) {
+      const double mean = random.uniform(data.low[at(c)], data.high[at(c)]);
+      data.moments[at(c * data.tokens + i)] = mean * data.row(7, i);
+      data.rows[at(8 * data.tokens + i)] = random.uniform(0.0, 1e-3);
+      data.rows[at(9 * data.tokens + i)] = random.uniform(0.0, 1e-3);
+      data.rows[at(2 * data.tokens + i)] = 1e9;  // the other bounds are not to win
+      data.rows[at(3 * data.tokens + i)] = 1e9;
+    }
+  }
+  return data;
+}
+
+TEST(FinishKernel, ChordsAreWhatTheCommentSays) {
+  const FinishData data = with_chords(21, 1);
+  int inside = 0;
+  for (const simd::KernelTable* table : simd::available()) {
+    const auto out = data.run(*table);
+    for (std::ptrdiff_t i = 0; i < data.tokens; ++i) {
+      const double low = data.low[0];
+      const double high = data.high[0];
+      const double t = out.answer[at(i)];
+      if (t == low || t == high) {  // clipped: no chord
+        EXPECT_GE(out.approximation[at(i)], 1e5);
+        continue;
+      }
+      ++inside;
+      const double off = data.row(8, i) * data.absolute[0] + data.row(9, i) * (1.0 + std::max(-low, high));
+      const double above = high * data.row(7, i) - data.moments[at(i)] + off;
+      const double below = data.moments[at(i)] - low * data.row(7, i) + off;
+      const double chord = ((t - low) * above + (high - t) * below) / (high - low);
+      const double expected =
+          (data.row(10, i) * chord + data.row(11, i) * std::max(high - t, t - low)) / data.row(1, i);
+      EXPECT_NEAR(out.approximation[at(i)], expected, 1e-12 * expected) << table->name;
+    }
+    EXPECT_TRUE(same_bits(out.approximation, data.run(*simd::available().back()).approximation)) << table->name;
+  }
+  EXPECT_GT(inside, 10);
+}
+
+// A chord that is not a number leaves the other bounds; it does not hide that they are none.
+TEST(FinishKernel, AColumnWithoutAChordIsNotSkipped) {
+  for (const simd::KernelTable* table : simd::available()) {
+    FinishData data = with_chords(22, 3);
+    const FinishData::Out before = data.run(*table);
+    data.moments[at(1 * data.tokens + 5)] = kNan;
+    EXPECT_GE(data.run(*table).approximation[5], before.approximation[5]) << table->name;
+    EXPECT_TRUE(std::isfinite(data.run(*table).approximation[5])) << table->name;
+    data.deviation[1] = kNan;
+    data.rows[at(2 * data.tokens + 5)] = kNan;
+    EXPECT_FALSE(std::isfinite(data.run(*table).approximation[5])) << table->name;
   }
 }
 

@@ -45,7 +45,8 @@ struct EvaluationScratch {
         sums((features.degree() + 1) * columns * block, memory),
         coefficients((features.degree() + 1) * block, memory),
         answer(columns * block, memory),
-        per_row(8 * block, memory),
+        per_row(13 * block, memory),
+        moments(columns <= kChordColumns ? columns * block : 0, memory),
         rows(usize(dim * block)),
         radius(usize(block)),
         certificate(usize(block)) {}
@@ -55,7 +56,9 @@ struct EvaluationScratch {
   base::Buffer<double> sums;
   base::Buffer<double> coefficients;
   base::Buffer<double> answer;
-  base::Buffer<double> per_row;  // denominator, low, error, uniform, scale, rounding of D, approximation, rounding
+  base::Buffer<double> per_row;  // denominator, low, error, uniform, scale, rounding of D, approximation, rounding;
+                                 // moment, its scale and loss, its error constant and slack
+  base::Buffer<double> moments;  // [columns][block], of the degree each row's polynomial is matched to
   std::vector<double> rows;
   std::vector<RowRadius> radius;
   std::vector<RowCertificate> certificate;
@@ -113,6 +116,17 @@ void certify_block(const Frame& frame, const PreparedMoments<T>& moments, std::i
     per_row[4 * block + r] = row.rounding_scale;
     per_row[5 * block + r] = row.rounding_denominator;
     scratch.tiny[usize(r)] = row.tiny;
+    if (columns <= kChordColumns) {
+      const std::int64_t t = sound ? 2 * static_cast<std::int64_t>(row.polynomial->q) : 0;
+      for (std::int64_t c = 0; c < columns; ++c) {
+        scratch.moments[usize(c * block + r)] = scratch.sums[usize((t * columns + c) * block + r)];
+      }
+      per_row[8 * block + r] = scratch.moments[usize((columns - 1) * block + r)];
+      per_row[9 * block + r] = row.moment_scale;
+      per_row[10 * block + r] = row.moment_loss;
+      per_row[11 * block + r] = sound ? row.polynomial->moment_error : 0.0;
+      per_row[12 * block + r] = sound ? row.polynomial->slack * moments.bounds.weight_high : 0.0;
+    }
   }
 }
 
@@ -141,6 +155,12 @@ simd::FinishBlock finish_block(const PreparedMoments<T>& moments, std::int64_t b
   finish.deviation = keys.deviation.data();
   finish.half_inverse = keys.half_inverse.data();
   finish.absolute = keys.absolute.data();
+  finish.moments = columns <= kChordColumns ? scratch.moments.data() : nullptr;
+  finish.moment = per_row + 8 * block;
+  finish.moment_scale = per_row + 9 * block;
+  finish.moment_loss = per_row + 10 * block;
+  finish.moment_error = per_row + 11 * block;
+  finish.slack = per_row + 12 * block;
   finish.answer = scratch.answer.data();
   finish.approximation = per_row + 6 * block;
   finish.rounding = per_row + 7 * block;

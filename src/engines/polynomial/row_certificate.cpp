@@ -35,6 +35,7 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
       out.polynomial = &entry;
       out.error = std::min(error, uniform) * (1.0 + 1e-13);
       out.uniform = uniform * (1.0 + 1e-13);
+      out.moment_scale = rounding.gamma * power * (1.0 + 1e-13);
     }
     power *= radius.box * radius.box * (1.0 + 1e-15);
   }
@@ -56,6 +57,11 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
     a_power *= radius.box;
     z_power *= keys.z_sum;
   }
+  // Underflow of one sum, as in `tiny` for a coefficient of 1; gamma is more than the few roundings of the chord.
+  const double lost_moment = std::pow(keys.z_sum, 2 * out.polynomial->q) *
+                                 (2.0 * degree * std::max(keys.largest_absolute, weight) + 2.0 * key_count) +
+                             3.0 * static_cast<double>(rank);
+  out.moment_loss = 2.0 * out.moment_scale * weight + lost_moment * rounding.smallest * (1.0 + 1e-12);
   absolute *= 1.0 + 1e-13;
   out.tiny = tiny * rounding.smallest * (1.0 + 1e-13);
   out.rounding_scale = rounding.gamma * absolute;

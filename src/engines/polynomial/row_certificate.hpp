@@ -16,6 +16,8 @@ struct RowCertificate {
   double denominator_low = 0.0;  ///< proved lower bound of D; <= 0: the row is refused
   double error = 0.0;            ///< >= sum_j w_j |P(s) - exp(s)|
   double uniform = 0.0;          ///< the same from the uniform bound alone
+  double moment_scale = 0.0;     ///< sums of degree 2q are off by this times sum w |v|
+  double moment_loss = 0.0;      ///< that of the weights alone, underflow and the chord's own roundings included
   double rounding_scale = 0.0;   ///< gamma P_abs(a)
   double rounding_denominator = 0.0;
   double tiny = 0.0;          ///< underflow, absolute
