@@ -71,7 +71,7 @@ std::int64_t polynomial_bytes(const engines::HeadProblem& problem, std::int64_t 
       simd::kMomentBlock * (problem.dim() + 2 * columns + (degree + 1) * simd::kMomentGroup) * element;
   const std::int64_t row_scratch =
       block * (element * (problem.dim() + (degree + 1) * (simd::kEvaluationGroup + columns)) +
-               8 * ((degree + 1) * (columns + 1) + columns + 16));
+               8 * ((degree + 1) * (columns + 1) + 2 * columns + 21));
   return moments + threads * (key_scratch + row_scratch) + 8 * problem.n_kv() + 40 * problem.n_q();
 }
 
