@@ -7,18 +7,26 @@
 
 namespace polyattn::base {
 
-double half_to_double(std::uint16_t bits) noexcept {
-  const std::uint32_t magnitude = bits & 0x7fffU;
+namespace {
+
+/// Both exact, and without branches, so that loops over them become vector code.
+float half_to_float(std::uint16_t bits) noexcept {
+  const auto magnitude = static_cast<std::int32_t>(bits & 0x7fffU);
+  const auto sign = static_cast<std::uint32_t>(bits & 0x8000U) << 16;
   // The fields of a half in those of a float: 2^112 too small, subnormals included.
-  const auto small = static_cast<double>(std::bit_cast<float>(magnitude << 13));
-  const double infinite = magnitude == 0x7c00U ? HUGE_VAL : std::nan("");
-  const double value = magnitude >= 0x7c00U ? infinite : small * 0x1p112;
-  return (bits & 0x8000U) != 0 ? -value : value;
+  const auto fields = static_cast<std::uint32_t>(magnitude) << 13;
+  const auto finite = std::bit_cast<std::uint32_t>(std::bit_cast<float>(fields) * 0x1p112F);
+  return std::bit_cast<float>(sign | (magnitude >= 0x7c00 ? fields | 0x7f800000U : finite));
 }
 
-double bfloat_to_double(std::uint16_t bits) noexcept {
-  return static_cast<double>(std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16));
+float bfloat_to_float(std::uint16_t bits) noexcept {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(bits) << 16);
 }
+
+}  // namespace
+
+double half_to_double(std::uint16_t bits) noexcept { return static_cast<double>(half_to_float(bits)); }
+double bfloat_to_double(std::uint16_t bits) noexcept { return static_cast<double>(bfloat_to_float(bits)); }
 
 namespace {
 
@@ -32,24 +40,16 @@ double round_to_spacing(double value, int precision, int min_spacing) noexcept {
   return std::ldexp(std::nearbyint(std::ldexp(value, -spacing)), spacing);  // ties to even in the default environment
 }
 
-template <class Stored>
-double decode(Stored stored, DType) noexcept {
-  return static_cast<double>(stored);
-}
-template <>
-double decode(std::uint16_t stored, DType type) noexcept {
-  return type == DType::float16 ? half_to_double(stored) : bfloat_to_double(stored);
-}
-
-template <class Stored, class T>
-void decode_elements(const Stored* data, DType type, std::int64_t stride, std::int64_t count, T* out) noexcept {
+template <class Stored, class T, class Decode>
+void decode_elements(const Stored* data, std::int64_t stride, std::int64_t count, T* out,
+                     const Decode& decode) noexcept {
   if (stride == 1) {
     for (std::int64_t c = 0; c < count; ++c) {
-      out[c] = static_cast<T>(decode(data[c], type));
+      out[c] = static_cast<T>(decode(data[c]));
     }
   } else {
     for (std::int64_t c = 0; c < count; ++c) {
-      out[c] = static_cast<T>(decode(data[c * stride], type));
+      out[c] = static_cast<T>(decode(data[c * stride]));
     }
   }
 }
@@ -116,14 +116,16 @@ void append_rows(Rows& rows, const Rows& tail) {
 template <class T>
 void load_elements(const void* data, DType type, std::int64_t offset, std::int64_t stride, std::int64_t count,
                    T* out) noexcept {
+  const auto same = [](auto x) { return x; };
   switch (type) {
     case DType::float16:
+      return decode_elements(static_cast<const std::uint16_t*>(data) + offset, stride, count, out, half_to_float);
     case DType::bfloat16:
-      return decode_elements(static_cast<const std::uint16_t*>(data) + offset, type, stride, count, out);
+      return decode_elements(static_cast<const std::uint16_t*>(data) + offset, stride, count, out, bfloat_to_float);
     case DType::float32:
-      return decode_elements(static_cast<const float*>(data) + offset, type, stride, count, out);
+      return decode_elements(static_cast<const float*>(data) + offset, stride, count, out, same);
     case DType::float64:
-      return decode_elements(static_cast<const double*>(data) + offset, type, stride, count, out);
+      return decode_elements(static_cast<const double*>(data) + offset, stride, count, out, same);
   }
 }
 
