@@ -4,12 +4,8 @@
 #include "engines/capabilities.hpp"
 #include "engines/exact/certificate.hpp"
 #include "engines/exact/exact.hpp"
-#include "numerics/papers_bound.hpp"
-#include "planning/cost_model.hpp"
-#include "planning/predict.hpp"
-#include "planning/reach.hpp"
+#include "planning/planner.hpp"
 #include "planning/values.hpp"
-#include "polyattn/polynomial.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -24,24 +20,6 @@ using base::usize;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Below this predicted time of the exact engine a statistics pass could not pay for itself.
 constexpr double kSmallProblemSeconds = 3e-4;
-/// A prediction must clear the tolerance by this factor: rows outside the sample may be a little worse.
-constexpr double kPredictionMargin = 0.9;
-constexpr double kMaxRadius = 300.0;
-/// Part of the tolerance that keys left out may cost a row at the edge of those served.
-constexpr double kFarShare = 0.05;
-/// Shells of keys are looked at where their pass, seconds a key as measured here, is a small part of what is planned.
-constexpr double kShellSeconds = 3e-8;
-constexpr double kShellPays = 10.0;
-/// A try of another reach takes a millisecond or two: not for less than this.
-constexpr double kReachSeconds = 0.003;
-constexpr std::int64_t kMaxRank = std::int64_t{1} << 24;
-
-std::vector<Arithmetic> arithmetics(const Request& request) {
-  if (request.arithmetic != Arithmetic::automatic) {
-    return {request.arithmetic};
-  }
-  return {Arithmetic::float32, Arithmetic::float64};
-}
 
 /// What the exact engine's a-priori bound needs, from the statistics pass of the polynomial engine.
 engines::KeyStatistics key_statistics(const engines::HeadProblem& problem, const engines::Frame& frame,
@@ -100,51 +78,7 @@ engines::ScoreFacts score_facts(const engines::HeadProblem& problem) noexcept {
   return {problem.soft_cap, !problem.mask.from_first(), problem.pairs.additive.data != nullptr};
 }
 
-/// A polynomial candidate with what it takes to carry it out.
-struct Find {
-  Candidate candidate;
-  Reach reach;
-  double radius = 0.0;
-};
-
-/// State of one planning run.
-struct Planner {
-  const engines::HeadProblem& problem;
-  const Request& request;
-  const base::Context& context;
-  const Domain* domain;
-  CostModel cost;  ///< of one thread: the number of threads must not change the choice
-  double queries;  ///< rows to plan for
-  double pairs;
-  bool eligible;           ///< an approximate engine may be chosen without being asked for
-  std::string ineligible;  ///< why not
-  HeadDecision decision;
-  engines::KeyShells shells{};  ///< once they were looked at
-  std::vector<Find> found{};    ///< the best of each arithmetic
-
-  [[nodiscard]] HeadPlan& plan() noexcept { return decision.plan; }
-  /// Largest radius the polynomials are made for. Prepared keys serve all of their domain.
-  [[nodiscard]] double served_radius(const engines::Frame& frame, const Sample& sample) const noexcept {
-    return domain != nullptr ? frame.radius : std::min(frame.radius, sample.served_radius);
-  }
-
-  void exact_candidates(const engines::Frame* frame, const engines::QueryExtent* extent,
-                        const engines::ValueRange* values);
-  void refuse_missing_engines();
-  void polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
-                             const engines::QueryExtent& extent);
-  void try_reach(engines::Frame& frame, const engines::ValueRange& values, const engines::QueryExtent& extent,
-                 const Reach& reach);
-  Candidate polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
-                                 Arithmetic arithmetic);
-  [[nodiscard]] bool better(const Candidate& a, const Candidate& b) const noexcept;
-  void settle(PolynomialChoice& choice, const engines::QueryExtent& extent);
-  Candidate best_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
-                        Arithmetic arithmetic);
-  void statistics(const engines::QueryExtent& extent, const engines::Frame& frame, const engines::ValueRange& values);
-  void choose();
-  void spread_over_threads() noexcept;
-};
+}  // namespace
 
 void Planner::exact_candidates(const engines::Frame* frame, const engines::QueryExtent* extent,
                                const engines::ValueRange* values) {
@@ -204,171 +138,6 @@ void Planner::refuse_missing_engines() {
   }
 }
 
-Candidate Planner::best_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
-                               Arithmetic arithmetic) {
-  Candidate best;
-  best.engine = Engine::polynomial;
-  best.arithmetic = arithmetic;
-  best.seconds = kInfinity;
-  best.predicted_bound = kInfinity;
-  const double exact = plan().exact_seconds;
-  const bool forced = request.engine == Engine::polynomial;
-  const double radius = served_radius(frame, sample);
-  const int first = request.degree.value_or(0);
-  const int last = request.degree.value_or(kMaxPlannedDegree);
-  double floor_seconds = 0.0;
-  engines::TableSeries tables(radius, last, 2);
-  for (int degree = first; degree <= last; ++degree) {
-    const std::int64_t rank = feature_rank(problem.dim(), degree);
-    if (rank < 0 || rank > kMaxRank) {
-      break;
-    }
-    const std::int64_t bytes = polynomial_bytes(problem, rank, degree, arithmetic, 1);
-    floor_seconds = cost.polynomial_seconds(problem, queries, rank, degree, arithmetic);
-    // Higher degrees only cost more: stop where even a degree with no failing row could not win.
-    const double to_beat = std::min(best.seconds, forced && !request.degree ? kInfinity : exact);
-    const bool too_much = static_cast<std::uint64_t>(bytes) > context.memory->limit();
-    if (!request.degree && (floor_seconds >= to_beat || too_much || (forced && rank > (1 << 20)))) {
-      break;
-    }
-    const engines::PolynomialTable table = tables.table(degree);
-    const Prediction prediction = predict(sample, frame, values, rank, table, arithmetic, request.output,
-                                          problem.n_kv(), plan().tolerance * kPredictionMargin);
-    const double fallback = prediction.failing_share * exact;
-    const double seconds = floor_seconds + fallback;
-    if (seconds < best.seconds || best.degree < 0) {
-      best.degree = degree;
-      best.rank = rank;
-      best.seconds = seconds;
-      best.bytes = static_cast<double>(bytes);
-      best.predicted_bound = prediction.bound;
-      best.fallback_share = prediction.failing_share;
-      const auto rounding = arithmetic == Arithmetic::float32
-                                ? engines::rounding_model<float>(degree, rank, problem.n_kv())
-                                : engines::rounding_model<double>(degree, rank, problem.n_kv());
-      best.a_priori_bound = problem.mask.causal || !frame.far.mass.empty()
-                                ? kInfinity
-                                : a_priori_bound(frame, values, table, rounding, problem.n_kv(), request.output);
-      best.papers_bound = kInfinity;
-      best.papers_bound = numerics::papers_bound(exp_polynomial(radius, degree), values.max_abs);
-    }
-    if (prediction.failing_share == 0.0) {
-      break;
-    }
-  }
-  return best;
-}
-
-Candidate Planner::polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values,
-                                        const Sample& sample, Arithmetic arithmetic) {
-  const bool forced = request.engine == Engine::polynomial;
-  Candidate candidate;
-  if (!(served_radius(frame, sample) <= kMaxRadius)) {
-    candidate.engine = Engine::polynomial;
-    candidate.arithmetic = arithmetic;
-    candidate.seconds = kInfinity;
-    candidate.predicted_bound = kInfinity;
-    candidate.reason =
-        "scores spread over a radius of " + base::text(served_radius(frame, sample)) + ", no polynomial serves that";
-    candidate.usable = forced;
-    if (forced) {  // every row lies outside what the frame serves; exact answers them
-      candidate.degree = request.degree.value_or(0);
-      candidate.rank = std::max<std::int64_t>(feature_rank(problem.dim(), candidate.degree), 1);
-    }
-    return candidate;
-  }
-  candidate = best_degree(frame, values, sample, arithmetic);
-  candidate.usable =
-      candidate.degree >= 0 && (forced || (eligible && candidate.fallback_share < 0.5 && plan().tolerance > 0.0));
-  if (candidate.degree < 0) {
-    candidate.reason = "every degree would cost more than exact";
-  } else if (candidate.fallback_share >= 0.5) {
-    candidate.reason = "at degree " + std::to_string(candidate.degree) + ", the dearest that could beat exact, " +
-                       base::text(std::round(100.0 * candidate.fallback_share)) +
-                       " % of rows miss the tolerance: radius " + base::text(served_radius(frame, sample)) +
-                       " is too large";
-  } else {
-    candidate.reason = "degree " + std::to_string(candidate.degree) + " is expected to certify " +
-                       base::text(std::round(1000.0 * (1.0 - candidate.fallback_share)) / 10.0) + " % of rows" +
-                       (frame.far.mass.empty() ? "" : ", far keys left out") +
-                       (forced || eligible ? "" : "; not considered: " + ineligible);
-  }
-  return candidate;
-}
-
-/// Where rows that fail are refused, fewer of them come first.
-bool Planner::better(const Candidate& a, const Candidate& b) const noexcept {
-  if (b.degree < 0 || (request.strict && a.fallback_share != b.fallback_share)) {
-    return b.degree < 0 || a.fallback_share < b.fallback_share;
-  }
-  return a.seconds < b.seconds;
-}
-
-/// Candidates of one reach; each arithmetic keeps the cheapest it has seen.
-void Planner::try_reach(engines::Frame& frame, const engines::ValueRange& values, const engines::QueryExtent& extent,
-                        const Reach& reach) {
-  if (!shells.shells.empty()) {
-    engines::leave_out(frame, extent, shells, reach.shells);
-  }
-  const Sample sample = draw_sample(problem, frame, values, reach.share, context);
-  const double radius = served_radius(frame, sample);
-  for (const Arithmetic arithmetic : arithmetics(request)) {
-    // Also where the radius is NaN: every row is then refused.
-    Find find{polynomial_candidate(frame, values, sample, arithmetic), reach,
-              radius <= kMaxRadius ? radius : kMaxRadius};
-    const auto same = [&](const Find& other) { return other.candidate.arithmetic == arithmetic; };
-    const auto before = std::find_if(found.begin(), found.end(), same);
-    if (before == found.end()) {
-      found.push_back(std::move(find));
-    } else if (find.candidate.degree >= 0 && better(find.candidate, before->candidate)) {
-      *before = std::move(find);
-    }
-  }
-}
-
-void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
-                                    const engines::QueryExtent& extent) {
-  try_reach(frame, values, extent, {0, 1.0});
-  double seconds = plan().exact_seconds;
-  for (const Find& find : found) {
-    seconds = std::min(seconds, find.candidate.seconds);
-  }
-  const double shell_seconds = kShellSeconds * static_cast<double>(problem.n_kv());
-  if (plan().tolerance > 0.0 && std::isfinite(frame.radius) && seconds > kReachSeconds) {
-    if (may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
-      shells = engines::key_shells(problem, frame, context);
-    }
-    const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
-                                                 request.density_tolerance.value_or(1.0)});
-    for (const Reach& reach : reaches(problem, frame, extent, shells, allowed, domain != nullptr)) {
-      try_reach(frame, values, extent, reach);
-    }
-  }
-  for (const Find& find : found) {
-    plan().candidates.push_back(find.candidate);
-  }
-}
-
-/// Frame, features and polynomials of the candidate that was chosen.
-void Planner::settle(PolynomialChoice& choice, const engines::QueryExtent& extent) {
-  choice.arithmetic = plan().arithmetic;
-  choice.features = engines::make_features(problem.dim(), plan().degree);
-  double radius = 0.0;
-  for (const Find& find : found) {
-    if (find.candidate.arithmetic != choice.arithmetic) {
-      continue;
-    }
-    radius = find.radius;
-    if (!shells.shells.empty()) {
-      const bool all = find.reach.shells == 0;
-      engines::leave_out(choice.frame, extent, shells, all ? shells.shells.size() : find.reach.shells);
-      engines::hide_far_keys(choice.frame, shells);
-      plan().statistics.radius_after = choice.frame.radius;
-    }
-  }
-  choice.table = engines::make_table(radius, plan().degree);
-}
-
 void Planner::statistics(const engines::QueryExtent& extent, const engines::Frame& frame,
                          const engines::ValueRange& values) {
   InputStatistics& s = plan().statistics;
@@ -420,8 +189,6 @@ void Planner::spread_over_threads() noexcept {
     candidate.seconds /= threads;
   }
 }
-
-}  // namespace
 
 double absolute_tolerance(const Tolerance& tolerance, double range) noexcept {
   return tolerance.kind == ToleranceKind::absolute ? tolerance.value : tolerance.value * range;
