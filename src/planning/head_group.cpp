@@ -76,8 +76,7 @@ struct HeadGroup::Joint {
   std::array<base::Buffer<double>, kArrays.size()> arrays;
   HeadOutputs outputs;
   KeyStatistics statistics;
-  std::size_t arithmetic = 0;  ///< size of the type they were computed in
-  bool failed = false;         ///< some row cannot be answered: each head is to say so by itself
+  bool failed = false;  ///< some row cannot be answered: each head is to say so by itself
 };
 
 bool share_keys(const HeadProblem& a, const HeadProblem& b) noexcept {
@@ -100,23 +99,23 @@ KeyStatistics HeadGroup::few_rows(const HeadProblem& head, const RowList& list, 
   if (!together) {
     return engines::stream_rows<T>(head, list, out, context);
   }
-  if (joint_ == nullptr || joint_->arithmetic != sizeof(T)) {
-    joint_ = std::make_unique<Joint>(heads_, out, context.memory);
-    joint_->arithmetic = sizeof(T);
+  std::unique_ptr<Joint>& joint = joint_[sizeof(T) == sizeof(float) ? 0 : 1];
+  if (joint == nullptr) {
+    joint = std::make_unique<Joint>(heads_, out, context.memory);
     try {
-      joint_->statistics = engines::stream_rows<T>(joint_->problem, list, joint_->outputs, context);
+      joint->statistics = engines::stream_rows<T>(joint->problem, list, joint->outputs, context);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::non_finite) {
         throw;
       }
-      joint_->failed = true;
+      joint->failed = true;
     }
   }
-  if (joint_->failed) {
+  if (joint->failed) {
     return engines::stream_rows<T>(head, list, out, context);
   }
-  joint_->give(&head - heads_.data(), out);
-  return joint_->statistics;
+  joint->give(&head - heads_.data(), out);
+  return joint->statistics;
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 
 #include "engines/exact/packed_keys.hpp"
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -38,7 +39,7 @@ class HeadGroup {
   struct Joint;
   std::span<const engines::HeadProblem> heads_;
   std::variant<std::monostate, engines::PackedKeys<float>, engines::PackedKeys<double>> packed_;
-  std::unique_ptr<Joint> joint_;
+  std::array<std::unique_ptr<Joint>, 2> joint_;  ///< in float32 and float64: heads may need both in turns
 };
 
 }  // namespace polyattn::planning

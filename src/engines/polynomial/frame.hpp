@@ -34,7 +34,6 @@ struct QueryExtent {
 struct FarCharge {
   double step = 0.0;
   std::vector<double> mass{};  ///< at multiples of `step`; empty: no key was left out
-  double kept = 0.0;           ///< lower bound of the weight of the others
 
   [[nodiscard]] double at(double norm) const noexcept;
 };

@@ -130,9 +130,9 @@ KeyShells key_shells(const HeadProblem& problem, const Frame& frame, const base:
 }
 
 double far_mass(const KeyShells& keys, std::size_t first, double norm) noexcept {
-  double mass = 0.0;
+  double mass = 0.0;  // with more than an exponential loses by underflow
   for (std::size_t b = first; b < keys.shells.size(); ++b) {
-    mass += std::exp(keys.shells[b].log_mass + norm * keys.shells[b].norm * (1.0 + 1e-6) + 1e-9);
+    mass += std::exp(keys.shells[b].log_mass + norm * keys.shells[b].norm * (1.0 + 1e-6) + 1e-9) + 0x1p-1000;
   }
   return mass * (1.0 + 1e-12);
 }
