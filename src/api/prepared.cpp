@@ -154,7 +154,7 @@ template <class T>
 std::shared_ptr<const engines::PreparedMoments<T>> prepare_moments(const engines::HeadProblem& problem,
                                                                    const planning::PolynomialChoice& choice,
                                                                    const base::Context& context) {
-  engines::MomentTotals totals = engines::make_totals(choice.features, problem.value_dim(), context.memory);
+  engines::MomentTotals totals = engines::make_totals(choice.features, context.memory);
   engines::sum_moments<T>(problem, choice.frame, choice.values, choice.features, 0, context, totals);
   return std::make_shared<const engines::PreparedMoments<T>>(
       engines::prepare_moments<T>(choice.frame, choice.values, choice.features, choice.table, totals, context.memory));

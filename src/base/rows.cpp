@@ -145,6 +145,60 @@ template void load_elements<double>(const void*, DType, std::int64_t, std::int64
 template void load_rows<float>(const Rows&, std::int64_t, std::int64_t, float*, std::int64_t) noexcept;
 template void load_rows<double>(const Rows&, std::int64_t, std::int64_t, double*, std::int64_t) noexcept;
 
+namespace {
+
+/// Rows go in groups that stay in the first-level cache while their columns are picked out.
+template <class Stored, class T, class Decode>
+void decode_columns(const Stored* data, const RowPiece& piece, std::int64_t count, std::int64_t columns, T* out,
+                    std::int64_t ld, const Decode& decode) noexcept {
+  constexpr std::int64_t kGroup = 16;
+  for (std::int64_t first = 0; first < count; first += kGroup) {
+    const std::int64_t here = std::min(kGroup, count - first);
+    for (std::int64_t c = 0; c < columns; ++c) {
+      const Stored* source = data + first * piece.row_stride + c * piece.column_stride;
+      T* target = out + c * ld + first;
+      for (std::int64_t r = 0; r < here; ++r) {
+        target[r] = static_cast<T>(decode(source[r * piece.row_stride]));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+template <class T>
+void load_columns(const Rows& rows, std::int64_t first, std::int64_t count, T* out, std::int64_t ld) noexcept {
+  const auto same = [](auto x) { return x; };
+  for (const RowPiece& piece : rows.pieces) {
+    const std::int64_t begin = std::max(first, piece.begin);
+    const std::int64_t here = std::min(first + count, piece.begin + piece.count) - begin;
+    if (here <= 0) {
+      continue;
+    }
+    const std::int64_t offset = (begin - piece.begin) * piece.row_stride;
+    T* target = out + (begin - first);
+    const auto decode = [&](const auto* data, const auto& element) {
+      decode_columns(data + offset, piece, here, rows.columns, target, ld, element);
+    };
+    switch (piece.dtype) {
+      case DType::float16:
+        decode(static_cast<const std::uint16_t*>(piece.data), half_to_float);
+        break;
+      case DType::bfloat16:
+        decode(static_cast<const std::uint16_t*>(piece.data), bfloat_to_float);
+        break;
+      case DType::float32:
+        decode(static_cast<const float*>(piece.data), same);
+        break;
+      case DType::float64:
+        decode(static_cast<const double*>(piece.data), same);
+        break;
+    }
+  }
+}
+template void load_columns<float>(const Rows&, std::int64_t, std::int64_t, float*, std::int64_t) noexcept;
+template void load_columns<double>(const Rows&, std::int64_t, std::int64_t, double*, std::int64_t) noexcept;
+
 bool fits_float32(const Rows& rows) noexcept {
   return std::none_of(rows.pieces.begin(), rows.pieces.end(),
                       [](const RowPiece& piece) { return piece.dtype == DType::float64; });
@@ -157,13 +211,11 @@ RowSink head_sink(const View& view, std::int64_t batch, std::int64_t head) noexc
           view.strides[2], view.strides[3]};
 }
 
-void store_row(const RowSink& sink, std::int64_t row, const double* values, std::int64_t columns) noexcept {
-  const auto store = [&](auto* data, const auto& encode) {
-    auto* target = data + row * sink.row_stride;
-    for (std::int64_t c = 0; c < columns; ++c) {
-      target[c * sink.column_stride] = encode(values[c]);
-    }
-  };
+namespace {
+
+/// Calls store(data, encode) with the sink's data as what it holds.
+template <class Store>
+void with_encoding(const RowSink& sink, const Store& store) noexcept {
   switch (sink.dtype) {
     case DType::float16:
       store(static_cast<std::uint16_t*>(sink.data), double_to_half);
@@ -178,6 +230,33 @@ void store_row(const RowSink& sink, std::int64_t row, const double* values, std:
       store(static_cast<double*>(sink.data), [](double v) { return v; });
       break;
   }
+}
+
+}  // namespace
+
+void store_row(const RowSink& sink, std::int64_t row, const double* values, std::int64_t columns) noexcept {
+  with_encoding(sink, [&](auto* data, const auto& encode) {
+    auto* target = data + row * sink.row_stride;
+    for (std::int64_t c = 0; c < columns; ++c) {
+      target[c * sink.column_stride] = encode(values[c]);
+    }
+  });
+}
+
+void store_columns(const RowSink& sink, std::int64_t first, std::int64_t count, const double* values, std::int64_t ld,
+                   std::int64_t columns) noexcept {
+  with_encoding(sink, [&](auto* data, const auto& encode) {
+    constexpr std::int64_t kGroup = 8;  // columns whose parts of a row share its cache line
+    for (std::int64_t c0 = 0; c0 < columns; c0 += kGroup) {
+      const std::int64_t last = std::min(c0 + kGroup, columns);
+      for (std::int64_t r = 0; r < count; ++r) {
+        auto* target = data + (first + r) * sink.row_stride;
+        for (std::int64_t c = c0; c < last; ++c) {
+          target[c * sink.column_stride] = encode(values[c * ld + r]);
+        }
+      }
+    }
+  });
 }
 
 }  // namespace polyattn::base

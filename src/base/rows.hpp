@@ -44,6 +44,10 @@ void load_elements(const void* data, DType type, std::int64_t offset, std::int64
 template <class T>
 void load_rows(const Rows& rows, std::int64_t first, std::int64_t count, T* out, std::int64_t ld) noexcept;
 
+/// The same transposed: out[c * ld + r].
+template <class T>
+void load_columns(const Rows& rows, std::int64_t first, std::int64_t count, T* out, std::int64_t ld) noexcept;
+
 /// True if every piece is float32 (or 16-bit, whose values are float32 values too).
 bool fits_float32(const Rows& rows) noexcept;
 
@@ -58,6 +62,10 @@ struct RowSink {
 RowSink head_sink(const View& view, std::int64_t batch, std::int64_t head) noexcept;
 /// Stores one row of float64 values, rounded to nearest, ties to even.
 void store_row(const RowSink& sink, std::int64_t row, const double* values, std::int64_t columns) noexcept;
+
+/// The same for rows [first, first + count) at once, given column by column: element (r, c) is values[c * ld + r].
+void store_columns(const RowSink& sink, std::int64_t first, std::int64_t count, const double* values, std::int64_t ld,
+                   std::int64_t columns) noexcept;
 
 /// Unit roundoff of a storage type: 2^-11, 2^-8, 2^-24, 2^-53.
 double unit_roundoff(DType type) noexcept;

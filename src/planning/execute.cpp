@@ -245,7 +245,7 @@ void Execution::run_polynomial_as() {
       moments = choice.moments64;
     }
     if (moments == nullptr) {
-      engines::MomentTotals totals = engines::make_totals(choice.features, problem.value_dim(), context.memory);
+      engines::MomentTotals totals = engines::make_totals(choice.features, context.memory);
       engines::sum_moments<T>(problem, choice.frame, choice.values, choice.features, 0, context, totals);
       moments = std::make_shared<const engines::PreparedMoments<T>>(engines::prepare_moments<T>(
           choice.frame, choice.values, choice.features, choice.table, totals, context.memory));
@@ -371,7 +371,7 @@ double predicted_work(const HeadProblem& problem, const HeadDecision& decision) 
     return engines::exact_work(engines::visible_pairs(problem, RowList{}), problem.dim(), problem.value_dim());
   }
   const auto tokens = static_cast<double>(problem.n_q() + problem.n_kv());
-  return tokens * engines::moment_work(decision.polynomial->features, problem.value_dim() + 1);
+  return tokens * engines::moment_work(decision.polynomial->features);
 }
 
 HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecision& decision, const Request& request,

@@ -185,7 +185,7 @@ void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueR
 /// Frame, features and polynomials of the candidate that was chosen.
 void Planner::settle(PolynomialChoice& choice, const engines::QueryExtent& extent) {
   choice.arithmetic = plan().arithmetic;
-  choice.features = engines::make_features(problem.dim(), plan().degree);
+  choice.features = engines::make_features(problem.dim(), plan().degree, problem.value_dim());
   double radius = 0.0;
   for (const Find& find : found) {
     if (find.candidate.arithmetic != choice.arithmetic) {

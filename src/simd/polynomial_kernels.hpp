@@ -24,41 +24,68 @@ struct MonomialProgram {
   const std::ptrdiff_t* offsets;  ///< first feature of each degree, [degree + 2]
 };
 
+/// One row of the outer side: an outer monomial times a weighted column of the keys. Rows with a parent are its product
+/// with a variable; those without (parent -1) are the columns themselves.
+struct OuterRow {
+  std::int32_t outer;   ///< which outer monomial; 0 is 1
+  std::int32_t degree;  ///< of it
+  std::int32_t column;
+  std::int32_t parent;
+  std::int32_t variable;
+};
+
+/// Features as products of an outer and an inner monomial, in the first `split` variables and in the others. With few
+/// columns that saves what a feature costs beside its multiply-adds: moments become products of two short lists. Rows
+/// are sorted so that inner monomials of degree u take the leading active[u] of them.
+struct FeatureProgram {
+  MonomialProgram inner;  ///< variables counted from `split`
+  MonomialProgram outer;
+  std::ptrdiff_t split;
+  const OuterRow* rows;
+  std::ptrdiff_t row_count;
+  const std::ptrdiff_t* active;      ///< [inner.degree + 1]
+  const std::ptrdiff_t* starts;      ///< [inner.degree + 1] where the moments [inner][active[u]] of degree u begin
+  const std::ptrdiff_t* columns_at;  ///< [inner.degree + 1] leading columns that have a sum of degree t
+  std::ptrdiff_t columns;
+};
+
 /// Most keys of a moment block; sums within it are chains of at most kMomentBlock / lane width in T, joined in float64.
 inline constexpr std::ptrdiff_t kMomentBlock = 512;
 /// Features per group on the key side and on the query side.
 inline constexpr std::ptrdiff_t kMomentGroup = 8;
 inline constexpr std::ptrdiff_t kEvaluationGroup = 32;
-/// Groups whose sums are added in T before they join the float64 totals.
+/// Sums of groups that are added in T before they join the float64 totals: this many, or up to one less and those of
+/// one group and all outer monomials of a degree, of which there are at most kOuterMonomials.
 inline constexpr int kEvaluationGroups = 8;
+inline constexpr int kOuterMonomials = 12;
 
-/// totals[feature][column] += sum over the block's tokens of feature(token) * weighted[column][token].
+/// moments[inner][row] += sum over the block's tokens of inner(token) * rows[row][token].
 template <class T>
 struct MomentBlock {
-  MonomialProgram program;
-  const T* x;             ///< [dim][tokens]
-  const T* weighted;      ///< [columns][tokens], zero for padding tokens
+  FeatureProgram program;
+  const T* x;             ///< [dim][tokens], outer variables first
+  T* rows;                ///< [row_count][tokens]: those without a parent given, zero for padding tokens; others made
   std::ptrdiff_t tokens;  ///< a multiple of 16, at most kMomentBlock
-  std::ptrdiff_t columns;
-  T* groups;       ///< scratch [degree + 1][kMomentGroup][tokens]
-  double* totals;  ///< [rank][columns]
+  T* groups;              ///< scratch [degree + 1][kMomentGroup][tokens]
+  double* totals;         ///< all moments
 };
 
-/// sums[t][column][token] = sum over features of degree t of feature(token) * moments[feature][column].
+/// sums[t][column][token] = sum over features of degree t of feature(token) * moments[feature][column], t <= degree,
+/// for the columns that have one.
 template <class T>
 struct EvaluationBlock {
-  MonomialProgram program;
-  const T* x;             ///< [dim][tokens]
+  FeatureProgram program;
+  const T* x;             ///< [dim][tokens], outer variables first
   std::ptrdiff_t tokens;  ///< a multiple of 64
-  const T* moments;       ///< [rank][columns]
-  std::ptrdiff_t columns;
+  const T* moments;
+  T* outer;      ///< scratch [outer monomials][tokens]
   T* groups;     ///< scratch [degree + 1][kEvaluationGroup][tokens]
   T* partial;    ///< scratch [degree + 1][columns][tokens]
   double* sums;  ///< [degree + 1][columns][tokens]
 };
 
 /// weighted[c][token] = weight[token] * centred[c][token]; absolute[c] += sum |weighted|; square[c] += sum weighted *
-/// centred. Chains as in MomentBlock.
+/// centred; spread[c][token] = |weighted[c][token]| where it is asked for. Chains as in MomentBlock.
 template <class T>
 struct WeighBlock {
   const T* weight;   ///< [tokens]
@@ -68,19 +95,74 @@ struct WeighBlock {
   T* weighted;
   double* absolute;
   double* square;
+  T* spread;  ///< [columns][tokens] or null
+};
+
+/// Which polynomial serves a row best, lanes are rows, all in float64: of q = 0 ... degree / 2 the one with the least
+///   score(q) = min(error(q) * range, uniform(q) * deviation), or error(q) * typical at q = spread_q if that is less
+///   error(q)   = moment_error[q] * m(q) + slack * weight,  uniform(q) = (moment_error[q] * radius^2q + slack) * weight
+///   m(0)       = weight, else m(q) = min(max(sums[2q], 0) + gamma box^2q weight, box^2q weight)
+struct ChooseBlock {
+  std::ptrdiff_t tokens;
+  int degree;
+  const double* sums;  ///< of the weights: degree t at t * stride
+  std::ptrdiff_t stride;
+  const double* moment_error;  ///< [degree / 2 + 1][tokens]
+  const double* slack;         ///< [tokens]
+  const double* radius;        ///< [tokens] that the row's polynomials are made for
+  const double* box;           ///< [tokens]
+  double weight;
+  double gamma;
+  double range;
+  double deviation;
+  double typical;
+  int spread_q;   ///< -1: none
+  double* q;      ///< [tokens] what was chosen, and of it:
+  double* error;  ///< the lesser of error and uniform
+  double* uniform;
+  double* chosen_error;  ///< moment_error
+  double* moment_scale;  ///< gamma box^2q
+  double* moment;        ///< m(q)
+};
+
+/// The part of a row's certificate that does not depend on the column of the values, lanes are rows, all in float64:
+///   denominator          = sum_t coefficients[t] sums[t]
+///   rounding_scale       = gamma sum_t |coefficients[t]| box^t
+///   rounding_denominator = rounding_scale weight_high + tiny
+///   denominator_low      = max(denominator - rounding_denominator - error, weight_low (1 + m / 16)^16),
+/// m the mean score less what it may be off, (1 + m / 16)^16 <= exp(m) for m >= -16, else 0.
+struct CertifyBlock {
+  std::ptrdiff_t tokens;
+  int degree;
+  const double* sums;  ///< of the weights: degree t at t * stride
+  std::ptrdiff_t stride;
+  const double* coefficients;  ///< [degree + 1][tokens]
+  const double* box;           ///< [tokens]
+  const double* error;
+  const double* tiny;
+  double gamma;
+  double weight_low;
+  double weight_high;
+  double* denominator;
+  double* denominator_low;
+  double* rounding_scale;
+  double* rounding_denominator;
 };
 
 /// The last step for a block of rows, lanes are rows (tokens a multiple of 8), all in float64:
 /// N_c = sum_t coefficients[t] sums[t][c], T = N_c / denominator, clipped; and the row's certificate maximised over
 /// columns:
 ///   approximation = max_c min(error * max(high_c - T, T - low_c), uniform * (deviation_c + (mean_c - T)^2
-///                   half_inverse_c), moment_error * chord_c + slack * max(high_c - T, T - low_c)) / denominator_low
+///                   half_inverse_c), moment_error * chord_c + slack * max(high_c - T, T - low_c),
+///                   spread_error * (spread_c + |T| second) + slack * max(high_c - T, T - low_c)) / denominator_low
 ///   chord_c       = ((T - low_c) (high_c m - m_c) + (high_c - T) (m_c - low_c m)) / (high_c - low_c), every bracket
 ///   with
 ///                   what its terms may be off, m and m_c the moments sum w s^p and sum w s^p v; for low_c <= T <=
 ///                   high_c
+///   spread_c      = sum w s^2 |v|, with what it may be off
 ///   rounding      = max_c (rounding_scale * absolute_c + tiny + |T| * rounding_denominator) / denominator_low
-/// A row with an answer that is not finite gets a NaN certificate.
+/// A row with an answer that is not finite gets a NaN certificate. Values are centred; answers are not: `centre` is
+/// added, and they are clipped into [least, most] once more.
 struct FinishBlock {
   std::ptrdiff_t tokens;
   std::ptrdiff_t columns;  ///< value columns
@@ -101,13 +183,22 @@ struct FinishBlock {
   const double* deviation;
   const double* half_inverse;  ///< 1 / (2 deviation), large but finite where deviation is 0
   const double* absolute;
+  const double* centre;  ///< [columns], and the hull of the values as given
+  const double* least;
+  const double* most;
   const double* moments;       ///< [columns][tokens] m_c; null: no chord
   const double* moment;        ///< [tokens] m
   const double* moment_scale;  ///< [tokens] m_c is off by this times absolute_c, and by moment_loss
   const double* moment_loss;   ///< [tokens] m is off by this
   const double* moment_error;  ///< [tokens]
   const double* slack;         ///< [tokens]
+  const double* spreads;       ///< [columns][tokens] spread_c as computed; null: none
+  const double* second;        ///< [tokens] at least sum w s^2
+  const double* spread_scale;  ///< [tokens] spread_c is off by this times absolute_c, and by spread_loss
+  const double* spread_loss;   ///< [tokens]
+  const double* spread_error;  ///< [tokens] infinity where the row's polynomial has no such bound
   double* answer;              ///< [columns][tokens]
+  double* largest;             ///< [tokens] largest |answer|
   double* approximation;       ///< [tokens]
   double* rounding;            ///< [tokens]
 };
@@ -117,6 +208,8 @@ struct PolynomialKernels {
   void (*moments)(const MomentBlock<T>&) noexcept;
   void (*weigh)(const WeighBlock<T>&) noexcept;
   void (*evaluate)(const EvaluationBlock<T>&) noexcept;
+  void (*choose)(const ChooseBlock&) noexcept;
+  void (*certify)(const CertifyBlock&) noexcept;
   void (*finish)(const FinishBlock&) noexcept;
 };
 

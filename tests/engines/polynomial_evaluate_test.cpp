@@ -349,7 +349,7 @@ TEST(PolynomialRowsStored, NarrowTypesArePartOfTheBound) {
       out.rounding = bound.data();
       out.approximation = approximation.data();
       out.storage = storage.data();
-      engines::MomentTotals totals = engines::make_totals(setup.features, 1, nullptr);
+      engines::MomentTotals totals = engines::make_totals(setup.features, nullptr);
       engines::sum_moments<double>(problem, setup.frame, setup.values, setup.features, 0, serial_context(), totals);
       const auto moments =
           engines::prepare_moments<double>(setup.frame, setup.values, setup.features, setup.table, totals, nullptr);

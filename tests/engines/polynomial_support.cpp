@@ -142,11 +142,11 @@ void change(HardCase& hard, Random& random) {
 
 }  // namespace
 
-PolynomialSetup make_setup(const engines::HeadProblem& problem, int degree, const base::Context& context) {
+PolynomialSetup make_setup(const engines::HeadProblem& problem, int degree, const base::Context& context, bool spread) {
   PolynomialSetup setup;
   setup.frame = engines::make_frame(problem, engines::query_extent(problem, context), context);
   setup.values = planning::value_range(problem, setup.frame.log_weight.data(), setup.frame.log_scale, context);
-  setup.features = engines::make_features(problem.dim(), degree);
+  setup.features = engines::make_features(problem.dim(), degree, problem.value_dim(), spread);
   setup.table = engines::make_table(setup.frame.radius <= 300.0 ? setup.frame.radius : 300.0, degree);
   return setup;
 }
@@ -175,7 +175,7 @@ PolynomialRun run_polynomial(const engines::HeadProblem& problem, const Polynomi
                                           out, run.answered, context);
     return run;
   }
-  engines::MomentTotals totals = engines::make_totals(setup.features, problem.value_dim(), context.memory);
+  engines::MomentTotals totals = engines::make_totals(setup.features, context.memory);
   engines::sum_moments<T>(problem, setup.frame, setup.values, setup.features, 0, context, totals);
   const auto moments =
       engines::prepare_moments<T>(setup.frame, setup.values, setup.features, setup.table, totals, context.memory);

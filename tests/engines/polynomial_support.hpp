@@ -20,8 +20,9 @@ struct PolynomialSetup {
   engines::FeatureList features;
   engines::PolynomialTable table;
 };
+/// `spread`: with value-weighted second moments.
 PolynomialSetup make_setup(const engines::HeadProblem& problem, int degree,
-                           const base::Context& context = serial_context());
+                           const base::Context& context = serial_context(), bool spread = false);
 
 /// What the engine said, row by row.
 struct PolynomialRun {

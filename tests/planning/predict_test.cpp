@@ -29,7 +29,7 @@ struct Planned {
     const engines::HeadProblem problem = head.problem();
     frame = engines::make_frame(problem, engines::query_extent(problem, context), context);
     values = planning::value_range(problem, frame.log_weight.data(), frame.log_scale, context);
-    features = engines::make_features(head.dim, degree);
+    features = engines::make_features(head.dim, degree, head.value_dim);
     table = engines::make_table(std::min(frame.radius, 300.0), degree, 2);
     sample = planning::draw_sample(problem, frame, values, 1.0, context);
   }
@@ -58,7 +58,7 @@ struct Planned {
                                           : base::RowSink{answers.data(), output, head.value_dim, 1};
     out.approximation = approximation.data();
     out.rounding = rounding.data();
-    engines::MomentTotals totals = engines::make_totals(features, head.value_dim, nullptr);
+    engines::MomentTotals totals = engines::make_totals(features, nullptr);
     engines::sum_moments<T>(problem, frame, values, features, 0, serial_context(), totals);
     const auto moments = engines::prepare_moments<T>(frame, values, features, table, totals, nullptr);
     engines::evaluate_rows<T>(problem, frame, values, moments, {}, out, answered, serial_context());

@@ -23,17 +23,19 @@ struct FinishData {
   std::ptrdiff_t columns;
   int degree;
   std::vector<double> sums, coefficients, rows, low, high, mean, deviation, half_inverse, absolute;
+  std::vector<double> centre, least, most;
   std::vector<double> moments;  ///< empty: no chord
+  std::vector<double> spreads;  ///< empty: none
   struct Out {
-    std::vector<double> answer, approximation, rounding;
+    std::vector<double> answer, approximation, rounding, largest;
   };
 
   FinishData(std::ptrdiff_t value_columns, int g, std::uint64_t seed) : columns(value_columns), degree(g) {
     Random random(seed);
-    const auto fill = [&](std::vector<double>& data, std::ptrdiff_t count, double least, double most) {
+    const auto fill = [&](std::vector<double>& data, std::ptrdiff_t count, double from, double to) {
       data.resize(at(count));
       for (double& x : data) {
-        x = random.uniform(least, most);
+        x = random.uniform(from, to);
       }
     };
     fill(sums, (degree + 1) * (columns + 1) * tokens, -1.0, 1.0);
@@ -45,11 +47,17 @@ struct FinishData {
     fill(deviation, columns, 0.1, 1.0);
     fill(half_inverse, columns, 0.1, 1.0);
     fill(absolute, columns, 0.1, 1.0);
+    centre.assign(at(columns), 0.0);
+    least.assign(at(columns), -1e3);
+    most.assign(at(columns), 1e3);
   }
   [[nodiscard]] double row(int which, std::ptrdiff_t i) const { return rows[at(which * tokens + i)]; }
   [[nodiscard]] Out run(const simd::KernelTable& table) const {
-    Out out{std::vector<double>(at(columns * tokens), kNan), std::vector<double>(at(tokens), kNan),
-            std::vector<double>(at(tokens), kNan)};
+    const auto empty = [&] {
+      return Out{std::vector<double>(at(columns * tokens), kNan), std::vector<double>(at(tokens), kNan),
+                 std::vector<double>(at(tokens), kNan), std::vector<double>(at(tokens), kNan)};
+    };
+    Out out = empty();
     const double* r = rows.data();
     const simd::FinishBlock block{tokens,
                                   columns,
@@ -70,20 +78,29 @@ struct FinishData {
                                   deviation.data(),
                                   half_inverse.data(),
                                   absolute.data(),
+                                  centre.data(),
+                                  least.data(),
+                                  most.data(),
                                   moments.empty() ? nullptr : moments.data(),
                                   /*moment=*/r + 7 * tokens,
                                   /*moment_scale=*/r + 8 * tokens,
                                   /*moment_loss=*/r + 9 * tokens,
                                   /*moment_error=*/r + 10 * tokens,
                                   /*slack=*/r + 11 * tokens,
+                                  spreads.empty() ? nullptr : spreads.data(),
+                                  /*second=*/r + 7 * tokens,
+                                  /*spread_scale=*/r + 8 * tokens,
+                                  /*spread_loss=*/r + 9 * tokens,
+                                  /*spread_error=*/r + 10 * tokens,
                                   out.answer.data(),
+                                  out.largest.data(),
                                   out.approximation.data(),
                                   out.rounding.data()};
     table.polynomial32.finish(block);
-    Out again{std::vector<double>(at(columns * tokens)), std::vector<double>(at(tokens)),
-              std::vector<double>(at(tokens))};
+    Out again = empty();
     simd::FinishBlock other = block;
     other.answer = again.answer.data();
+    other.largest = again.largest.data();
     other.approximation = again.approximation.data();
     other.rounding = again.rounding.data();
     table.polynomial64.finish(other);
@@ -190,6 +207,51 @@ TEST(FinishKernel, ChordsAreWhatTheCommentSays) {
     EXPECT_TRUE(same_bits(out.approximation, data.run(*simd::available().back()).approximation)) << table->name;
   }
   EXPECT_GT(inside, 10);
+}
+
+// sum w s^2 |v - T| <= sum w s^2 |v| + |T| sum w s^2.
+TEST(FinishKernel, SpreadsAreWhatTheCommentSays) {
+  FinishData data = with_chords(23, 1);
+  std::swap(data.moments, data.spreads);
+  for (double& x : data.spreads) {
+    x = std::fabs(x);
+  }
+  for (const simd::KernelTable* table : simd::available()) {
+    const auto out = data.run(*table);
+    for (std::ptrdiff_t i = 0; i < data.tokens; ++i) {
+      long double numerator = 0.0L;
+      for (std::ptrdiff_t t = 0; t <= data.degree; ++t) {
+        numerator += static_cast<long double>(data.coefficients[at(t * data.tokens + i)]) *
+                     static_cast<long double>(data.sums[at(t * 2 * data.tokens + i)]);
+      }
+      const double answer = std::fabs(static_cast<double>(numerator / static_cast<long double>(data.row(0, i))));
+      const double spread = data.spreads[at(i)] + data.row(8, i) * data.absolute[0] + data.row(9, i);
+      const double expected = data.row(10, i) * (spread + answer * data.row(7, i)) / data.row(1, i);
+      EXPECT_NEAR(out.approximation[at(i)], expected, 1e-12 * expected) << table->name;
+    }
+    EXPECT_TRUE(same_bits(out.approximation, data.run(*simd::available().back()).approximation)) << table->name;
+  }
+}
+
+TEST(FinishKernel, AnswersAreMovedBackAndClippedOnceMore) {
+  FinishData data(2, 3, 24);
+  const auto before = data.run(*simd::available().front());
+  data.centre = {10.0, -20.0};
+  data.least = {9.9, -20.05};
+  data.most = {10.2, -19.9};
+  for (const simd::KernelTable* table : simd::available()) {
+    const auto out = data.run(*table);
+    for (std::ptrdiff_t i = 0; i < data.tokens; ++i) {
+      double largest = 0.0;
+      for (std::ptrdiff_t c = 0; c < 2; ++c) {
+        const double moved = before.answer[at(c * data.tokens + i)] + data.centre[at(c)];
+        EXPECT_EQ(out.answer[at(c * data.tokens + i)], std::clamp(moved, data.least[at(c)], data.most[at(c)]));
+        largest = std::max(largest, std::fabs(out.answer[at(c * data.tokens + i)]));
+      }
+      EXPECT_EQ(out.largest[at(i)], largest);
+      EXPECT_EQ(out.approximation[at(i)], before.approximation[at(i)]);
+    }
+  }
 }
 
 // A chord that is not a number leaves the other bounds; it does not hide that they are none.

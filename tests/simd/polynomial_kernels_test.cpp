@@ -12,9 +12,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -52,9 +54,16 @@ std::vector<T> random_values(Random& random, std::ptrdiff_t count) {
 struct KernelShape {
   int dim;
   int degree;
-  std::ptrdiff_t columns;
+  std::ptrdiff_t columns;  ///< value columns and the weight
   std::ptrdiff_t tokens;
+  int split = 0;  ///< outer variables
+  bool spread = false;
 };
+
+std::string text(const KernelShape& s) {
+  return "dim " + std::to_string(s.dim) + ", degree " + std::to_string(s.degree) + ", columns " +
+         std::to_string(s.columns) + ", split " + std::to_string(s.split) + (s.spread ? ", spread" : "");
+}
 
 /// Every number of columns the tiles treat differently, groups that fill exactly, ranks around whole groups.
 std::vector<KernelShape> shapes(std::ptrdiff_t tokens) {
@@ -68,6 +77,17 @@ std::vector<KernelShape> shapes(std::ptrdiff_t tokens) {
   }
   all.push_back({2, 2, 65, tokens});
   all.push_back({70, 1, 3, tokens});
+  for (const int split : {1, 2}) {
+    for (std::ptrdiff_t columns = 1; columns <= 5; ++columns) {
+      all.push_back({3, 4, columns, tokens, split, false});
+      all.push_back({4, 3, columns, tokens, split, true});
+    }
+    all.push_back({3, 9, 2, tokens, split, false});
+    all.push_back({6, 1, 2, tokens, split, true});
+    all.push_back({5, 2, 3, tokens, split, true});
+  }
+  all.push_back({6, 3, 3, tokens, 4, false});
+  all.push_back({5, 2, 9, tokens, 0, true});
   return all;
 }
 
@@ -77,36 +97,59 @@ struct KernelData {
   engines::FeatureList features;
   std::vector<T> x;
   std::vector<T> columns;  ///< weighted, [columns][tokens]
-  std::vector<T> moments;  ///< [rank][columns]
-  KernelData(const KernelShape& s, std::uint64_t seed) : shape(s), features(engines::make_features(s.dim, s.degree)) {
+  std::vector<T> moments;
+  std::vector<VariableList> outer;
+  std::vector<VariableList> inner;
+  KernelData(const KernelShape& s, std::uint64_t seed)
+      : shape(s),
+        features(engines::split_features(s.dim, s.split, s.degree, s.columns - 1, s.spread)),
+        outer(s.split > 0 ? monomials_up_to(s.split, s.degree) : std::vector<VariableList>{{}}),
+        inner(monomials_up_to(s.dim - s.split, s.degree)) {
     Random random(seed);
     x = random_values<T>(random, s.dim * s.tokens);
-    columns = random_values<T>(random, s.columns * s.tokens);
-    moments = random_values<T>(random, features.rank() * s.columns);
+    columns = random_values<T>(random, features.columns() * s.tokens);
+    moments = random_values<T>(random, features.moments());
   }
 
   [[nodiscard]] std::vector<double> run_moments(const simd::KernelTable& table) const {
     std::vector<T> groups(at((shape.degree + 1) * simd::kMomentGroup * shape.tokens), static_cast<T>(kNan));
-    std::vector<double> totals(at(features.rank() * shape.columns), 0.5);
+    std::vector<T> rows(at(features.row_count() * shape.tokens), static_cast<T>(kNan));
+    for (std::ptrdiff_t c = 0; c < features.columns(); ++c) {
+      std::copy_n(columns.begin() + c * shape.tokens, shape.tokens,
+                  rows.begin() + features.column_row[at(c)] * shape.tokens);
+    }
+    std::vector<double> totals(at(features.moments()), 0.5);
     kernels_of<T>(table).moments(
-        {features.program(), x.data(), columns.data(), shape.tokens, shape.columns, groups.data(), totals.data()});
+        {features.program(), x.data(), rows.data(), shape.tokens, groups.data(), totals.data()});
     return totals;
   }
   [[nodiscard]] std::vector<double> run_evaluate(const simd::KernelTable& table) const {
-    const std::ptrdiff_t slab = shape.columns * shape.tokens;
+    const std::ptrdiff_t slab = features.columns() * shape.tokens;
+    std::vector<T> outer_values(at(features.outer_count() * shape.tokens), static_cast<T>(kNan));
     std::vector<T> groups(at((shape.degree + 1) * simd::kEvaluationGroup * shape.tokens), static_cast<T>(kNan));
     std::vector<T> partial(at((shape.degree + 1) * slab), static_cast<T>(kNan));
     std::vector<double> sums(at((shape.degree + 1) * slab), kNan);
-    kernels_of<T>(table).evaluate({features.program(), x.data(), shape.tokens, moments.data(), shape.columns,
+    kernels_of<T>(table).evaluate({features.program(), x.data(), shape.tokens, moments.data(), outer_values.data(),
                                    groups.data(), partial.data(), sums.data()});
     return sums;
   }
-  [[nodiscard]] long double feature(const VariableList& list, std::ptrdiff_t token) const {
-    long double product = 1.0L;
+  [[nodiscard]] long double product(const VariableList& list, int first, std::ptrdiff_t token) const {
+    long double out = 1.0L;
     for (const int variable : list) {
-      product *= static_cast<long double>(x[at(variable * shape.tokens + token)]);
+      out *= static_cast<long double>(x[at((first + variable) * shape.tokens + token)]);
     }
-    return product;
+    return out;
+  }
+  /// Calls body(u, inner index, row index, index of the moment) for every moment.
+  template <class Body>
+  void for_moments(const Body& body) const {
+    for (int u = 0; u <= shape.degree; ++u) {
+      for (std::ptrdiff_t f = features.inner.offsets[at(u)]; f < features.inner.offsets[at(u) + 1]; ++f) {
+        for (std::ptrdiff_t k = 0; k < features.active[at(u)]; ++k) {
+          body(u, f, features.rows[at(k)], at(features.moment(u, f, k)));
+        }
+      }
+    }
   }
 };
 
@@ -121,8 +164,7 @@ TYPED_TEST(PolynomialKernels, MomentsAreTheSameBitsEverywhere) {
       const KernelData<TypeParam> data(shape, 1);
       const auto expected = data.run_moments(*simd::available().back());
       for (const simd::KernelTable* table : simd::available()) {
-        ASSERT_TRUE(same_bits(expected, data.run_moments(*table)))
-            << table->name << ": dim " << shape.dim << ", degree " << shape.degree << ", columns " << shape.columns;
+        ASSERT_TRUE(same_bits(expected, data.run_moments(*table))) << table->name << ": " << text(shape);
       }
     }
   }
@@ -134,8 +176,7 @@ TYPED_TEST(PolynomialKernels, SumsAreTheSameBitsEverywhere) {
       const KernelData<TypeParam> data(shape, 2);
       const auto expected = data.run_evaluate(*simd::available().back());
       for (const simd::KernelTable* table : simd::available()) {
-        ASSERT_TRUE(same_bits(expected, data.run_evaluate(*table)))
-            << table->name << ": dim " << shape.dim << ", degree " << shape.degree << ", columns " << shape.columns;
+        ASSERT_TRUE(same_bits(expected, data.run_evaluate(*table))) << table->name << ": " << text(shape);
       }
     }
   }
@@ -170,61 +211,67 @@ TYPED_TEST(PolynomialKernels, ExtremesAreTheSameBitsEverywhere) {
   }
 }
 
-// totals += sum over tokens: t - 1 products of the monomial, a chain of tokens / width, then float64.
+// moments += sum over tokens: t products, a chain of tokens / width, then float64.
 TYPED_TEST(PolynomialKernels, MomentsAreTheSumsTheyPromise) {
-  for (const KernelShape& shape : {KernelShape{3, 4, 5, 512}, KernelShape{2, 7, 4, 128}, KernelShape{12, 2, 3, 16}}) {
+  for (const KernelShape& shape :
+       {KernelShape{3, 4, 5, 512}, KernelShape{2, 7, 4, 128}, KernelShape{12, 2, 3, 16}, KernelShape{3, 5, 2, 512, 1},
+        KernelShape{4, 4, 3, 48, 2, true}, KernelShape{5, 2, 2, 16, 0, true}}) {
     const KernelData<TypeParam> data(shape, 5);
-    const auto features = monomials_up_to(shape.dim, shape.degree);
     const auto totals = data.run_moments(*simd::available().front());
-    for (std::size_t f = 0; f < features.size(); ++f) {
-      const double chain =
-          static_cast<double>(features[f].size()) + static_cast<double>(shape.tokens / width<TypeParam>());
+    data.for_moments([&](int u, std::ptrdiff_t f, const simd::OuterRow& row, std::size_t index) {
+      const double chain = u + row.degree + static_cast<double>(shape.tokens / width<TypeParam>());
       const double gamma = numerics::gamma(chain, unit<TypeParam>()) + numerics::gamma(6, numerics::kU64);
-      for (std::ptrdiff_t c = 0; c < shape.columns; ++c) {
-        long double sum = 0.5L;
-        long double absolute = 0.5L;
-        for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
-          const long double term =
-              data.feature(features[f], i) * static_cast<long double>(data.columns[at(c * shape.tokens + i)]);
-          sum += term;
-          absolute += std::fabs(term);
-        }
-        const double total = totals[f * at(shape.columns) + at(c)];
-        ASSERT_LE(static_cast<double>(std::fabs(static_cast<long double>(total) - sum)),
-                  gamma * static_cast<double>(absolute))
-            << "feature " << f << ", column " << c;
+      long double sum = 0.5L;
+      long double absolute = 0.5L;
+      for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
+        const long double term = data.product(data.outer[at(row.outer)], 0, i) *
+                                 data.product(data.inner[at(f)], shape.split, i) *
+                                 static_cast<long double>(data.columns[at(row.column * shape.tokens + i)]);
+        sum += term;
+        absolute += std::fabs(term);
       }
-    }
+      ASSERT_LE(static_cast<double>(std::fabs(static_cast<long double>(totals[index]) - sum)),
+                gamma * static_cast<double>(absolute))
+          << text(shape) << ", inner " << f << ", outer " << row.outer << ", column " << row.column;
+    });
   }
 }
 
 TYPED_TEST(PolynomialKernels, SumsAreTheSumsTheyPromise) {
-  for (const KernelShape& shape : {KernelShape{3, 5, 4, 64}, KernelShape{5, 4, 2, 64}, KernelShape{33, 2, 3, 64}}) {
+  for (const KernelShape& shape :
+       {KernelShape{3, 5, 4, 64}, KernelShape{5, 4, 2, 64}, KernelShape{33, 2, 3, 64}, KernelShape{3, 9, 2, 64, 1},
+        KernelShape{5, 4, 3, 64, 2, true}, KernelShape{6, 3, 2, 64, 3}}) {
     const KernelData<TypeParam> data(shape, 6);
     const auto sums = data.run_evaluate(*simd::available().front());
-    std::ptrdiff_t first = 0;
-    for (int t = 0; t <= shape.degree; ++t) {
-      const auto features = monomials_of_degree(shape.dim, t);
-      const double gamma = numerics::gamma(t + static_cast<double>(simd::kEvaluationGroup) + simd::kEvaluationGroups,
-                                           unit<TypeParam>()) +
-                           numerics::gamma(static_cast<double>(features.size()) / 256.0 + 2.0, numerics::kU64);
-      for (std::ptrdiff_t c = 0; c < shape.columns; ++c) {
-        for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
-          long double sum = 0.0L;
-          long double absolute = 0.0L;
-          for (std::size_t f = 0; f < features.size(); ++f) {
-            const auto moment = static_cast<long double>(data.moments[(at(first) + f) * at(shape.columns) + at(c)]);
-            const long double term = data.feature(features[f], i) * moment;
-            sum += term;
-            absolute += std::fabs(term);
-          }
-          const double computed = sums[at((t * shape.columns + c) * shape.tokens + i)];
-          ASSERT_LE(static_cast<double>(std::fabs(static_cast<long double>(computed) - sum)),
-                    gamma * static_cast<double>(absolute))
-              << "degree " << t << ", column " << c << ", token " << i;
-        }
+    const std::ptrdiff_t slots = (shape.degree + 1) * data.features.columns();
+    std::vector<long double> sum(at(slots * shape.tokens), 0.0L);
+    std::vector<long double> absolute(sum.size(), 0.0L);
+    std::vector<double> terms(at(slots), 0.0);
+    data.for_moments([&](int u, std::ptrdiff_t f, const simd::OuterRow& row, std::size_t index) {
+      const std::ptrdiff_t slot = (u + row.degree) * data.features.columns() + row.column;
+      terms[at(slot)] += 1.0;
+      for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
+        const long double term = data.product(data.outer[at(row.outer)], 0, i) *
+                                 data.product(data.inner[at(f)], shape.split, i) *
+                                 static_cast<long double>(data.moments[index]);
+        sum[at(slot * shape.tokens + i)] += term;
+        absolute[at(slot * shape.tokens + i)] += std::fabs(term);
       }
-      first += static_cast<std::ptrdiff_t>(features.size());
+    });
+    constexpr int kGroups = simd::kEvaluationGroups + simd::kOuterMonomials;
+    for (std::ptrdiff_t s = 0; s < slots; ++s) {
+      if (terms[at(s)] == 0.0) {
+        continue;  // no such sum
+      }
+      const double gamma =
+          numerics::gamma(shape.degree + static_cast<double>(simd::kEvaluationGroup) + kGroups, unit<TypeParam>()) +
+          numerics::gamma(terms[at(s)] / simd::kEvaluationGroups + 2.0, numerics::kU64);
+      for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
+        const std::size_t index = at(s * shape.tokens + i);
+        ASSERT_LE(static_cast<double>(std::fabs(static_cast<long double>(sums[index]) - sum[index])),
+                  gamma * static_cast<double>(absolute[index]))
+            << text(shape) << ", slot " << s << ", token " << i;
+      }
     }
   }
 }
@@ -243,12 +290,13 @@ TYPED_TEST(PolynomialKernels, WeighMultipliesAndSums) {
       std::vector<T> weighted;
       std::vector<double> absolute;
       std::vector<double> square;
+      std::vector<T> spread;
     };
     const auto run = [&](const simd::KernelTable& table) {
       Out out{std::vector<T>(at(columns * kTokens)), std::vector<double>(at(columns), 0.25),
-              std::vector<double>(at(columns), 0.5)};
+              std::vector<double>(at(columns), 0.5), std::vector<T>(at(columns * kTokens))};
       kernels_of<T>(table).weigh({weight.data(), centred.data(), kTokens, columns, out.weighted.data(),
-                                  out.absolute.data(), out.square.data()});
+                                  out.absolute.data(), out.square.data(), out.spread.data()});
       return out;
     };
     const Out expected = run(*simd::available().back());
@@ -265,6 +313,7 @@ TYPED_TEST(PolynomialKernels, WeighMultipliesAndSums) {
       for (std::ptrdiff_t i = 0; i < kTokens; ++i) {
         const T value = centred[at(c * kTokens + i)];
         ASSERT_EQ(expected.weighted[at(c * kTokens + i)], weight[at(i)] * value);
+        ASSERT_EQ(expected.spread[at(c * kTokens + i)], std::fabs(weight[at(i)] * value));
         const long double product = static_cast<long double>(weight[at(i)]) * static_cast<long double>(value);
         absolute += std::fabs(product);
         square += product * static_cast<long double>(value);

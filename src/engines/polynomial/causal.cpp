@@ -52,6 +52,7 @@ struct CausalScratch {
   CausalScratch(const FeatureList& features, const TileScoring<T>& scoring, std::int64_t dim, std::int64_t columns,
                 std::int64_t block, base::MemoryMeter* memory)
       : y(dim * block, memory),
+        outer(features.outer_count() * block, memory),
         groups((features.degree() + 1) * simd::kEvaluationGroup * block, memory),
         partial((features.degree() + 1) * columns * block, memory),
         sums((features.degree() + 1) * columns * block, memory),
@@ -60,6 +61,7 @@ struct CausalScratch {
         rows(usize(dim * block)),
         answer(usize(columns)) {}
   base::Buffer<T> y;
+  base::Buffer<T> outer;
   base::Buffer<T> groups;
   base::Buffer<T> partial;
   base::Buffer<double> sums;
@@ -87,7 +89,7 @@ struct Causal {
   RoundingModel rounding;
   AnswerScale scale;
   TileScoring<T> scoring;
-  std::vector<double> weights;  ///< multinomial
+  std::vector<double> weights;  ///< of the moments
   EvaluationSummary summary;
   std::mutex mutex;
 
@@ -255,10 +257,17 @@ bool Causal<T>::row(const Prefix<T>& prefix, const Diagonal<T>& block, std::int6
   answer.approximation = approximation / low;
   answer.rounding = rounded / low;
   answer.certificate = &total;
+  for (std::int64_t c = 0; c < value_dim; ++c) {
+    answer.largest = std::max(answer.largest, std::fabs(scratch.answer[usize(c)]));
+  }
   answer.centred_query = scratch.rows.data() + in_block * frame.dim();
   answer.log_scale = exponent * std::numbers::ln2;
   low_share = low / denominator;
-  return write_row(problem, frame, scale, acceptance, answer, scratch.answer.data(), out);
+  if (!accept_row(problem, frame, scale, acceptance, answer, out)) {
+    return false;
+  }
+  base::store_row(out.output, index, scratch.answer.data(), value_dim);
+  return true;
 }
 
 template <class T>
@@ -280,8 +289,9 @@ void Causal<T>::rows(const Prefix<T>& prefix, const Diagonal<T>& block, std::int
     }
   }
   if (!prefix.empty) {
-    polynomial_kernels<T>().evaluate({features.program(), scratch.y.data(), row_block, prefix.scaled.data(), columns,
-                                      scratch.groups.data(), scratch.partial.data(), scratch.sums.data()});
+    polynomial_kernels<T>().evaluate({features.program(), scratch.y.data(), row_block, prefix.scaled.data(),
+                                      scratch.outer.data(), scratch.groups.data(), scratch.partial.data(),
+                                      scratch.sums.data()});
   }
   EvaluationSummary here;
   for (std::int64_t begin = 0; begin < count; begin += simd::kTile) {
@@ -342,13 +352,13 @@ EvaluationSummary Causal<T>::run() {
   for (std::int64_t lane = 0; lane < lanes; ++lane) {
     scratch.emplace_back(features, scoring, frame.dim(), columns, row_block, context.memory);
   }
-  MomentScratch<T> moment_scratch(features, frame.dim(), columns, key_block, context.memory);
-  MomentTotals totals = make_totals(features, columns - 1, context.memory);
+  MomentScratch<T> moment_scratch(features, key_block, context.memory);
+  MomentTotals totals = make_totals(features, context.memory);
   Prefix<T> prefix;
-  prefix.scaled = base::Buffer<T>(features.rank() * columns, context.memory);
+  prefix.scaled = base::Buffer<T>(features.moments(), context.memory);
   double exponent = 0.0;  // of totals
   bool any = false;
-  const double work = moment_work(features, columns);
+  const double work = moment_work(features);
   for (std::int64_t first = 0; first < m; first += key_block) {
     const std::int64_t last = std::min(first + key_block, m);
     const RowSpan span = rows_ending_in(problem, first, last);
@@ -427,10 +437,10 @@ EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, co
                 rounding_model<T>(features.degree(), features.rank(), problem.n_kv()),
                 {values.range(), values.max_abs},
                 tile_scoring<T>(score, frame.dim()),
-                std::vector<double>(usize(features.rank())),
+                std::vector<double>(usize(features.moments())),
                 {},
                 {}};
-  numerics::multinomial_weights(features.monomials, frame.z.data(), run.weights.data());
+  moment_weights(features, frame.z.data(), run.weights.data());
   return run.run();
 }
 

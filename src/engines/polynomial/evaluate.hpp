@@ -24,6 +24,12 @@ struct Acceptance {
   bool density_absolute = false;
 };
 
+/// Parts of the certificate that depend on the polynomial and the keys, not on the row.
+struct EntryBounds {
+  double tiny = 0.0;         ///< underflow of numerator and denominator
+  double moment_loss = 0.0;  ///< and of the moment the polynomial is matched to
+};
+
 /// Everything fixed before rows are answered; shared by calls and threads.
 template <class T>
 struct PreparedMoments {
@@ -33,6 +39,9 @@ struct PreparedMoments {
   KeySideBounds bounds;
   base::Buffer<T> scaled;
   double key_count = 0.0;
+  std::vector<std::vector<EntryBounds>> entry_bounds;  ///< [radius][q]
+  std::vector<double> class_lost;                      ///< [radius] mass that underflowing weights may have changed
+  std::vector<double> class_slack;                     ///< [radius] largest slack
 };
 
 template <class T>
@@ -51,7 +60,7 @@ EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, 
                                 const PreparedMoments<T>& moments, const Acceptance& acceptance, const HeadOutputs& out,
                                 std::vector<std::uint8_t>& answered, const base::Context& context);
 
-/// Rows evaluated together: more where there are few columns, to share the cost of the features.
+/// Rows evaluated together: more where there are few columns, a multiple of 64.
 std::int64_t evaluation_block(std::int64_t columns) noexcept;
 
 }  // namespace polyattn::engines

@@ -18,7 +18,6 @@ using numerics::kU64;
 
 constexpr std::int64_t kRows = 4096;  // rows of a statistics block; fixed, so sums do not depend on threads
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kUnderflow = 0x1p-1000;  // more than any sum of squares or products can lose by underflow, per axis
 
 /// Calls body(first, count, rows, block) over blocks of `source`, rows as float64 [count][columns].
 template <class Body>
@@ -87,7 +86,7 @@ double centred_square(const std::vector<double>& metric, const double* row,
 }
 
 double metric_norm(double square, std::size_t dim) noexcept {
-  return std::sqrt(square + static_cast<double>(dim) * kUnderflow) * (1.0 + 1e-9);
+  return std::sqrt(square + static_cast<double>(dim) * kRadiusUnderflow) * (1.0 + 1e-9);
 }
 
 std::vector<double> metric_of(const HeadProblem& problem) {
@@ -338,7 +337,8 @@ void set_key_extent(Frame& frame, const QueryExtent& queries, const KeyExtent& k
     frame.z[l] = frame.metric[l] * frame.query_scale[l] * frame.key_scale[l];
     box += std::fabs(frame.metric[l]) * queries.half[l] * frame.key_half[l];
   }
-  frame.radius = std::min(queries.norm * frame.key_norm, box + static_cast<double>(dim) * kUnderflow) * (1.0 + 1e-5);
+  frame.radius =
+      std::min(queries.norm * frame.key_norm, box + static_cast<double>(dim) * kRadiusUnderflow) * (1.0 + 1e-5);
   // Beyond this the scales above are no longer larger than the coordinates: serve no row.
   const auto too_wide = [](double half) { return !(half < 0x1p+990); };
   if (std::any_of(queries.half.begin(), queries.half.end(), too_wide) ||
@@ -349,7 +349,7 @@ void set_key_extent(Frame& frame, const QueryExtent& queries, const KeyExtent& k
 
 RowRadius row_radius(const Frame& frame, const double* centred_query) noexcept {
   RowRadius out;
-  double square = static_cast<double>(frame.metric.size()) * kUnderflow;
+  double square = static_cast<double>(frame.metric.size()) * kRadiusUnderflow;
   double box = square;
   bool inside = true;
   for (std::size_t l = 0; l < frame.metric.size(); ++l) {
@@ -373,13 +373,20 @@ void load_key_coordinates(const HeadProblem& problem, const Frame& frame, std::i
                           std::int64_t ld, std::vector<double>& scratch) {
   const std::int64_t dim = frame.dim();
   scratch.resize(usize(count * dim));
-  base::load_rows(problem.keys, first, count, scratch.data(), dim);
+  base::load_columns(problem.keys, first, count, scratch.data(), count);
   for (std::int64_t l = 0; l < dim; ++l) {
     const double centre = frame.key_centre[usize(l)];
     const double inverse = 1.0 / frame.key_scale[usize(l)];  // a power of two: exact
+    const double* column = scratch.data() + l * count;
     for (std::int64_t j = 0; j < count; ++j) {
-      const bool hidden = frame.log_weight[usize(first + j)] == -kInfinity;
-      x[l * ld + j] = hidden ? T(0) : static_cast<T>((scratch[usize(j * dim + l)] - centre) * inverse);
+      x[l * ld + j] = static_cast<T>((column[j] - centre) * inverse);
+    }
+  }
+  for (std::int64_t j = 0; j < count; ++j) {
+    if (frame.log_weight[usize(first + j)] == -kInfinity) {
+      for (std::int64_t l = 0; l < dim; ++l) {
+        x[l * ld + j] = T(0);
+      }
     }
   }
 }

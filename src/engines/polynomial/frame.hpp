@@ -88,6 +88,9 @@ void set_key_extent(Frame& frame, const QueryExtent& queries, const KeyExtent& k
 double centred_square(const std::vector<double>& metric, const double* row, const std::vector<double>& centre) noexcept;
 double metric_norm(double square, std::size_t dim) noexcept;
 
+/// More than any sum of squares or products can lose by underflow, per axis.
+inline constexpr double kRadiusUnderflow = 0x1p-1000;
+
 /// Bounds of one row, from its float64 coordinates q - qc: `radius` on |s'_ij| over keys and `box` on
 /// sum_l |z_l y_l x_jl|, both inflated for the rounding of x and y to float32. `inside` is false if the row leaves the
 /// frame's query box.

@@ -19,17 +19,17 @@ RoundingModel rounding_model(int degree_of_features, std::int64_t rank, std::int
   model.unit = single ? numerics::kU32 : kU64;
   model.smallest = single ? 0x1p-149 : 0x1p-1074;
   const auto degree = static_cast<double>(degree_of_features);
-  // In T: g-1 products for the key's monomial and g-1 for the query's, the centred value and its weighing, a chain of
-  // kMomentBlock / width keys, the scaled moment, a chain of 32 features and of 8 groups; 2 spare.
+  // In T: the centred value and its weighing, g products for the key's monomial (outer ones times the weighted value,
+  // inner ones) and g-1 for the query's, a chain of kMomentBlock / width keys, the scaled moment, a chain of 32
+  // features and one of groups, each with the product by the outer monomial; 2 spare.
   const double chain = static_cast<double>(simd::kMomentBlock) / (single ? 16.0 : 8.0);
-  const double steps =
-      2.0 * degree + 2.0 + chain + 1.0 + static_cast<double>(simd::kEvaluationGroup + simd::kEvaluationGroups) + 2.0;
-  // In float64: joining lanes (4), blocks and chunks of keys, the multinomial weight (3g), evaluation groups, and the
-  // sum over degrees with its coefficient. The smallest blocks are kCausalBlock keys.
-  const double blocks =
-      std::ceil(static_cast<double>(keys) / static_cast<double>(kCausalBlock)) + 16.0 +
-      static_cast<double>(rank) / static_cast<double>(simd::kEvaluationGroup * simd::kEvaluationGroups);
-  const double wide = 4.0 + blocks + 4.0 * degree + 8.0;
+  const double groups = static_cast<double>(simd::kEvaluationGroups + simd::kOuterMonomials);
+  const double steps = 2.0 * degree + 2.0 + chain + 1.0 + static_cast<double>(simd::kEvaluationGroup) + groups + 2.0;
+  // In float64: joining lanes (4), blocks and chunks of keys, the multinomial weight (5g + 2), evaluation groups, and
+  // the sum over degrees with its coefficient. The smallest blocks are kCausalBlock keys.
+  const double blocks = std::ceil(static_cast<double>(keys) / static_cast<double>(kCausalBlock)) + 16.0 +
+                        static_cast<double>(rank) / static_cast<double>(simd::kEvaluationGroups);
+  const double wide = 4.0 + blocks + 6.0 * degree + 12.0;
   model.gamma = numerics::inflate(
       (1.0 + numerics::gamma(steps, model.unit)) * (1.0 + numerics::gamma(wide, kU64)) - 1.0 + 4.0 * kU64, 4);
   // y and x are each rounded from float64 differences (one more float64 rounding), z carries three.
@@ -43,7 +43,7 @@ template RoundingModel rounding_model<double>(int, std::int64_t, std::int64_t) n
 KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
                              const RoundingModel& rounding) {
   KeySideBounds out;
-  const std::int64_t value_dim = totals.columns - 1;
+  const auto value_dim = static_cast<std::int64_t>(totals.absolute.size());
   const double g = rounding.gamma;
   const double weight = totals.totals[usize(value_dim)];
   const double keys_tiny = static_cast<double>(totals.keys) * rounding.smallest;
@@ -79,18 +79,15 @@ KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const
     out.largest_answer = std::max(out.largest_answer, std::max(std::fabs(values.low[i]), std::fabs(values.high[i])));
     out.largest_deviation = std::max(out.largest_deviation, out.deviation.back());
     out.largest_absolute = std::max(out.largest_absolute, absolute);
+    out.typical_distance = std::max(out.typical_distance, 1.2 * absolute / out.weight_low);
   }
   return out;
 }
 
 template <class T>
 void scale_moments(const MomentTotals& totals, const double* weights, base::Buffer<T>& scaled) noexcept {
-  const std::size_t columns = usize(totals.columns);
-  const std::size_t rank = totals.totals.size() / columns;
-  for (std::size_t f = 0; f < rank; ++f) {
-    for (std::size_t c = 0; c < columns; ++c) {
-      scaled[f * columns + c] = static_cast<T>(weights[f] * totals.totals[f * columns + c]);
-    }
+  for (std::size_t f = 0; f < totals.totals.size(); ++f) {
+    scaled[f] = static_cast<T>(weights[f] * totals.totals[f]);
   }
 }
 template void scale_moments<float>(const MomentTotals&, const double*, base::Buffer<float>&) noexcept;

@@ -31,7 +31,8 @@ struct KeySideBounds {
   double range = 0.0;           ///< largest high - low
   double largest_answer = 0.0;  ///< largest |v| (not centred): bound on |T|
   double largest_deviation = 0.0;
-  double z_sum = 0.0;  ///< Z = sum_l |z_l|
+  double typical_distance = 0.0;  ///< of values from answers, an estimate that decides which polynomial a row takes
+  double z_sum = 0.0;             ///< Z = sum_l |z_l|
   double largest_absolute = 0.0;
   std::vector<double> low;
   std::vector<double> high;
@@ -44,7 +45,7 @@ struct KeySideBounds {
 KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
                              const RoundingModel& rounding);
 
-/// scaled[feature][column] = fl_T(multinomial weight * total): what evaluate multiplies features of y with.
+/// scaled = fl_T(multinomial weight * total), moment by moment: what evaluate multiplies features of y with.
 template <class T>
 void scale_moments(const MomentTotals& totals, const double* weights, base::Buffer<T>& scaled) noexcept;
 

@@ -16,20 +16,6 @@ using simd::kMomentBlock;
 
 }  // namespace
 
-simd::MonomialProgram FeatureList::program() const noexcept {
-  return {steps.data(), static_cast<std::ptrdiff_t>(steps.size()), monomials.degree, monomials.offsets.data()};
-}
-
-FeatureList make_features(std::int64_t dim, int degree) {
-  FeatureList list;
-  list.monomials = numerics::monomials(static_cast<int>(dim), degree);
-  list.steps.reserve(list.monomials.steps.size());
-  for (const numerics::MonomialStep& step : list.monomials.steps) {
-    list.steps.push_back({step.degree, step.variable});
-  }
-  return list;
-}
-
 double ValueRange::range() const noexcept {
   double largest = 0.0;
   for (std::size_t c = 0; c < low.size(); ++c) {
@@ -38,65 +24,76 @@ double ValueRange::range() const noexcept {
   return largest;
 }
 
-MomentTotals make_totals(const FeatureList& features, std::int64_t value_dim, base::MemoryMeter* memory) {
+MomentTotals make_totals(const FeatureList& features, base::MemoryMeter* memory) {
   MomentTotals totals;
-  totals.columns = value_dim + 1;
-  totals.totals = base::Buffer<double>(base::checked_mul(features.rank(), totals.columns, "moments"), 0.0, memory);
-  totals.absolute.assign(usize(value_dim), 0.0);
-  totals.square.assign(usize(value_dim), 0.0);
+  totals.totals = base::Buffer<double>(features.moments(), 0.0, memory);
+  totals.absolute.assign(usize(features.value_dim), 0.0);
+  totals.square.assign(usize(features.value_dim), 0.0);
   return totals;
 }
 
 template <class T>
-MomentScratch<T>::MomentScratch(const FeatureList& features, std::int64_t dim, std::int64_t columns,
-                                std::int64_t block_tokens, base::MemoryMeter* memory)
+MomentScratch<T>::MomentScratch(const FeatureList& features, std::int64_t block_tokens, base::MemoryMeter* memory)
     : tokens(block_tokens),
-      x(dim * tokens, memory),
+      x(features.dim() * tokens, memory),
       weight(tokens, memory),
-      centred(columns * tokens, memory),
-      weighted(columns * tokens, memory),
+      centred(features.value_dim * tokens, memory),
+      rows(features.row_count() * tokens, memory),
       groups((features.degree() + 1) * simd::kMomentGroup * tokens, memory) {}
+
+namespace {
+
+/// Values of keys [first, first + count) less their centre, column by column; 0 where a key is hidden.
+template <class T>
+void load_centred_values(const HeadProblem& problem, const Frame& frame, const ValueRange& values, std::int64_t first,
+                         std::int64_t count, MomentScratch<T>& scratch) {
+  const std::int64_t value_dim = problem.value_dim();
+  scratch.columns.resize(usize(count * value_dim));
+  base::load_columns(problem.values, first, count, scratch.columns.data(), count);
+  for (std::int64_t c = 0; c < value_dim; ++c) {
+    T* column = scratch.centred.data() + c * scratch.tokens;
+    const double* loaded = scratch.columns.data() + c * count;
+    const double centre = values.centre[usize(c)];
+    for (std::int64_t j = 0; j < count; ++j) {
+      column[j] = static_cast<T>(loaded[j] - centre);
+    }
+  }
+  for (std::int64_t j = 0; j < count; ++j) {
+    if (frame.log_weight[usize(first + j)] == -std::numeric_limits<double>::infinity()) {
+      for (std::int64_t c = 0; c < value_dim; ++c) {
+        scratch.centred[usize(c * scratch.tokens + j)] = T(0);
+      }
+    }
+  }
+}
+
+}  // namespace
 
 template <class T>
 void add_moment_block(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                       const FeatureList& features, std::int64_t first, std::int64_t count, double shift,
                       MomentScratch<T>& scratch, MomentTotals& totals) {
-  const std::int64_t value_dim = totals.columns - 1;
+  const std::int64_t value_dim = features.value_dim;
   const std::int64_t tokens = scratch.tokens;
   if (count < tokens) {
     std::fill(scratch.x.begin(), scratch.x.end(), T(0));
     std::fill(scratch.weight.begin(), scratch.weight.end(), T(0));
     std::fill(scratch.centred.begin(), scratch.centred.end(), T(0));
   }
-  load_key_coordinates(problem, frame, first, count, scratch.x.data(), tokens, scratch.rows);
+  load_key_coordinates(problem, frame, first, count, scratch.x.data(), tokens, scratch.columns);
   for (std::int64_t j = 0; j < count; ++j) {
     scratch.weight[usize(j)] = static_cast<T>(std::exp(frame.log_weight[usize(first + j)] - shift));
   }
-  scratch.rows.resize(usize(count * value_dim));
-  base::load_rows(problem.values, first, count, scratch.rows.data(), value_dim);
-  for (std::int64_t c = 0; c < value_dim; ++c) {
-    T* column = scratch.centred.data() + c * tokens;
-    const double centre = values.centre[usize(c)];
-    for (std::int64_t j = 0; j < count; ++j) {
-      column[j] = static_cast<T>(scratch.rows[usize(j * value_dim + c)] - centre);
-    }
-  }
-  if (frame.visible_keys != problem.n_kv()) {
-    for (std::int64_t j = 0; j < count; ++j) {
-      if (frame.log_weight[usize(first + j)] == -std::numeric_limits<double>::infinity()) {
-        for (std::int64_t c = 0; c < value_dim; ++c) {
-          scratch.centred[usize(c * tokens + j)] = T(0);
-        }
-      }
-    }
-  }
+  load_centred_values(problem, frame, values, first, count, scratch);
   const auto& kernels = polynomial_kernels<T>();
-  simd::WeighBlock<T> weigh{scratch.weight.data(),  scratch.centred.data(), tokens, value_dim, scratch.weighted.data(),
-                            totals.absolute.data(), totals.square.data()};
-  kernels.weigh(weigh);
-  std::copy_n(scratch.weight.data(), tokens, scratch.weighted.data() + value_dim * tokens);
-  kernels.moments({features.program(), scratch.x.data(), scratch.weighted.data(), tokens, totals.columns,
-                   scratch.groups.data(), totals.totals.data()});
+  const auto row = [&](std::int64_t column) {
+    return scratch.rows.data() + features.column_row[usize(column)] * tokens;
+  };
+  kernels.weigh({scratch.weight.data(), scratch.centred.data(), tokens, value_dim, row(0), totals.absolute.data(),
+                 totals.square.data(), features.spread ? row(value_dim + 1) : nullptr});
+  std::copy_n(scratch.weight.data(), tokens, row(value_dim));
+  kernels.moments(
+      {features.program(), scratch.x.data(), scratch.rows.data(), tokens, scratch.groups.data(), totals.totals.data()});
   totals.keys += count;
 }
 
@@ -122,8 +119,8 @@ void clear(MomentTotals& totals) noexcept {
 
 }  // namespace
 
-double moment_work(const FeatureList& features, std::int64_t columns) noexcept {
-  return static_cast<double>(features.rank()) * static_cast<double>(columns + 2);
+double moment_work(const FeatureList& features) noexcept {
+  return features.work() + 2.0 * static_cast<double>(features.inner.rank());
 }
 
 template <class T>
@@ -134,10 +131,10 @@ void sum_moments(const HeadProblem& problem, const Frame& frame, const ValueRang
   std::vector<MomentScratch<T>> scratch;
   std::vector<MomentTotals> parts;
   for (std::int64_t lane = 0; lane < lanes; ++lane) {
-    scratch.emplace_back(features, frame.dim(), totals.columns, kMomentBlock, context.memory);
-    parts.push_back(make_totals(features, totals.columns - 1, context.memory));
+    scratch.emplace_back(features, kMomentBlock, context.memory);
+    parts.push_back(make_totals(features, context.memory));
   }
-  const double work = moment_work(features, totals.columns);
+  const double work = moment_work(features);
   // Rounds of one chunk per thread, joined in order of the keys.
   for (std::int64_t round = 0; round < chunks; round += lanes) {
     const std::int64_t here = std::min(lanes, chunks - round);

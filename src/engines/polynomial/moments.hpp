@@ -5,25 +5,14 @@
 
 #include "base/memory.hpp"
 #include "base/parallel.hpp"
+#include "engines/polynomial/features.hpp"
 #include "engines/polynomial/frame.hpp"
-#include "numerics/monomials.hpp"
 #include "simd/kernels.hpp"
 
 #include <cstdint>
 #include <vector>
 
 namespace polyattn::engines {
-
-/// The monomials as the kernels take them.
-struct FeatureList {
-  numerics::Monomials monomials;
-  std::vector<simd::MonomialStep> steps;
-
-  [[nodiscard]] simd::MonomialProgram program() const noexcept;
-  [[nodiscard]] std::ptrdiff_t rank() const noexcept { return monomials.rank(); }
-  [[nodiscard]] int degree() const noexcept { return monomials.degree; }
-};
-FeatureList make_features(std::int64_t dim, int degree);
 
 /// What is known of the values of the visible keys, per column.
 struct ValueRange {
@@ -37,13 +26,12 @@ struct ValueRange {
 /// Sums over a set of keys in float64. `absolute[c]` = sum w |v_c - mu_c|, `square[c]` = sum w (v_c - mu_c)^2, each as
 /// computed (relative error below gamma_40(u)).
 struct MomentTotals {
-  std::int64_t columns = 0;     ///< value_dim + 1
   std::int64_t keys = 0;        ///< keys summed, hidden ones included
-  base::Buffer<double> totals;  ///< [rank][columns]
+  base::Buffer<double> totals;  ///< as FeatureList lays them out
   std::vector<double> absolute;
   std::vector<double> square;
 };
-MomentTotals make_totals(const FeatureList& features, std::int64_t value_dim, base::MemoryMeter* memory);
+MomentTotals make_totals(const FeatureList& features, base::MemoryMeter* memory);
 
 /// Keys per partial sum: whole blocks are summed apart and joined in order, so the totals do not depend on threads.
 inline constexpr std::int64_t kMomentChunk = 8 * simd::kMomentBlock;
@@ -54,15 +42,14 @@ inline constexpr std::int64_t kCausalBlock = 128;
 /// Scratch of one thread.
 template <class T>
 struct MomentScratch {
-  MomentScratch(const FeatureList& features, std::int64_t dim, std::int64_t columns, std::int64_t tokens,
-                base::MemoryMeter* memory);
+  MomentScratch(const FeatureList& features, std::int64_t tokens, base::MemoryMeter* memory);
   std::int64_t tokens;  ///< of a block: a multiple of 16, at most kMomentBlock
   base::Buffer<T> x;
   base::Buffer<T> weight;
   base::Buffer<T> centred;
-  base::Buffer<T> weighted;
+  base::Buffer<T> rows;  ///< [row_count][tokens]
   base::Buffer<T> groups;
-  std::vector<double> rows;
+  std::vector<double> columns;  ///< of keys or values in float64
 };
 
 /// Adds keys [first, first + count), count <= scratch.tokens, with weights exp(log_weight - shift).
@@ -77,6 +64,6 @@ void sum_moments(const HeadProblem& problem, const Frame& frame, const ValueRang
                  std::int64_t first, const base::Context& context, MomentTotals& totals);
 
 /// Work units of one key or one query (score pairs x 1 fused multiply-add), for progress.
-double moment_work(const FeatureList& features, std::int64_t columns) noexcept;
+double moment_work(const FeatureList& features) noexcept;
 
 }  // namespace polyattn::engines

@@ -62,18 +62,20 @@ LogSumExp log_sum_exp(const HeadProblem& problem, const Frame& frame, const RowC
 
 }  // namespace
 
-bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale& scale, const Acceptance& acceptance,
-               const RowAnswer& row, const double* answer, const HeadOutputs& out) noexcept {
+bool wants_lse(const Acceptance& acceptance, const HeadOutputs& out) noexcept {
+  return out.lse != nullptr || std::isfinite(acceptance.lse_tolerance) || std::isfinite(acceptance.density_tolerance);
+}
+
+bool accept_row(const HeadProblem& problem, const Frame& frame, const AnswerScale& scale, const Acceptance& acceptance,
+                const RowAnswer& row, const HeadOutputs& out) noexcept {
   const RowCertificate& certificate = *row.certificate;
-  const std::int64_t value_dim = problem.value_dim();
-  double largest = 0.0;
-  for (std::int64_t c = 0; c < value_dim; ++c) {
-    largest = std::max(largest, std::fabs(answer[c]));
-  }
+  const double largest = row.largest;
   // Centred back to the values' units (two roundings), and rounded to a float32 output if that is the storage.
   const double lost = certificate.lost / certificate.denominator_low;
-  double rounding = row.rounding + scale.range * (numerics::perturbation(certificate.perturbation) + lost) +
-                    4.0 * kU64 * (largest + scale.largest);
+  // tanh(zeta / 2) <= zeta / 2, and next to nothing less where zeta is small: not worth a call for every row.
+  const double moved = certificate.perturbation < 0x1p-10 ? 0.5 * certificate.perturbation
+                                                          : numerics::perturbation(certificate.perturbation);
+  double rounding = row.rounding + scale.range * (moved + lost) + 4.0 * kU64 * (largest + scale.largest);
   double storage = 0.0;
   const double unit = base::unit_roundoff(out.output.dtype);
   const bool fits = largest <= largest_stored(out.output.dtype);
@@ -90,9 +92,7 @@ bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale
     return false;
   }
   LogSumExp lse;
-  const bool want_lse =
-      out.lse != nullptr || std::isfinite(acceptance.lse_tolerance) || std::isfinite(acceptance.density_tolerance);
-  if (want_lse) {
+  if (wants_lse(acceptance, out)) {
     lse = log_sum_exp(problem, frame, certificate, row.log_scale, row.centred_query);
     const double density =
         std::expm1(lse.bound) * (acceptance.density_absolute ? std::exp(lse.value) : 1.0) * (1.0 + 1e-13);
@@ -100,7 +100,6 @@ bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale
       return false;
     }
   }
-  base::store_row(out.output, row.row, answer, value_dim);
   const auto put = [&](double* array, double value) {
     if (array != nullptr) {
       array[row.row] = value;

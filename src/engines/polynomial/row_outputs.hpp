@@ -16,8 +16,9 @@ struct RowAnswer {
   std::int64_t row = 0;
   double approximation = 0.0;
   double rounding = 0.0;  ///< of numerator and denominator alone
+  double largest = 0.0;   ///< largest magnitude of the answer, in the units of the values
   const RowCertificate* certificate = nullptr;
-  const double* centred_query = nullptr;  ///< q - qc
+  const double* centred_query = nullptr;  ///< q - qc; read if log-sum-exp is wanted
   double log_scale = 0.0;                 ///< D of the certificate is in units of exp(log_scale)
 };
 
@@ -27,9 +28,12 @@ struct AnswerScale {
   double largest = 0.0;
 };
 
-/// True, and everything written, if the row meets `acceptance`; false, and nothing written, if not. `answer` is T~ in
-/// the units of the values, clipped into their hull.
-bool write_row(const HeadProblem& problem, const Frame& frame, const AnswerScale& scale, const Acceptance& acceptance,
-               const RowAnswer& row, const double* answer, const HeadOutputs& out) noexcept;
+/// Whether log-sum-exp of rows is needed, for the caller or to accept them.
+bool wants_lse(const Acceptance& acceptance, const HeadOutputs& out) noexcept;
+
+/// True if the row meets `acceptance`, with everything but its answer written; false, and nothing written, if not. The
+/// answer T~ is clipped into the hull of the values; storing it is left to the caller.
+bool accept_row(const HeadProblem& problem, const Frame& frame, const AnswerScale& scale, const Acceptance& acceptance,
+                const RowAnswer& row, const HeadOutputs& out) noexcept;
 
 }  // namespace polyattn::engines

@@ -3,7 +3,9 @@
 #include "numerics/rounding.hpp"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <utility>
 
 namespace polyattn::engines {
@@ -24,16 +26,32 @@ TableEntry make_entry(numerics::ExpPolynomial p) {
 
 }  // namespace
 
+namespace {
+
+/// Exponent and the first four bits of the mantissa: monotone, and numbers that share it are at most 17/16 apart.
+std::uint64_t leading_bits(double x) noexcept { return std::bit_cast<std::uint64_t>(x) >> 48; }
+
+}  // namespace
+
+void PolynomialTable::index_radii() {
+  lookup_first = leading_bits(radii.back());
+  lookup.clear();
+  std::size_t at = radii.size() - 1;
+  for (std::uint64_t bits = lookup_first; bits <= leading_bits(radii.front()); ++bits) {
+    const double least = std::bit_cast<double>(bits << 48);
+    while (at > 0 && radii[at] < least) {
+      --at;
+    }
+    lookup.push_back(static_cast<std::uint8_t>(at));
+  }
+}
+
 std::size_t PolynomialTable::row_class(double r) const noexcept {
   if (r <= radii.back()) {
     return radii.size() - 1;
   }
-  auto guess = static_cast<std::size_t>(std::max(0.0, std::floor(steps * std::log2(radii.front() / r))));
-  guess = std::min(guess, radii.size() - 1);
-  while (guess > 0 && radii[guess] < r) {
-    --guess;
-  }
-  return guess;
+  const std::size_t at = lookup[static_cast<std::size_t>(leading_bits(r) - lookup_first)];
+  return at - (radii[at] < r ? 1 : 0);
 }
 
 PolynomialTable make_table(double radius, int degree, int steps) {
@@ -63,6 +81,7 @@ PolynomialTable TableSeries::table(int degree) {
     }
     out.entries.push_back(std::move(row));
   }
+  out.index_radii();
   return out;
 }
 

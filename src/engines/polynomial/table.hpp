@@ -5,6 +5,7 @@
 
 #include "numerics/exp_polynomial.hpp"
 
+#include <cstdint>
 #include <vector>
 
 namespace polyattn::engines {
@@ -22,7 +23,12 @@ struct PolynomialTable {
   int steps = 1;                                 ///< ladder steps per factor of two
   std::vector<double> radii;                     ///< descending
   std::vector<std::vector<TableEntry>> entries;  ///< [radius][q]
+  std::vector<std::uint8_t> lookup;              ///< by leading bits of a radius, see row_class
+  std::uint64_t lookup_first = 0;
 
+  /// Makes `lookup`. To be called when radii are final; fewer than 256 of them, neighbours a factor of more than 17/16
+  /// apart.
+  void index_radii();
   /// Index of the smallest radius >= r; r <= radii[0].
   [[nodiscard]] std::size_t row_class(double r) const noexcept;
 };

@@ -1,0 +1,168 @@
+// Included inside the namespace of one instruction set, after its lanes. See polynomial_kernels.hpp.
+
+/// Registers of a tile.
+template <class F, int N>
+using Registers = F[static_cast<std::size_t>(N)];
+
+/// acc[r][c] = sum over the block of features[r] * weighted[c], added to the totals.
+template <class F, int R, int C>
+inline void moment_tile(const typename F::Scalar* features, const typename F::Scalar* weighted, std::ptrdiff_t tokens,
+                        double* totals, std::ptrdiff_t stride) noexcept {
+  Registers<Registers<F, C>, R> acc;
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) {
+      acc[r][c] = F::zero();
+    }
+  }
+  for (std::ptrdiff_t i = 0; i < tokens; i += F::width) {
+    Registers<F, C> column;
+    for (int c = 0; c < C; ++c) {
+      column[c] = F::load(weighted + c * tokens + i);
+    }
+    for (int r = 0; r < R; ++r) {
+      const F feature = F::load(features + r * tokens + i);
+      for (int c = 0; c < C; ++c) {
+        acc[r][c] = fma(feature, column[c], acc[r][c]);
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r) {
+    for (int c = 0; c < C; ++c) {
+      totals[r * stride + c] += sum(acc[r][c]);
+    }
+  }
+}
+
+template <class F, int R, int Wide>
+inline void moment_rows(const typename F::Scalar* features, const typename F::Scalar* rows, std::ptrdiff_t tokens,
+                        std::ptrdiff_t count, double* totals) noexcept {
+  std::ptrdiff_t c = 0;
+  for (; c + Wide <= count; c += Wide) {
+    moment_tile<F, R, Wide>(features, rows + c * tokens, tokens, totals + c, count);
+  }
+  if constexpr (Wide > 4) {
+    for (; c + 4 <= count; c += 4) {
+      moment_tile<F, R, 4>(features, rows + c * tokens, tokens, totals + c, count);
+    }
+  }
+  if constexpr (Wide > 2) {
+    for (; c + 2 <= count; c += 2) {
+      moment_tile<F, R, 2>(features, rows + c * tokens, tokens, totals + c, count);
+    }
+  }
+  if (c < count) {
+    moment_tile<F, R, 1>(features, rows + c * tokens, tokens, totals + c, count);
+  }
+}
+
+/// Adds a group of inner features to their moments with the leading `count` rows.
+template <class F>
+void flush_moments(const typename F::Scalar* rows, std::ptrdiff_t tokens, std::ptrdiff_t count,
+                   const typename F::Scalar* group, std::ptrdiff_t features, double* totals) noexcept {
+  constexpr bool kMany = F::tile_rows * F::tile_vectors >= 16;  // registers
+  std::ptrdiff_t r = 0;
+  if constexpr (kMany) {
+    for (; r + 8 <= features; r += 8) {
+      moment_rows<F, 8, 3>(group + r * tokens, rows, tokens, count, totals + r * count);
+    }
+    for (; r + 4 <= features; r += 4) {
+      moment_rows<F, 4, 6>(group + r * tokens, rows, tokens, count, totals + r * count);
+    }
+  }
+  for (; r + 2 <= features; r += 2) {
+    moment_rows<F, 2, kMany ? 8 : 2>(group + r * tokens, rows, tokens, count, totals + r * count);
+  }
+  if (r < features) {
+    moment_rows<F, 1, kMany ? 8 : 4>(group + r * tokens, rows, tokens, count, totals + r * count);
+  }
+}
+
+inline constexpr int kMaxDegree = 64;
+
+/// Walks the monomials depth first over `length` tokens, handing full groups to `flush(degree, group, features,
+/// first)`.
+template <class F, std::ptrdiff_t Group, class Flush>
+inline void walk_monomials(const MonomialProgram& program, const typename F::Scalar* x, std::ptrdiff_t length,
+                           typename F::Scalar* groups, const Flush& flush) noexcept {
+  using T = typename F::Scalar;
+  std::ptrdiff_t fill[kMaxDegree + 1];  // features waiting in the group of each degree
+  std::ptrdiff_t next[kMaxDegree + 1];  // index of the first of them
+  T* latest[kMaxDegree + 1];            // latest visited feature of each degree: the parent of what follows
+  for (int t = 0; t <= program.degree; ++t) {
+    fill[t] = 0;
+    next[t] = program.offsets[t];
+    latest[t] = groups + t * Group * length;
+  }
+  for (std::ptrdiff_t i = 0; i < length; i += F::width) {
+    F::set(T(1)).store(groups + i);
+  }
+  flush(0, groups, std::ptrdiff_t{1}, std::ptrdiff_t{0});
+  for (std::ptrdiff_t step = 0; step < program.count; ++step) {
+    const int t = program.steps[step].degree;
+    const T* variable = x + program.steps[step].variable * length;
+    const T* parent = latest[t - 1];
+    T* base = groups + t * Group * length;
+    T* feature = base + fill[t] * length;
+    for (std::ptrdiff_t i = 0; i < length; i += F::width) {
+      (F::load(parent + i) * F::load(variable + i)).store(feature + i);
+    }
+    latest[t] = feature;  // stays intact until the group is refilled, after its own descendants
+    if (++fill[t] == Group) {
+      flush(t, base, Group, next[t]);
+      next[t] += Group;
+      fill[t] = 0;
+    }
+  }
+  for (int t = 1; t <= program.degree; ++t) {
+    if (fill[t] != 0) {
+      flush(t, groups + t * Group * length, fill[t], next[t]);
+    }
+  }
+}
+
+template <class F>
+void moments_kernel(const MomentBlock<typename F::Scalar>& block) noexcept {
+  using T = typename F::Scalar;
+  const FeatureProgram& program = block.program;
+  const std::ptrdiff_t tokens = block.tokens;
+  for (std::ptrdiff_t k = 0; k < program.row_count; ++k) {
+    const OuterRow& row = program.rows[k];
+    if (row.parent >= 0) {
+      const T* parent = block.rows + row.parent * tokens;
+      const T* variable = block.x + row.variable * tokens;
+      T* out = block.rows + k * tokens;
+      for (std::ptrdiff_t i = 0; i < tokens; i += F::width) {
+        (F::load(parent + i) * F::load(variable + i)).store(out + i);
+      }
+    }
+  }
+  walk_monomials<F, kMomentGroup>(program.inner, block.x + program.split * tokens, tokens, block.groups,
+                                  [&](int u, const T* group, std::ptrdiff_t features, std::ptrdiff_t first) {
+                                    const std::ptrdiff_t count = program.active[u];
+                                    double* totals =
+                                        block.totals + program.starts[u] + (first - program.inner.offsets[u]) * count;
+                                    flush_moments<F>(block.rows, tokens, count, group, features, totals);
+                                  });
+}
+
+template <class F>
+void weigh_kernel(const WeighBlock<typename F::Scalar>& block) noexcept {
+  for (std::ptrdiff_t c = 0; c < block.columns; ++c) {
+    const auto* centred = block.centred + c * block.tokens;
+    auto* weighted = block.weighted + c * block.tokens;
+    F absolute = F::zero();
+    F square = F::zero();
+    for (std::ptrdiff_t i = 0; i < block.tokens; i += F::width) {
+      const F value = F::load(centred + i);
+      const F product = F::load(block.weight + i) * value;
+      product.store(weighted + i);
+      if (block.spread != nullptr) {
+        abs(product).store(block.spread + c * block.tokens + i);
+      }
+      absolute = absolute + abs(product);
+      square = fma(product, value, square);
+    }
+    block.absolute[c] += sum(absolute);
+    block.square[c] += sum(square);
+  }
+}
