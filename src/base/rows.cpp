@@ -134,6 +134,11 @@ void load_rows(const Rows& rows, std::int64_t first, std::int64_t count, T* out,
   for (const RowPiece& piece : rows.pieces) {
     const std::int64_t begin = std::max(first, piece.begin);
     const std::int64_t end = std::min(first + count, piece.begin + piece.count);
+    if (begin < end && piece.column_stride == 1 && piece.row_stride == rows.columns && ld == rows.columns) {
+      load_elements(piece.data, piece.dtype, (begin - piece.begin) * piece.row_stride, 1, (end - begin) * rows.columns,
+                    out + (begin - first) * ld);
+      continue;
+    }
     for (std::int64_t r = begin; r < end; ++r) {
       load_elements(piece.data, piece.dtype, (r - piece.begin) * piece.row_stride, piece.column_stride, rows.columns,
                     out + (r - first) * ld);

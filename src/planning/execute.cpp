@@ -321,14 +321,17 @@ double distance_from_mean(const HeadProblem& problem, const base::RowSink& outpu
     const std::int64_t first = block * kRows;
     const std::int64_t count = std::min(kRows, problem.n_q() - first);
     std::vector<double> values(usize(count * rows.columns));
-    base::load_rows(rows, first, count, values.data(), rows.columns);
-    double here = 0.0;
+    base::load_columns(rows, first, count, values.data(), count);
+    std::vector<double> counts(usize(count));
     for (std::int64_t r = 0; r < count; ++r) {
-      if (arrays.bound(first + r) == 0.0 && arrays.storage[usize(first + r)] == 0.0) {
-        continue;
-      }
-      for (std::size_t c = 0; c < mean.size(); ++c) {
-        here = std::max(here, std::fabs(values[usize(r) * mean.size() + c] - mean[c]));
+      counts[usize(r)] = arrays.bound(first + r) == 0.0 && arrays.storage[usize(first + r)] == 0.0 ? 0.0 : 1.0;
+    }
+    double here = 0.0;
+    for (std::size_t c = 0; c < mean.size(); ++c) {
+      const double* column = values.data() + c * usize(count);
+      for (std::int64_t r = 0; r < count; ++r) {
+        const double away = counts[usize(r)] != 0.0 ? std::fabs(column[r] - mean[c]) : 0.0;
+        here = away > here ? away : here;
       }
     }
     largest[usize(block)] = here;
@@ -409,11 +412,13 @@ HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecis
     }
   }
   std::vector<double> mean = run.value_sum;
+  std::transform(mean.begin(), mean.end(), mean.begin(),
+                 [&](double sum) { return sum / static_cast<double>(run.visible); });
+  if (mean.empty() && decision.polynomial != nullptr) {
+    mean = decision.polynomial->values.mean;
+  }
   if (mean.empty()) {
     mean = mean_value(problem, context);
-  } else {
-    std::transform(mean.begin(), mean.end(), mean.begin(),
-                   [&](double sum) { return sum / static_cast<double>(run.visible); });
   }
   run.report.mean_answer_error = distance_from_mean(problem, out.output, run.rows, mean, context);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -258,7 +258,7 @@ double a_priori_bound(const Frame& frame, const engines::ValueRange& values, con
     absolute += std::fabs(c) * power;
     power *= table.radii.front();
   }
-  const double lost = count * rounding.smallest * std::exp(table.radii.front());
+  const double lost = count * rounding.lost * std::exp(table.radii.front());
   const double x = (entry.uniform + 2.0 * rounding.gamma * absolute + lost) * std::exp(shift) * (1.0 + 1e-9);
   if (!(x < 1.0)) {
     return std::numeric_limits<double>::infinity();

@@ -52,39 +52,81 @@ std::vector<double> sampled_centre(const engines::HeadProblem& problem, const do
 
 }  // namespace
 
+namespace {
+
+/// Range of a block of visible values, and their sums.
+struct RangeBlock {
+  std::vector<double> low;
+  std::vector<double> high;
+  std::vector<double> sum;
+};
+
+void measure_visible(const double* column, std::int64_t count, RangeBlock& out) {
+  double low = kInfinity;
+  double high = -kInfinity;
+  double sum = 0.0;
+  for (std::int64_t r = 0; r < count; ++r) {
+    low = column[r] < low ? column[r] : low;
+    high = column[r] > high ? column[r] : high;
+    sum += column[r];
+  }
+  out.low.push_back(low);
+  out.high.push_back(high);
+  out.sum.push_back(sum);
+}
+
+}  // namespace
+
 engines::ValueRange value_range(const engines::HeadProblem& problem, const double* log_weight, double log_scale,
                                 const base::Context& context) {
   const std::size_t columns = usize(problem.value_dim());
   const std::int64_t blocks = base::blocks_of(problem.n_kv(), kRows);
-  std::vector<engines::ValueRange> parts(usize(blocks));
-  base::parallel_for(context, blocks, [&](std::int64_t block, int) {
+  std::vector<RangeBlock> parts(usize(blocks));
+  std::vector<std::vector<double>> scratch(usize(std::max(1, context.threads)));
+  base::parallel_for(context, blocks, [&](std::int64_t block, int thread) {
     const std::int64_t first = block * kRows;
-    const std::int64_t count = std::min(kRows, problem.n_kv() - first);
-    std::vector<double> rows(usize(count) * columns);
-    base::load_rows(problem.values, first, count, rows.data(), problem.value_dim());
-    const std::vector<double> bias = load_bias(problem, first, count);
-    engines::ValueRange& part = parts[usize(block)];
-    part.low.assign(columns, kInfinity);
-    part.high.assign(columns, -kInfinity);
-    for (std::int64_t r = 0; r < count; ++r) {
-      if (bias[usize(r)] == -kInfinity) {
-        continue;
+    std::int64_t count = std::min(kRows, problem.n_kv() - first);
+    std::vector<double>& values = scratch[usize(thread)];
+    values.resize(usize(count) * columns);
+    base::load_columns(problem.values, first, count, values.data(), count);
+    const std::int64_t ld = count;
+    if (problem.has_bias()) {  // visible values move to the front; the first that is not finite is named by its row
+      const std::vector<double> bias = load_bias(problem, first, count);
+      std::vector<double> row(columns);
+      std::int64_t kept = 0;
+      for (std::int64_t r = 0; r < ld; ++r) {
+        if (bias[usize(r)] == -kInfinity) {
+          continue;
+        }
+        for (std::size_t c = 0; c < columns; ++c) {
+          row[c] = values[c * usize(ld) + usize(r)];
+          values[c * usize(ld) + usize(kept)] = row[c];
+        }
+        engines::require_finite(problem, "values", row.data(), first + r, 1, problem.value_dim());
+        ++kept;
       }
-      const double* row = rows.data() + usize(r) * columns;
-      engines::require_finite(problem, "values", row, first + r, 1, problem.value_dim());
-      for (std::size_t c = 0; c < columns; ++c) {
-        part.low[c] = std::min(part.low[c], row[c]);
-        part.high[c] = std::max(part.high[c], row[c]);
-      }
+      count = kept;
+    } else {
+      engines::require_finite_columns(problem, "values", values.data(), first, count, problem.value_dim(), ld);
+    }
+    for (std::size_t c = 0; c < columns; ++c) {
+      measure_visible(values.data() + c * usize(ld), count, parts[usize(block)]);
     }
   });
   engines::ValueRange range;
   range.low.assign(columns, kInfinity);
   range.high.assign(columns, -kInfinity);
-  for (const engines::ValueRange& part : parts) {
+  std::vector<double> sum(columns, 0.0);
+  for (const RangeBlock& part : parts) {
     for (std::size_t c = 0; c < columns; ++c) {
       range.low[c] = std::min(range.low[c], part.low[c]);
       range.high[c] = std::max(range.high[c], part.high[c]);
+      sum[c] += part.sum[c];
+    }
+  }
+  if (!problem.has_bias() && problem.n_kv() > 0) {
+    for (const double total : sum) {
+      range.mean.push_back(total / static_cast<double>(problem.n_kv()));
     }
   }
   range.centre = sampled_centre(problem, log_weight, log_scale);

@@ -40,7 +40,7 @@ void bound_entries(PreparedMoments<T>& moments) {
     }
     moments.entry_bounds.push_back(std::move(row));
     moments.class_slack.push_back(slack);
-    moments.class_lost.push_back(moments.key_count * smallest * std::exp(std::min(moments.table.radii[r], 700.0)) *
+    moments.class_lost.push_back(moments.key_count * moments.rounding.lost * std::exp(std::min(moments.table.radii[r], 700.0)) *
                                  (1.0 + 1e-13));
   }
 }
@@ -79,37 +79,66 @@ struct Answering {
   AnswerScale scale;
   bool wants_lse;
 
-  EvaluationSummary write(const RowBlock<T>& rows) const;
+  EvaluationSummary write(RowBlock<T>& rows) const;
+  [[nodiscard]] bool accept(const RowBlock<T>& rows, std::int64_t place, std::vector<double>& centred) const;
+  void store(const RowBlock<T>& rows, std::int64_t first, std::int64_t last) const;
 };
+
+/// With log-sum-exp, row by row.
+template <class T>
+bool Answering<T>::accept(const RowBlock<T>& rows, std::int64_t place, std::vector<double>& centred) const {
+  for (std::size_t l = 0; l < centred.size(); ++l) {
+    centred[l] = rows.centred[l * usize(rows.block) + usize(place)];
+  }
+  const RowCertificate certificate = certificate_of(frame, moments, rows, place);
+  return accept_row(problem, frame, scale, acceptance,
+                    {rows.first + place, rows.approximation[place], rows.rounding[place], rows.largest[place],
+                     &certificate, centred.data(), frame.log_scale},
+                    out);
+}
+
+/// Answers of a run of accepted rows.
+template <class T>
+void Answering<T>::store(const RowBlock<T>& rows, std::int64_t first, std::int64_t last) const {
+  const std::int64_t row = rows.first + first;
+  base::store_columns(out.output, row, last - first, rows.answer.data() + first, rows.block, problem.value_dim());
+  std::fill(answered.begin() + row, answered.begin() + rows.first + last, std::uint8_t{1});
+  if (wants_lse) {
+    return;  // everything else is written
+  }
+  const auto put = [&](double* array, const double* from) {
+    if (array != nullptr) {
+      std::copy(from + first, from + last, array + row);
+    }
+  };
+  put(out.approximation, rows.approximation);
+  put(out.rounding, rows.rounding);
+  put(out.storage, rows.storage);
+  if (out.relative != nullptr) {
+    std::fill(out.relative + row, out.relative + rows.first + last, std::numeric_limits<double>::infinity());
+  }
+}
 
 /// Writes the rows of a block that meet the acceptance.
 template <class T>
-EvaluationSummary Answering<T>::write(const RowBlock<T>& rows) const {
+EvaluationSummary Answering<T>::write(RowBlock<T>& rows) const {
   EvaluationSummary summary;
   std::vector<double> centred(usize(wants_lse ? frame.dim() : 0));
-  std::int64_t first = -1;  // of a run of accepted rows, whose answers are stored together
+  if (!wants_lse) {
+    complete_bounds(frame, moments, scale, out.output.dtype, rows);
+  }
+  std::int64_t first = -1;  // of a run of accepted rows
   for (std::int64_t r = 0; r <= rows.count; ++r) {
-    bool accepted = false;
-    if (r < rows.count && rows.refused[usize(r)] == 0) {
-      for (std::size_t l = 0; l < centred.size(); ++l) {
-        centred[l] = rows.centred[l * usize(rows.block) + usize(r)];
-      }
-      const RowCertificate certificate = certificate_of(frame, moments, rows, r);
-      const RowAnswer answer{rows.first + r, rows.approximation[r], rows.rounding[r], rows.largest[r],
-                             &certificate,   centred.data(),        frame.log_scale};
-      accepted = accept_row(problem, frame, scale, acceptance, answer, out);
-      if (accepted) {
-        answered[usize(rows.first + r)] = 1;
-        ++summary.answered;
-        summary.smallest_denominator =
-            std::min(summary.smallest_denominator, certificate.denominator_low / moments.bounds.weight_high);
-      }
-    }
-    if (accepted && first < 0) {
-      first = r;
-    } else if (!accepted && first >= 0) {
-      base::store_columns(out.output, rows.first + first, r - first, rows.answer.data() + first, rows.block,
-                          problem.value_dim());
+    const bool accepted =
+        r < rows.count && rows.refused[usize(r)] == 0 &&
+        (wants_lse ? accept(rows, r, centred) : rows.approximation[r] + rows.rounding[r] <= acceptance.tolerance);
+    if (accepted) {
+      ++summary.answered;
+      summary.smallest_denominator =
+          std::min(summary.smallest_denominator, rows.denominator_low[r] / moments.bounds.weight_high);
+      first = first < 0 ? r : first;
+    } else if (first >= 0) {
+      store(rows, first, r);
       first = -1;
     }
   }

@@ -3,6 +3,7 @@
 #include "base/error.hpp"
 #include "engines/finite.hpp"
 #include "numerics/rounding.hpp"
+#include "simd/dispatch.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -19,42 +20,44 @@ using numerics::kU64;
 constexpr std::int64_t kRows = 4096;  // rows of a statistics block; fixed, so sums do not depend on threads
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Calls body(first, count, rows, block) over blocks of `source`, rows as float64 [count][columns].
+/// A block of rows as float64 columns: element (r, c) is columns[c * ld + r]; ld is a multiple of 8, and what is beyond
+/// `count` repeats the last row.
+struct ColumnBlock {
+  std::int64_t block = 0;
+  std::int64_t first = 0;
+  std::int64_t count = 0;
+  std::int64_t ld = 0;
+  double* columns = nullptr;
+
+  [[nodiscard]] double* column(std::size_t c) const noexcept { return columns + static_cast<std::int64_t>(c) * ld; }
+  void pad(std::int64_t width) const noexcept {
+    for (std::int64_t c = 0; c < width; ++c) {
+      double* column = columns + c * ld;
+      std::fill(column + count, column + ld, column[count - 1]);
+    }
+  }
+};
+
+/// Calls body(ColumnBlock) over blocks of `source`.
 template <class Body>
 void for_blocks(const base::Rows& source, const base::Context& context, const Body& body) {
   const std::int64_t blocks = base::blocks_of(source.rows, kRows);
-  base::parallel_for(context, blocks, [&](std::int64_t block, int) {
-    const std::int64_t first = block * kRows;
-    const std::int64_t count = std::min(kRows, source.rows - first);
-    std::vector<double> rows(usize(count * source.columns));
-    base::load_rows(source, first, count, rows.data(), source.columns);
-    body(first, count, rows.data(), block);
+  std::vector<std::vector<double>> scratch(usize(std::max(1, context.threads)));
+  base::parallel_for(context, blocks, [&](std::int64_t block, int thread) {
+    ColumnBlock part;
+    part.block = block;
+    part.first = block * kRows;
+    part.count = std::min(kRows, source.rows - part.first);
+    part.ld = base::round_up_to(part.count, 8);
+    std::vector<double>& columns = scratch[usize(thread)];
+    columns.resize(usize(part.ld * source.columns));
+    part.columns = columns.data();
+    base::load_columns(source, part.first, part.count, columns.data(), part.ld);
+    body(part);
   });
 }
 
-/// Column sums of one block and of all: plain float64 sums in a fixed order.
-struct ColumnSums {
-  std::vector<double> sums;
-  double weight = 0.0;
-};
-
-std::vector<double> mean_of(const std::vector<ColumnSums>& parts, std::size_t columns) {
-  std::vector<double> mean(columns, 0.0);
-  double weight = 0.0;
-  for (const ColumnSums& part : parts) {
-    if (part.sums.empty()) {
-      continue;
-    }
-    weight += part.weight;
-    for (std::size_t c = 0; c < columns; ++c) {
-      mean[c] += part.sums[c];
-    }
-  }
-  for (double& value : mean) {
-    value = weight > 0.0 ? value / weight : 0.0;
-  }
-  return mean;
-}
+const simd::StatisticsKernels& statistics_kernels() { return simd::kernels().statistics; }
 
 double power_of_two_above(double value) noexcept {
   if (value == 0.0) {
@@ -111,7 +114,9 @@ std::vector<double> trimmed_mean(const base::Rows& rows) {
   for (std::int64_t i = stride / 2; i < rows.rows; i += stride) {
     base::load_rows(rows, i, 1, row.data(), rows.columns);
     for (std::size_t c = 0; c < columns; ++c) {
-      sample[c].push_back(row[c]);
+      if (std::isfinite(row[c])) {  // what is not is found by the pass over all rows
+        sample[c].push_back(row[c]);
+      }
     }
   }
   std::vector<double> mean(columns, 0.0);
@@ -132,38 +137,32 @@ QueryExtent query_extent(const HeadProblem& problem, const base::Context& contex
   const auto blocks = usize(base::blocks_of(problem.n_q(), kRows));
   const std::vector<double> metric = metric_of(problem);
   QueryExtent extent;
-  std::vector<double> largest(blocks, 0.0);
-  for_blocks(problem.queries, context, [&](std::int64_t first, std::int64_t count, const double* rows, std::int64_t b) {
-    require_finite(problem, "q", rows, first, count, problem.dim());
-    for (std::int64_t i = 0; i < count * problem.dim(); ++i) {
-      largest[usize(b)] = std::max(largest[usize(b)], std::fabs(rows[i]));
-    }
-  });
   extent.centre = trimmed_mean(problem.queries);
-  extent.max_abs = largest.empty() ? 0.0 : *std::max_element(largest.begin(), largest.end());
-  std::vector<std::vector<double>> halves(blocks);
-  std::vector<double> norms(blocks, 0.0);
-  for_blocks(problem.queries, context, [&](std::int64_t, std::int64_t count, const double* rows, std::int64_t b) {
-    std::vector<double>& half = halves[usize(b)];
-    half.assign(dim, 0.0);
-    double norm = 0.0;
-    for (std::int64_t r = 0; r < count; ++r) {
-      double square = 0.0;
-      for (std::size_t l = 0; l < dim; ++l) {
-        const double away = std::fabs(rows[usize(r) * dim + l] - extent.centre[l]);
-        half[l] = std::max(half[l], away);
-        square += std::fabs(metric[l]) * away * away;
-      }
-      norm = std::max(norm, square);
+  std::vector<QueryExtent> parts(blocks);
+  for_blocks(problem.queries, context, [&](const ColumnBlock& q) {
+    q.pad(problem.dim());
+    QueryExtent& part = parts[usize(q.block)];
+    std::vector<double> square(usize(q.ld), 0.0);
+    double poison = 0.0;
+    for (std::size_t l = 0; l < dim; ++l) {
+      const simd::ColumnMeasure found = statistics_kernels().measure(
+          {q.column(l), q.ld, extent.centre[l], std::fabs(metric[l]), square.data()});
+      part.half.push_back(found.half);
+      part.max_abs = std::max(part.max_abs, found.largest);
+      poison += found.poison;
     }
-    norms[usize(b)] = norm;
+    if (poison != 0.0) {
+      require_finite_columns(problem, "q", q.columns, q.first, q.count, problem.dim(), q.ld);
+    }
+    part.norm = statistics_kernels().largest(square.data(), q.ld);
   });
   extent.half.assign(dim, 0.0);
-  for (std::size_t b = 0; b < blocks; ++b) {
+  for (const QueryExtent& part : parts) {
     for (std::size_t l = 0; l < dim; ++l) {
-      extent.half[l] = std::max(extent.half[l], halves[b][l]);
+      extent.half[l] = std::max(extent.half[l], part.half[l]);
     }
-    extent.norm = std::max(extent.norm, norms[b]);
+    extent.norm = std::max(extent.norm, part.norm);
+    extent.max_abs = std::max(extent.max_abs, part.max_abs);
   }
   extent.norm = metric_norm(extent.norm, dim);
   return extent;
@@ -171,94 +170,108 @@ QueryExtent query_extent(const HeadProblem& problem, const base::Context& contex
 
 namespace {
 
-/// log_weight of a block of keys, its largest value, and the largest sum of absolute terms (for the rounding bound).
+/// What the first pass over the keys finds in a block, sums relative to the block's largest weight.
 struct WeightBlock {
-  double largest = -kInfinity;
-  double terms = 0.0;
+  double largest = -kInfinity;  ///< log weight
+  double terms = 0.0;           ///< largest sum of absolute terms, for the rounding bound
   double max_abs = 0.0;
   double norm_before = 0.0;
   std::int64_t visible = 0;
+  double weight = 0.0;
+  std::vector<double> sums;  ///< of weight times coordinate
 };
 
-WeightBlock log_weights(const HeadProblem& problem, const Frame& frame, std::int64_t first, std::int64_t count,
-                        const double* rows, double* log_weight) {
+/// Puts hidden keys of a block, which may hold anything, where they are in nobody's way; returns the number of others.
+std::int64_t park_hidden(const double* log_weight, const ColumnBlock& keys, const std::vector<double>& place) noexcept {
+  std::int64_t visible = keys.count;
+  for (std::int64_t r = 0; r < keys.count; ++r) {
+    if (log_weight[r] == -kInfinity) {
+      --visible;
+      for (std::size_t l = 0; l < place.size(); ++l) {
+        keys.column(l)[r] = place[l];
+      }
+    }
+  }
+  return visible;
+}
+
+/// Log weights of a block of keys (in: their biases), and what is to be known of them.
+WeightBlock log_weights(const HeadProblem& problem, const Frame& frame, const ColumnBlock& keys, double* log_weight) {
   const std::size_t dim = usize(frame.dim());
   const bool gaussian = problem.score.kind == ScoreKind::gaussian;
-  std::vector<double> bias(usize(count), 0.0);
-  if (problem.has_bias()) {
-    load_bias(problem, first, count, bias.data());
-  }
   WeightBlock out;
-  for (std::int64_t r = 0; r < count; ++r) {
-    const double b = bias[usize(r)];
-    if (b == -kInfinity) {
-      log_weight[first + r] = -kInfinity;
-      continue;
-    }
-    const double* key = rows + usize(r) * dim;
-    require_finite(problem, "keys", key, first + r, 1, frame.dim());
-    double sum = b;
-    double terms = std::fabs(b);
-    double norm = 0.0;
+  std::vector<double> weights(usize(keys.ld), -kInfinity);
+  std::vector<double> terms(usize(keys.ld), 0.0);
+  std::vector<double> norms(usize(keys.ld), 0.0);
+  for (std::int64_t r = 0; r < keys.count; ++r) {
+    weights[usize(r)] = log_weight[r];
+    terms[usize(r)] = log_weight[r] == -kInfinity ? 0.0 : std::fabs(log_weight[r]);
+  }
+  double poison = 0.0;
+  for (std::size_t l = 0; l < dim; ++l) {
+    const double metric = frame.metric[l];
+    const double linear = gaussian ? 0.0 : metric * frame.query_centre[l];
+    const simd::ColumnMeasure found = statistics_kernels().weigh(
+        {keys.column(l), keys.ld, gaussian ? frame.query_centre[l] : 0.0, linear, gaussian ? -0.5 * metric : 0.0,
+         std::fabs(metric), weights.data(), terms.data(), norms.data()});
+    out.max_abs = std::max(out.max_abs, found.largest);
+    poison += found.poison;
+  }
+  if (poison != 0.0) {
+    require_finite_columns(problem, "keys", keys.columns, keys.first, keys.count, frame.dim(), keys.ld);
+  }
+  std::copy_n(weights.begin(), keys.count, log_weight);
+  out.terms = statistics_kernels().largest(terms.data(), keys.ld);
+  out.norm_before = statistics_kernels().largest(norms.data(), keys.ld);
+  out.largest = statistics_kernels().largest(weights.data(), keys.ld);
+  // Any centre is correct; the weighted mean makes Jensen's bound best.
+  out.sums.assign(dim, 0.0);
+  if (out.largest > -kInfinity) {
+    out.weight = statistics_kernels().exponentials(weights.data(), out.largest, keys.ld, weights.data());
     for (std::size_t l = 0; l < dim; ++l) {
-      const double away = gaussian ? key[l] - frame.query_centre[l] : key[l];
-      const double term = frame.metric[l] * (gaussian ? -0.5 * away * away : frame.query_centre[l] * away);
-      sum += term;
-      terms += std::fabs(term);
-      norm += std::fabs(frame.metric[l]) * away * away;
-      out.max_abs = std::max(out.max_abs, std::fabs(key[l]));
+      out.sums[l] = statistics_kernels().dot(weights.data(), keys.column(l), keys.ld);
     }
-    log_weight[first + r] = sum;
-    out.largest = std::max(out.largest, sum);
-    out.terms = std::max(out.terms, terms);
-    out.norm_before = std::max(out.norm_before, norm);
-    ++out.visible;
   }
   return out;
 }
 
-/// Centre of the keys, and their extent.
-KeyExtent centre_keys(const HeadProblem& problem, Frame& frame, const base::Context& context) {
+std::vector<double> weighted_mean(const std::vector<WeightBlock>& parts, double largest, std::size_t dim) {
+  std::vector<double> mean(dim, 0.0);
+  double weight = 0.0;
+  for (const WeightBlock& part : parts) {
+    const double factor = part.largest > -kInfinity ? std::exp(part.largest - largest) : 0.0;
+    weight += factor * part.weight;
+    for (std::size_t l = 0; l < dim; ++l) {
+      mean[l] += factor * part.sums[l];
+    }
+  }
+  for (double& value : mean) {
+    value = weight > 0.0 ? value / weight : 0.0;
+  }
+  return mean;
+}
+
+/// Extent of the keys about their centre, and the few farthest.
+KeyExtent measure_keys(const HeadProblem& problem, Frame& frame, const base::Context& context) {
   const std::size_t dim = usize(frame.dim());
   const auto blocks = usize(base::blocks_of(problem.n_kv(), kRows));
-  std::vector<ColumnSums> sums(blocks);
-  for_blocks(problem.keys, context, [&](std::int64_t first, std::int64_t count, const double* rows, std::int64_t b) {
-    ColumnSums& part = sums[usize(b)];
-    part.sums.assign(dim, 0.0);
-    for (std::int64_t r = 0; r < count; ++r) {
-      // Any centre is correct; the weighted mean makes Jensen's bound best. Keys of weight below 2^-60 do not matter.
-      const double log_weight = frame.log_weight[usize(first + r)] - frame.log_scale;
-      if (!(log_weight > -42.0)) {
-        continue;
-      }
-      const double weight = std::exp(log_weight);
-      part.weight += weight;
-      for (std::size_t l = 0; l < dim; ++l) {
-        part.sums[l] += weight * rows[usize(r) * dim + l];
-      }
-    }
-  });
-  frame.key_centre = mean_of(sums, dim);
   std::vector<std::vector<double>> halves(blocks);
   std::vector<double> norms(blocks, 0.0);
   std::vector<std::int64_t> farthest(blocks, 0);
-  for_blocks(problem.keys, context, [&](std::int64_t first, std::int64_t count, const double* rows, std::int64_t b) {
-    std::vector<double>& half = halves[usize(b)];
-    half.assign(dim, 0.0);
-    for (std::int64_t r = 0; r < count; ++r) {
-      if (frame.log_weight[usize(first + r)] == -kInfinity) {
-        continue;
-      }
-      const double* key = rows + usize(r) * dim;
-      for (std::size_t l = 0; l < dim; ++l) {
-        half[l] = std::max(half[l], std::fabs(key[l] - frame.key_centre[l]));
-      }
-      const double square = centred_square(frame.metric, key, frame.key_centre);
-      if (square > norms[usize(b)]) {
-        norms[usize(b)] = square;
-        farthest[usize(b)] = first + r;
-      }
+  for_blocks(problem.keys, context, [&](const ColumnBlock& keys) {
+    park_hidden(frame.log_weight.data() + keys.first, keys, frame.key_centre);
+    keys.pad(frame.dim());
+    const std::size_t b = usize(keys.block);
+    std::vector<double> square(usize(keys.ld), 0.0);
+    for (std::size_t l = 0; l < dim; ++l) {
+      halves[b].push_back(statistics_kernels()
+                              .measure({keys.column(l), keys.ld, frame.key_centre[l], std::fabs(frame.metric[l]),
+                                        square.data()})
+                              .half);
     }
+    norms[b] = statistics_kernels().largest(square.data(), keys.ld);
+    const auto at = std::find(square.begin(), square.end(), norms[b]);
+    farthest[b] = keys.first + std::min<std::int64_t>(at - square.begin(), keys.count - 1);
   });
   std::vector<std::size_t> order(blocks);
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -289,8 +302,20 @@ Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const ba
   frame.query_half = extent.half;
   frame.log_weight = base::Buffer<double>(problem.n_kv(), context.memory);
   std::vector<WeightBlock> parts(blocks);
-  for_blocks(problem.keys, context, [&](std::int64_t first, std::int64_t count, const double* rows, std::int64_t b) {
-    parts[usize(b)] = log_weights(problem, frame, first, count, rows, frame.log_weight.data());
+  // Hidden keys are parked where their terms are 0.
+  const std::vector<double> nowhere =
+      problem.score.kind == ScoreKind::gaussian ? frame.query_centre : std::vector<double>(dim, 0.0);
+  for_blocks(problem.keys, context, [&](const ColumnBlock& keys) {
+    double* log_weight = frame.log_weight.data() + keys.first;
+    std::fill_n(log_weight, keys.count, 0.0);
+    std::int64_t visible = keys.count;
+    if (problem.has_bias()) {
+      load_bias(problem, keys.first, keys.count, log_weight);
+      visible = park_hidden(log_weight, keys, nowhere);
+    }
+    keys.pad(frame.dim());
+    parts[usize(keys.block)] = log_weights(problem, frame, keys, log_weight);
+    parts[usize(keys.block)].visible = visible;
   });
   WeightBlock all;
   for (const WeightBlock& part : parts) {
@@ -304,9 +329,11 @@ Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const ba
   frame.max_abs_key = all.max_abs;
   frame.log_scale = all.visible > 0 ? all.largest : 0.0;
   // log_weight: products, differences and a sum of dim + 1 terms; then the subtraction of M and of a block's exponent,
-  // whose magnitudes are at most twice the terms, and exp itself (at most 2 ulp).
-  frame.weight_error = (static_cast<double>(dim) + 16.0) * kU64 * all.terms + 1000.0 * kU64;
-  set_key_extent(frame, extent, centre_keys(problem, frame, context));
+  // whose magnitudes are at most twice the terms, the product with log2 e, which is rounded itself, and exp2 (at most
+  // 1.154 U, and 8 ulp allowed).
+  frame.weight_error = (static_cast<double>(dim) + 24.0) * kU64 * all.terms + 1000.0 * kU64;
+  frame.key_centre = weighted_mean(parts, frame.log_scale, dim);
+  set_key_extent(frame, extent, measure_keys(problem, frame, context));
   // As given: |q| |k| for the dot score; for the Gaussian one half the largest squared distance.
   double query_norm = extent.norm;
   if (problem.score.kind == ScoreKind::dot) {

@@ -35,6 +35,7 @@ RoundingModel rounding_model(int degree_of_features, std::int64_t rank, std::int
   // y and x are each rounded from float64 differences (one more float64 rounding), z carries three.
   model.score = 2.01 * model.unit + 10.0 * kU64;
   model.weight = 1.01 * model.unit;
+  model.lost = single ? 0x1p-149 : 0x1p-1021;  // the exponential is 0 below
   return model;
 }
 template RoundingModel rounding_model<float>(int, std::int64_t, std::int64_t) noexcept;

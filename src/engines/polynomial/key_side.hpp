@@ -19,6 +19,7 @@ struct RoundingModel {
   double smallest = 0.0;  ///< spacing of subnormal numbers: absolute error of an operation that underflows
   double score = 0.0;     ///< relative perturbation of z y x: rounded coordinates
   double weight = 0.0;    ///< perturbation of log weights by rounding them to the arithmetic
+  double lost = 0.0;      ///< what a weight may lose by underflow
 };
 
 template <class T>

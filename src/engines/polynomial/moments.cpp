@@ -4,7 +4,6 @@
 #include "engines/polynomial/kernels.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <limits>
 
 namespace polyattn::engines {
@@ -42,6 +41,18 @@ MomentScratch<T>::MomentScratch(const FeatureList& features, std::int64_t block_
       groups((features.degree() + 1) * simd::kMomentGroup * tokens, memory) {}
 
 namespace {
+
+/// exp(log_weight - shift) of keys [first, first + count), rounded to T; log_weight <= shift.
+template <class T>
+void load_weights(const Frame& frame, std::int64_t first, std::int64_t count, double shift, MomentScratch<T>& scratch) {
+  const std::int64_t padded = base::round_up_to(count, 8);
+  scratch.columns.assign(usize(padded), -std::numeric_limits<double>::infinity());
+  std::copy_n(frame.log_weight.data() + first, count, scratch.columns.begin());
+  simd::kernels().statistics.exponentials(scratch.columns.data(), shift, padded, scratch.columns.data());
+  for (std::int64_t j = 0; j < count; ++j) {
+    scratch.weight[usize(j)] = static_cast<T>(scratch.columns[usize(j)]);
+  }
+}
 
 /// Values of keys [first, first + count) less their centre, column by column; 0 where a key is hidden.
 template <class T>
@@ -81,9 +92,7 @@ void add_moment_block(const HeadProblem& problem, const Frame& frame, const Valu
     std::fill(scratch.centred.begin(), scratch.centred.end(), T(0));
   }
   load_key_coordinates(problem, frame, first, count, scratch.x.data(), tokens, scratch.columns);
-  for (std::int64_t j = 0; j < count; ++j) {
-    scratch.weight[usize(j)] = static_cast<T>(std::exp(frame.log_weight[usize(first + j)] - shift));
-  }
+  load_weights(frame, first, count, shift, scratch);
   load_centred_values(problem, frame, values, first, count, scratch);
   const auto& kernels = polynomial_kernels<T>();
   const auto row = [&](std::int64_t column) {

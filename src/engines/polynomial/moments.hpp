@@ -20,6 +20,7 @@ struct ValueRange {
   std::vector<double> high;
   std::vector<double> centre;  ///< mu: near the mean; any number is correct
   double max_abs = 0.0;
+  std::vector<double> mean{};  ///< of all values, where no key has a bias; else empty
   [[nodiscard]] double range() const noexcept;
 };
 

@@ -43,7 +43,7 @@ constexpr auto row_arrays() {
                                            &Block::spread_error,
                                            &Block::largest,
                                            &Block::approximation,
-                                           &Block::rounding});
+                                           &Block::rounding, &Block::storage});
 }
 
 }  // namespace
@@ -297,6 +297,26 @@ void certify_row_block(const ValueRange& values, const PreparedMoments<T>& momen
 }
 
 template <class T>
+void complete_bounds(const Frame& frame, const PreparedMoments<T>& moments, const AnswerScale& scale, DType output,
+                     RowBlock<T>& rows) noexcept {
+  const RoundingModel& rounding = moments.rounding;
+  const bool far = !frame.far.mass.empty();
+  for (std::int64_t r = 0; r < rows.count; ++r) {
+    const double moved = rounding.score * rows.box[r] + rounding.weight + frame.weight_error;
+    const double lost = moments.class_lost[rows.entry[usize(r)]] / rows.denominator_low[r];
+    rows.rounding[r] = (rows.rounding[r] + scale.range * (score_movement(moved) + lost) +
+                        answer_rounding(scale, rows.largest[r]) + stored_rounding(output, rows.largest[r])) *
+                       (1.0 + 1e-12);
+    rows.storage[r] = storage_rounding(output, rows.largest[r]);
+    if (far) {
+      const double mass = frame.far.at(rows.norm[r]) * std::exp(2.0 * moved);
+      rows.approximation[r] += scale.range * (mass / rows.denominator_low[r]);
+    }
+    rows.approximation[r] *= 1.0 + 1e-12;
+  }
+}
+
+template <class T>
 RowCertificate certificate_of(const Frame& frame, const PreparedMoments<T>& moments, const RowBlock<T>& rows,
                               std::int64_t place) noexcept {
   RowCertificate out;
@@ -319,6 +339,10 @@ template void load_row_block<double>(const HeadProblem&, const Frame&, const Fea
                                      RowBlock<double>&);
 template void certify_row_block<float>(const ValueRange&, const PreparedMoments<float>&, RowBlock<float>&) noexcept;
 template void certify_row_block<double>(const ValueRange&, const PreparedMoments<double>&, RowBlock<double>&) noexcept;
+template void complete_bounds<float>(const Frame&, const PreparedMoments<float>&, const AnswerScale&, DType,
+                                     RowBlock<float>&) noexcept;
+template void complete_bounds<double>(const Frame&, const PreparedMoments<double>&, const AnswerScale&, DType,
+                                      RowBlock<double>&) noexcept;
 template RowCertificate certificate_of<float>(const Frame&, const PreparedMoments<float>&, const RowBlock<float>&,
                                               std::int64_t) noexcept;
 template RowCertificate certificate_of<double>(const Frame&, const PreparedMoments<double>&, const RowBlock<double>&,

@@ -4,6 +4,7 @@
 /// Arrays are indexed by the row's place in the block.
 
 #include "engines/polynomial/evaluate.hpp"
+#include "engines/polynomial/row_outputs.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -52,6 +53,7 @@ struct RowBlock {
   double* largest;
   double* approximation;
   double* rounding;
+  double* storage;
   std::vector<std::uint8_t> refused;
   std::vector<std::size_t> entry;  ///< radius class of the row
 };
@@ -65,6 +67,12 @@ void load_row_block(const HeadProblem& problem, const Frame& frame, const Featur
 /// Answers and certificates from the sums.
 template <class T>
 void certify_row_block(const ValueRange& values, const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcept;
+
+/// Turns approximation and rounding of numerator and denominator into those of the answer, as accept_row does: moved
+/// scores, lost mass, keys left out, storage.
+template <class T>
+void complete_bounds(const Frame& frame, const PreparedMoments<T>& moments, const AnswerScale& scale, DType output,
+                     RowBlock<T>& rows) noexcept;
 
 /// What certify_row would say of a row that was not refused, as far as its outputs need it.
 template <class T>

@@ -78,7 +78,7 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
   }
   out.denominator_low = std::max(computed * (1.0 - 1e-14), jensen);
   // 4. Rounded coordinates and weights move scores and log weights; weights that underflow are an error of their own.
-  const double lost = key_count * rounding.smallest * std::exp(std::min(radius.radius, 700.0));
+  const double lost = key_count * rounding.lost * std::exp(std::min(radius.radius, 700.0));
   out.perturbation = rounding.score * radius.box + rounding.weight + frame.weight_error;
   out.lost = lost * (1.0 + 1e-13);
   out.far = far == 0.0

@@ -62,6 +62,30 @@ LogSumExp log_sum_exp(const HeadProblem& problem, const Frame& frame, const RowC
 
 }  // namespace
 
+double score_movement(double zeta) noexcept {
+  // tanh(zeta / 2) <= zeta / 2, and next to nothing less where zeta is small: not worth a call for every row.
+  return zeta < 0x1p-10 ? 0.5 * zeta : numerics::perturbation(zeta);
+}
+
+double answer_rounding(const AnswerScale& scale, double largest) noexcept {
+  return 4.0 * kU64 * (largest + scale.largest);  // the quotient (two), its move back, and one to spare
+}
+
+double stored_rounding(DType output, double largest) noexcept {
+  if (output != DType::float32) {
+    return 0.0;
+  }
+  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + 0x1p-149 : kInfinity;
+}
+
+double storage_rounding(DType output, double largest) noexcept {
+  if (output == DType::float32 || output == DType::float64) {
+    return 0.0;
+  }
+  const double least = output == DType::float16 ? 0x1p-25 : 0x1p-134;
+  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + least : kInfinity;
+}
+
 bool wants_lse(const Acceptance& acceptance, const HeadOutputs& out) noexcept {
   return out.lse != nullptr || std::isfinite(acceptance.lse_tolerance) || std::isfinite(acceptance.density_tolerance);
 }
@@ -70,21 +94,11 @@ bool accept_row(const HeadProblem& problem, const Frame& frame, const AnswerScal
                 const RowAnswer& row, const HeadOutputs& out) noexcept {
   const RowCertificate& certificate = *row.certificate;
   const double largest = row.largest;
-  // Centred back to the values' units (two roundings), and rounded to a float32 output if that is the storage.
   const double lost = certificate.lost / certificate.denominator_low;
-  // tanh(zeta / 2) <= zeta / 2, and next to nothing less where zeta is small: not worth a call for every row.
-  const double moved = certificate.perturbation < 0x1p-10 ? 0.5 * certificate.perturbation
-                                                          : numerics::perturbation(certificate.perturbation);
-  double rounding = row.rounding + scale.range * (moved + lost) + 4.0 * kU64 * (largest + scale.largest);
-  double storage = 0.0;
-  const double unit = base::unit_roundoff(out.output.dtype);
-  const bool fits = largest <= largest_stored(out.output.dtype);
-  if (out.output.dtype == DType::float32) {
-    rounding += fits ? unit * largest + 0x1p-149 : kInfinity;
-  } else if (out.output.dtype != DType::float64) {
-    storage = fits ? unit * largest + (out.output.dtype == DType::float16 ? 0x1p-25 : 0x1p-134) : kInfinity;
-  }
-  rounding *= 1.0 + 1e-12;
+  const double rounding = (row.rounding + scale.range * (score_movement(certificate.perturbation) + lost) +
+                           answer_rounding(scale, largest) + stored_rounding(out.output.dtype, largest)) *
+                          (1.0 + 1e-12);
+  const double storage = storage_rounding(out.output.dtype, largest);
   // Keys left out carry at most far / D of the mass, and that moves an average by at most its share of the range.
   const double approximation =
       (row.approximation + scale.range * (certificate.far / certificate.denominator_low)) * (1.0 + 1e-12);

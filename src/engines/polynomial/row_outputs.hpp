@@ -28,6 +28,14 @@ struct AnswerScale {
   double largest = 0.0;
 };
 
+/// Parts of a row's rounding bound beside numerator and denominator, over the range of the values where that is said:
+/// scores and weights moved by at most zeta (tanh(zeta / 2), over the range), the quotient and the move back to the
+/// values' units, storing a float32 output, and (apart) storing a 16-bit one.
+double score_movement(double zeta) noexcept;
+double answer_rounding(const AnswerScale& scale, double largest) noexcept;
+double stored_rounding(DType output, double largest) noexcept;
+double storage_rounding(DType output, double largest) noexcept;
+
 /// Whether log-sum-exp of rows is needed, for the caller or to accept them.
 bool wants_lse(const Acceptance& acceptance, const HeadOutputs& out) noexcept;
 
