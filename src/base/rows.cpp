@@ -162,6 +162,12 @@ void decode_columns(const Stored* data, const RowPiece& piece, std::int64_t coun
     for (std::int64_t c = 0; c < columns; ++c) {
       const Stored* source = data + first * piece.row_stride + c * piece.column_stride;
       T* target = out + c * ld + first;
+      if (here == kGroup) {  // a count known to the compiler
+        for (std::int64_t r = 0; r < kGroup; ++r) {
+          target[r] = static_cast<T>(decode(source[r * piece.row_stride]));
+        }
+        continue;
+      }
       for (std::int64_t r = 0; r < here; ++r) {
         target[r] = static_cast<T>(decode(source[r * piece.row_stride]));
       }

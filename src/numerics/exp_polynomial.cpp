@@ -232,6 +232,14 @@ ExpPolynomial ExpSeries::truncated(int degree) const {
   return result;
 }
 
+double ExpSeries::truncation_error(int degree) const {
+  check_degree(degree);
+  check_moment(q_, degree);
+  double factorial = 1.0;
+  for (int t = 2; t <= 2 * q_; ++t) factorial *= t;
+  return radius_ == 0.0 ? 0.0 : (tail(series_, degree - 2 * q_) + series_.neglected) / factorial;
+}
+
 std::vector<double> chebyshev_errors(double radius, int max_degree) {
   check_radius(radius);
   check_degree(max_degree);

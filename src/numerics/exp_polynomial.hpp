@@ -28,6 +28,8 @@ class ExpSeries {
   ExpSeries(double radius, int q, int highest_degree);
   /// Needs 2q <= degree <= highest_degree.
   [[nodiscard]] ExpPolynomial truncated(int degree) const;
+  /// The error of that polynomial with exact coefficients: a little below truncated(degree).error, and much cheaper.
+  [[nodiscard]] double truncation_error(int degree) const;
 
  private:
   double radius_;

@@ -38,19 +38,32 @@ double CostModel::exact_seconds(const engines::HeadProblem& problem, double pair
   return work / (kExactShare * rate(arithmetic)) + packing / bytes_ + 2e-6;
 }
 
-double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double queries, std::int64_t rank, int degree,
+namespace {
+
+/// Moments of a head: products of features and columns.
+double moment_count(const engines::HeadProblem& problem, const PolynomialSize& size) noexcept {
+  const auto columns = static_cast<double>(problem.value_dim());
+  const auto dim = static_cast<double>(problem.dim());
+  const double spread = size.spread ? (dim + 2.0) * (dim + 1.0) / 2.0 * columns : 0.0;
+  return static_cast<double>(size.rank) * (columns + 1.0) + spread;
+}
+
+}  // namespace
+
+double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double queries, const PolynomialSize& size,
                                      Arithmetic arithmetic) const noexcept {
   const auto columns = static_cast<double>(problem.value_dim() + 1);
   const auto dim = static_cast<double>(problem.dim());
   const auto keys = static_cast<double>(problem.n_kv());
+  const auto rank = static_cast<double>(size.rank);
   // A feature costs a load, a product and a store beside its multiply-adds; a token its conversion and its certificate.
-  const double features = (keys + queries) * static_cast<double>(rank) * (columns + 3.0);
-  const double tokens = (keys + queries) * (90.0 * dim + 150.0 * columns + 30.0 * degree * columns + 1200.0);
+  const double features = (keys + queries) * (moment_count(problem, size) + 2.0 * rank);
+  const double tokens = (keys + queries) * (90.0 * dim + 150.0 * columns + 30.0 * size.degree * columns + 1200.0);
   double seconds = features / (kPolynomialShare * rate(arithmetic)) + tokens / float32_ + 2e-4;
   if (problem.mask.causal) {
     const double half_block = 0.5 * static_cast<double>(engines::causal_block(problem.n_kv()));
     // Every block scales all moments anew.
-    seconds += keys / (2.0 * half_block) * static_cast<double>(rank) * columns * 2e-9;
+    seconds += keys / (2.0 * half_block) * rank * columns * 2e-9;
     seconds += exact_seconds(problem, queries * half_block, arithmetic);
   }
   return seconds;
@@ -61,17 +74,18 @@ double CostModel::statistics_seconds(const engines::HeadProblem& problem) const 
   return rows * static_cast<double>(problem.dim() * 5 + problem.value_dim() * 2) * 8.0 / bytes_ + 1e-3;
 }
 
-std::int64_t polynomial_bytes(const engines::HeadProblem& problem, std::int64_t rank, int degree, Arithmetic arithmetic,
+std::int64_t polynomial_bytes(const engines::HeadProblem& problem, const PolynomialSize& size, Arithmetic arithmetic,
                               int threads) noexcept {
-  const std::int64_t columns = problem.value_dim() + 1;
+  const std::int64_t columns = (size.spread ? 2 : 1) * problem.value_dim() + 1;
   const std::int64_t element = arithmetic == Arithmetic::float64 ? 8 : 4;
   const std::int64_t block = engines::evaluation_block(columns);
-  const std::int64_t moments = rank * columns * (8 * (1 + threads) + element);
+  const auto moments = static_cast<std::int64_t>(moment_count(problem, size)) * (8 * (1 + threads) + element);
+  const std::int64_t rows = std::max<std::int64_t>(columns, 128);  // outer monomials times columns
   const std::int64_t key_scratch =
-      simd::kMomentBlock * (problem.dim() + 2 * columns + (degree + 1) * simd::kMomentGroup) * element;
+      simd::kMomentBlock * (problem.dim() + 1 + columns + rows + (size.degree + 1) * simd::kMomentGroup) * element;
   const std::int64_t row_scratch =
-      block * (element * (problem.dim() + (degree + 1) * (simd::kEvaluationGroup + columns)) +
-               8 * ((degree + 1) * (columns + 1) + 2 * columns + 21));
+      block * (element * (problem.dim() + 128 + (size.degree + 1) * (simd::kEvaluationGroup + columns)) +
+               8 * ((size.degree + 1) * (columns + 2) + 2 * columns + problem.dim() + 32));
   return moments + threads * (key_scratch + row_scratch) + 8 * problem.n_kv() + 40 * problem.n_q();
 }
 

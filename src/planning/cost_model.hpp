@@ -11,6 +11,13 @@
 
 namespace polyattn::planning {
 
+/// What the polynomial engine's cost depends on beside the problem.
+struct PolynomialSize {
+  std::int64_t rank = 1;
+  int degree = 0;
+  bool spread = false;  ///< with value-weighted second moments
+};
+
 class CostModel {
  public:
   CostModel(const std::optional<Calibration>& calibration, int threads) noexcept;
@@ -18,9 +25,9 @@ class CostModel {
   /// Exact: `pairs` score pairs of one head, keys packed first.
   [[nodiscard]] double exact_seconds(const engines::HeadProblem& problem, double pairs,
                                      Arithmetic arithmetic) const noexcept;
-  /// Polynomial of `rank` features and `degree`: both sides; causal adds the exact part inside key blocks.
-  [[nodiscard]] double polynomial_seconds(const engines::HeadProblem& problem, double queries, std::int64_t rank,
-                                          int degree, Arithmetic arithmetic) const noexcept;
+  /// Polynomial: both sides; causal adds the exact part inside key blocks.
+  [[nodiscard]] double polynomial_seconds(const engines::HeadProblem& problem, double queries,
+                                          const PolynomialSize& size, Arithmetic arithmetic) const noexcept;
   /// Reading K, V and Q a few times.
   [[nodiscard]] double statistics_seconds(const engines::HeadProblem& problem) const noexcept;
 
@@ -36,7 +43,7 @@ class CostModel {
 /// Score pairs a head has: prefix lengths summed.
 double score_pairs(const engines::HeadProblem& problem) noexcept;
 
-std::int64_t polynomial_bytes(const engines::HeadProblem& problem, std::int64_t rank, int degree, Arithmetic arithmetic,
+std::int64_t polynomial_bytes(const engines::HeadProblem& problem, const PolynomialSize& size, Arithmetic arithmetic,
                               int threads) noexcept;
 
 }  // namespace polyattn::planning

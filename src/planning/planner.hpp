@@ -19,6 +19,7 @@ std::vector<Arithmetic> arithmetics(const Request& request);
 /// A polynomial candidate with what it takes to carry it out.
 struct Find {
   Candidate candidate;
+  bool spread = false;  ///< with value-weighted second moments
   Reach reach;
   double radius = 0.0;
 };
@@ -51,12 +52,14 @@ struct Planner {
                              const engines::QueryExtent& extent);
   void try_reach(engines::Frame& frame, const engines::ValueRange& values, const engines::QueryExtent& extent,
                  const Reach& reach);
-  Candidate polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
-                                 Arithmetic arithmetic);
+  Find polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
+                            Arithmetic arithmetic);
   [[nodiscard]] bool better(const Candidate& a, const Candidate& b) const noexcept;
   void settle(PolynomialChoice& choice, const engines::QueryExtent& extent);
-  Candidate best_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
-                        Arithmetic arithmetic);
+  Find best_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
+                   Arithmetic arithmetic);
+  void try_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
+                  const ErrorTable& table, bool spread, Find& best);
   void statistics(const engines::QueryExtent& extent, const engines::Frame& frame, const engines::ValueRange& values);
   void choose();
   void spread_over_threads() noexcept;

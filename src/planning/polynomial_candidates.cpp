@@ -37,65 +37,87 @@ std::vector<Arithmetic> arithmetics(const Request& request) {
   return {Arithmetic::float32, Arithmetic::float64};
 }
 
-Candidate Planner::best_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
-                               Arithmetic arithmetic) {
-  Candidate best;
-  best.engine = Engine::polynomial;
-  best.arithmetic = arithmetic;
-  best.seconds = kInfinity;
-  best.predicted_bound = kInfinity;
-  const double exact = plan().exact_seconds;
+/// One degree of one arithmetic: better than what was found before, or not.
+void Planner::try_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
+                         const ErrorTable& table, bool spread, Find& best) {
+  const Arithmetic arithmetic = best.candidate.arithmetic;
+  const std::int64_t rank = feature_rank(problem.dim(), table.degree);
+  const Prediction prediction = predict(sample, frame, values, rank, table, spread, arithmetic, request.output,
+                                        problem.n_kv(), plan().tolerance * kPredictionMargin);
+  const double seconds = cost.polynomial_seconds(problem, queries, {rank, table.degree, spread}, arithmetic) +
+                         prediction.failing_share * plan().exact_seconds;
+  if (!(seconds < best.candidate.seconds) && best.candidate.degree >= 0) {
+    return;
+  }
+  best.spread = spread;
+  best.candidate.degree = table.degree;
+  best.candidate.rank = rank;
+  best.candidate.seconds = seconds;
+  best.candidate.bytes =
+      static_cast<double>(polynomial_bytes(problem, {rank, table.degree, spread}, arithmetic, 1));
+  best.candidate.predicted_bound = prediction.bound;
+  best.candidate.fallback_share = prediction.failing_share;
+}
+
+Find Planner::best_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
+                          Arithmetic arithmetic) {
+  Find best;
+  Candidate& candidate = best.candidate;
+  candidate.engine = Engine::polynomial;
+  candidate.arithmetic = arithmetic;
+  candidate.seconds = kInfinity;
+  candidate.predicted_bound = kInfinity;
   const bool forced = request.engine == Engine::polynomial;
+  const bool may_spread = !problem.mask.causal && problem.value_dim() >= engines::kChordColumns;
   const double radius = served_radius(frame, sample);
   const int first = request.degree.value_or(0);
   const int last = request.degree.value_or(kMaxPlannedDegree);
-  double floor_seconds = 0.0;
-  engines::TableSeries tables(radius, last, 2);
+  ErrorSeries tables(radius, last);
   for (int degree = first; degree <= last; ++degree) {
     const std::int64_t rank = feature_rank(problem.dim(), degree);
     if (rank < 0 || rank > kMaxRank) {
       break;
     }
-    const std::int64_t bytes = polynomial_bytes(problem, rank, degree, arithmetic, 1);
-    floor_seconds = cost.polynomial_seconds(problem, queries, rank, degree, arithmetic);
+    const PolynomialSize size{rank, degree, false};
+    const std::int64_t bytes = polynomial_bytes(problem, size, arithmetic, 1);
     // Higher degrees only cost more: stop where even a degree with no failing row could not win.
-    const double to_beat = std::min(best.seconds, forced && !request.degree ? kInfinity : exact);
+    const double to_beat = std::min(candidate.seconds, forced && !request.degree ? kInfinity : plan().exact_seconds);
     const bool too_much = static_cast<std::uint64_t>(bytes) > context.memory->limit();
+    const double floor_seconds = cost.polynomial_seconds(problem, queries, size, arithmetic);
     if (!request.degree && (floor_seconds >= to_beat || too_much || (forced && rank > (1 << 20)))) {
       break;
     }
-    const engines::PolynomialTable table = tables.table(degree);
-    const Prediction prediction = predict(sample, frame, values, rank, table, arithmetic, request.output,
-                                          problem.n_kv(), plan().tolerance * kPredictionMargin);
-    const double fallback = prediction.failing_share * exact;
-    const double seconds = floor_seconds + fallback;
-    if (seconds < best.seconds || best.degree < 0) {
-      best.degree = degree;
-      best.rank = rank;
-      best.seconds = seconds;
-      best.bytes = static_cast<double>(bytes);
-      best.predicted_bound = prediction.bound;
-      best.fallback_share = prediction.failing_share;
-      const auto rounding = arithmetic == Arithmetic::float32
-                                ? engines::rounding_model<float>(degree, rank, problem.n_kv())
-                                : engines::rounding_model<double>(degree, rank, problem.n_kv());
-      best.a_priori_bound = problem.mask.causal || !frame.far.mass.empty()
-                                ? kInfinity
-                                : a_priori_bound(frame, values, table, rounding, problem.n_kv(), request.output);
-      best.papers_bound = kInfinity;
-      best.papers_bound = numerics::papers_bound(exp_polynomial(radius, degree), values.max_abs);
-    }
-    if (prediction.failing_share == 0.0) {
+    const ErrorTable table = tables.table(degree);
+    try_degree(frame, values, sample, table, false, best);
+    if (candidate.degree == degree && candidate.fallback_share == 0.0) {
       break;
     }
+    if (may_spread && degree >= engines::kSpreadDegree) {
+      try_degree(frame, values, sample, table, true, best);
+      if (candidate.degree == degree && candidate.fallback_share == 0.0) {
+        break;
+      }
+    }
+  }
+  if (candidate.degree >= 0) {
+    const auto rounding = arithmetic == Arithmetic::float32
+                              ? engines::rounding_model<float>(candidate.degree, candidate.rank, problem.n_kv())
+                              : engines::rounding_model<double>(candidate.degree, candidate.rank, problem.n_kv());
+    const ExpPolynomial polynomial = exp_polynomial(radius, candidate.degree);
+    candidate.a_priori_bound =
+        problem.mask.causal || !frame.far.mass.empty()
+            ? kInfinity
+            : a_priori_bound(frame, values, polynomial, rounding, problem.n_kv(), request.output);
+    candidate.papers_bound = numerics::papers_bound(polynomial, values.max_abs);
   }
   return best;
 }
 
-Candidate Planner::polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values,
-                                        const Sample& sample, Arithmetic arithmetic) {
+Find Planner::polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values,
+                                   const Sample& sample, Arithmetic arithmetic) {
   const bool forced = request.engine == Engine::polynomial;
-  Candidate candidate;
+  Find find;
+  Candidate& candidate = find.candidate;
   if (!(served_radius(frame, sample) <= kMaxRadius)) {
     candidate.engine = Engine::polynomial;
     candidate.arithmetic = arithmetic;
@@ -108,9 +130,9 @@ Candidate Planner::polynomial_candidate(const engines::Frame& frame, const engin
       candidate.degree = request.degree.value_or(0);
       candidate.rank = std::max<std::int64_t>(feature_rank(problem.dim(), candidate.degree), 1);
     }
-    return candidate;
+    return find;
   }
-  candidate = best_degree(frame, values, sample, arithmetic);
+  find = best_degree(frame, values, sample, arithmetic);
   candidate.usable =
       candidate.degree >= 0 && (forced || (eligible && candidate.fallback_share < 0.5 && plan().tolerance > 0.0));
   if (candidate.degree < 0) {
@@ -123,10 +145,11 @@ Candidate Planner::polynomial_candidate(const engines::Frame& frame, const engin
   } else {
     candidate.reason = "degree " + std::to_string(candidate.degree) + " is expected to certify " +
                        base::text(std::round(1000.0 * (1.0 - candidate.fallback_share)) / 10.0) + " % of rows" +
+                       (find.spread ? ", with value-weighted moments" : "") +
                        (frame.far.mass.empty() ? "" : ", far keys left out") +
                        (forced || eligible ? "" : "; not considered: " + ineligible);
   }
-  return candidate;
+  return find;
 }
 
 /// Where rows that fail are refused, fewer of them come first.
@@ -147,8 +170,9 @@ void Planner::try_reach(engines::Frame& frame, const engines::ValueRange& values
   const double radius = served_radius(frame, sample);
   for (const Arithmetic arithmetic : arithmetics(request)) {
     // Also where the radius is NaN: every row is then refused.
-    Find find{polynomial_candidate(frame, values, sample, arithmetic), reach,
-              radius <= kMaxRadius ? radius : kMaxRadius};
+    Find find = polynomial_candidate(frame, values, sample, arithmetic);
+    find.reach = reach;
+    find.radius = radius <= kMaxRadius ? radius : kMaxRadius;
     const auto same = [&](const Find& other) { return other.candidate.arithmetic == arithmetic; };
     const auto before = std::find_if(found.begin(), found.end(), same);
     if (before == found.end()) {
@@ -185,13 +209,14 @@ void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueR
 /// Frame, features and polynomials of the candidate that was chosen.
 void Planner::settle(PolynomialChoice& choice, const engines::QueryExtent& extent) {
   choice.arithmetic = plan().arithmetic;
-  choice.features = engines::make_features(problem.dim(), plan().degree, problem.value_dim());
   double radius = 0.0;
+  bool spread = false;
   for (const Find& find : found) {
     if (find.candidate.arithmetic != choice.arithmetic) {
       continue;
     }
     radius = find.radius;
+    spread = find.spread;
     if (!shells.shells.empty()) {
       const bool all = find.reach.shells == 0;
       engines::leave_out(choice.frame, extent, shells, all ? shells.shells.size() : find.reach.shells);
@@ -199,6 +224,7 @@ void Planner::settle(PolynomialChoice& choice, const engines::QueryExtent& exten
       plan().statistics.radius_after = choice.frame.radius;
     }
   }
+  choice.features = engines::make_features(problem.dim(), plan().degree, problem.value_dim(), spread);
   choice.table = engines::make_table(radius, plan().degree);
 }
 

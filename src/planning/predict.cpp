@@ -1,7 +1,6 @@
 #include "planning/predict.hpp"
 
 #include "engines/polynomial/evaluate.hpp"
-#include "engines/polynomial/row_certificate.hpp"
 #include "numerics/rounding.hpp"
 
 #include <algorithm>
@@ -101,32 +100,66 @@ SampledKeys sample_keys(const engines::HeadProblem& problem, const Frame& frame)
   return keys;
 }
 
-SampledRow sample_row(const Frame& frame, const SampledKeys& keys, const std::vector<double>& centred, double weight) {
-  SampledRow row;
-  row.radius = engines::row_radius(frame, centred.data());
-  row.moments.assign(kMaxPlannedDegree + 1, 0.0);
-  const std::size_t dim = centred.size();
-  const std::size_t value_dim = keys.weight.empty() ? 0 : keys.values.size() / keys.weight.size();
-  row.answer.assign(value_dim, 0.0);
-  double mass = 0.0;
-  for (std::size_t j = 0; j < keys.weight.size(); ++j) {
-    double score = 0.0;
-    for (std::size_t l = 0; l < dim; ++l) {
-      score += frame.metric[l] * centred[l] * keys.rows[j * dim + l];
-    }
-    const double share = keys.weight[j] * std::exp(std::min(score, 600.0));
-    mass += share;
-    for (std::size_t c = 0; c < value_dim; ++c) {
-      row.answer[c] += share * keys.values[j * value_dim + c];
-    }
-    double power = keys.weight[j] / weight;
-    for (double& moment : row.moments) {
-      moment += power;
-      power *= score;
+/// Sums of products in a fixed number of chains, which compilers turn into vector code.
+double dot(const std::vector<double>& a, const std::vector<double>& b) noexcept {
+  constexpr std::size_t kChains = 8;
+  std::array<double, kChains> sums{};
+  std::size_t j = 0;
+  for (; j + kChains <= a.size(); j += kChains) {
+    for (std::size_t i = 0; i < kChains; ++i) {
+      sums[i] += a[j + i] * b[j + i];
     }
   }
-  for (double& x : row.answer) {
-    x /= mass;
+  double total = std::accumulate(sums.begin(), sums.end(), 0.0);
+  for (; j < a.size(); ++j) {
+    total += a[j] * b[j];
+  }
+  return total;
+}
+
+SampledRow sample_row(const Frame& frame, const engines::ValueRange& values, const SampledKeys& keys,
+                      const std::vector<double>& centred, double weight) {
+  SampledRow row;
+  row.radius = engines::row_radius(frame, centred.data());
+  const std::size_t dim = centred.size();
+  const std::size_t count = keys.weight.size();
+  const std::size_t value_dim = values.low.size();
+  row.answer.assign(value_dim, 0.0);
+  std::vector<double> score(count);
+  std::vector<double> share(count);
+  std::vector<double> power(count);  // w s^t, per unit of weight
+  for (std::size_t j = 0; j < count; ++j) {
+    double sum = 0.0;
+    for (std::size_t l = 0; l < dim; ++l) {
+      sum += frame.metric[l] * centred[l] * keys.rows[j * dim + l];
+    }
+    score[j] = sum;
+    power[j] = keys.weight[j] / weight;
+    share[j] = power[j] * std::exp(std::min(sum, 600.0));
+    row.mass += share[j];
+  }
+  for (std::size_t j = 0; j < count; ++j) {
+    for (std::size_t c = 0; c < value_dim; ++c) {
+      row.answer[c] += share[j] / row.mass * keys.values[j * value_dim + c];
+    }
+  }
+  std::vector<double> spread(value_dim, 0.0);
+  for (std::size_t j = 0; j < count; ++j) {
+    const double second = power[j] * score[j] * score[j];
+    for (std::size_t c = 0; c < value_dim; ++c) {
+      spread[c] += second * (std::fabs(keys.values[j * value_dim + c] - values.centre[c]) +
+                             std::fabs(row.answer[c] - values.centre[c]));
+    }
+  }
+  for (const double x : spread) {
+    row.spread = std::max(row.spread, x);
+  }
+  row.moments.push_back(std::accumulate(power.begin(), power.end(), 0.0));
+  for (int t = 1; t <= kMaxPlannedDegree; ++t) {
+    row.moments.push_back(dot(power, score));
+    for (std::size_t j = 0; j < count; ++j) {
+      power[j] *= score[j];
+    }
   }
   return row;
 }
@@ -163,7 +196,7 @@ Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, cons
     for (std::size_t l = 0; l < row.size(); ++l) {
       row[l] -= frame.query_centre[l];
     }
-    sample.rows[usize(i)] = sample_row(frame, keys, row, sample.weight);
+    sample.rows[usize(i)] = sample_row(frame, values, keys, row, sample.weight);
     sample.rows[usize(i)].share = chosen[usize(i)].second;
   });
   return sample;
@@ -189,57 +222,121 @@ double distance(const engines::ValueRange& values, const std::vector<double>& an
 
 }  // namespace
 
+ErrorSeries::ErrorSeries(double radius, int highest_degree) : highest_degree_(highest_degree), radii_{radius} {
+  constexpr double kSteps = 2.0;  // an octave
+  for (int step = 1; step <= kSteps * engines::kLadderOctaves && radius > 0.0; ++step) {
+    radii_.push_back(radius * std::exp2(-step / kSteps));
+  }
+  series_.resize(radii_.size());
+}
+
+ErrorTable ErrorSeries::table(int degree) {
+  ErrorTable out;
+  out.degree = degree;
+  out.radii = radii_;
+  for (std::size_t r = 0; r < radii_.size(); ++r) {
+    std::vector<double> row;
+    for (int q = 0; 2 * q <= degree; ++q) {
+      if (series_[r].size() <= usize(q)) {
+        series_[r].emplace_back(radii_[r], q, highest_degree_);
+      }
+      row.push_back(series_[r][usize(q)].truncation_error(degree));
+    }
+    out.errors.push_back(std::move(row));
+  }
+  return out;
+}
+
+namespace {
+
+/// What the bounds of a row are made of that is the same for all rows.
+struct Common {
+  const ErrorTable& table;
+  engines::RoundingModel rounding;
+  double range = 0.0;
+  double deviation = 0.0;  ///< largest of a column
+  bool spread = false;
+};
+
+/// Least sum w |e| |v - T*| over the polynomials of a row, per unit of weight, and sum w |e| of the one that has it.
+struct RowError {
+  double numerator = std::numeric_limits<double>::infinity();
+  double denominator = std::numeric_limits<double>::infinity();
+};
+
+RowError row_error(const Common& common, const SampledRow& row, double away) noexcept {
+  RowError best;
+  const std::vector<double>& radii = common.table.radii;
+  std::size_t at = 0;
+  while (at + 1 < radii.size() && radii[at + 1] >= row.radius.radius) {
+    ++at;
+  }
+  double power = 1.0;         // box^2q
+  double radius_power = 1.0;  // radius^2q
+  for (std::size_t q = 0; q < common.table.errors[at].size(); ++q) {
+    const double constant = common.table.errors[at][q];
+    const double moment =
+        q == 0 ? 1.0 : std::min(std::max(row.moments[2 * q], 0.0) + common.rounding.gamma * power, power);
+    const double error = constant * moment;
+    const double uniform = constant * radius_power;
+    double numerator = std::min(error * away, 1.1 * uniform * common.deviation);
+    if (common.spread && 2 * q == static_cast<std::size_t>(engines::kSpreadDegree)) {
+      numerator = std::min(numerator, 1.15 * constant * row.spread);
+    }
+    if (numerator < best.numerator) {
+      best = {numerator, std::min(error, uniform)};
+    }
+    power *= row.radius.box * row.radius.box;
+    radius_power *= radii[at] * radii[at];
+  }
+  return best;
+}
+
+}  // namespace
+
 Prediction predict(const Sample& sample, const Frame& frame, const engines::ValueRange& values, std::int64_t rank,
-                   const engines::PolynomialTable& table, Arithmetic arithmetic, DType output, std::int64_t keys,
+                   const ErrorTable& table, bool spread, Arithmetic arithmetic, DType output, std::int64_t keys,
                    double tolerance) {
-  engines::RoundingModel rounding = arithmetic == Arithmetic::float32
-                                        ? engines::rounding_model<float>(table.degree, rank, keys)
-                                        : engines::rounding_model<double>(table.degree, rank, keys);
-  engines::KeySideBounds bounds;
-  bounds.weight_low = bounds.weight_high = 1.0;
-  bounds.range = values.range();
-  for (const double z : frame.z) {
-    bounds.z_sum += std::fabs(z);
+  if (sample.rows.empty()) {  // no sampled key had any weight: nothing is known, so nothing is promised
+    return {std::numeric_limits<double>::infinity(), 1.0};
   }
-  double largest_absolute = 0.0;
-  for (std::size_t c = 0; c < values.low.size(); ++c) {
-    largest_absolute = std::max(largest_absolute, sample.deviation[c]);  // E|v - mu| <= its deviation
+  Common common{table,
+                arithmetic == Arithmetic::float32 ? engines::rounding_model<float>(table.degree, rank, keys)
+                                                  : engines::rounding_model<double>(table.degree, rank, keys),
+                values.range(), 0.0, spread};
+  for (const double deviation : sample.deviation) {
+    common.deviation = std::max(common.deviation, deviation);  // E|v - mu| <= its deviation
   }
-  bounds.largest_deviation = largest_absolute;
-  bounds.largest_absolute = largest_absolute;
+  const double gamma = common.rounding.gamma;
   Prediction all;
   Prediction good;
   double failing = 0.0;
   bool some = false;
   for (const SampledRow& row : sample.rows) {
-    const engines::RowCertificate certificate =
-        engines::certify_row(frame, bounds, rounding, table, rank, static_cast<double>(keys) / sample.weight,
-                             row.radius, frame.far.at(row.radius.norm) / sample.weight, row.moments.data(), 1);
-    const double uniform = certificate.uniform * bounds.largest_deviation * 1.1;
-    const double moments = certificate.error * distance(values, row.answer);
-    double bound = std::min(uniform, moments) + certificate.rounding_scale * largest_absolute + certificate.tiny +
-                   0.2 * bounds.range * certificate.rounding_denominator;
-    bound = bound / certificate.denominator_low +
-            bounds.range * (numerics::perturbation(certificate.perturbation) + certificate.lost +
-                            certificate.far / certificate.denominator_low) +
-            (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs;
-    const bool fails =
-        certificate.polynomial == nullptr || !(bound <= tolerance) || !(certificate.denominator_low > 0.0);
+    const bool served = row.radius.radius <= table.radii.front();
+    const RowError error = row_error(common, row, distance(values, row.answer));
+    // The sum of the absolute values of the polynomial's terms is next to exp(box).
+    const double absolute = gamma * std::exp(std::min(row.radius.box, 600.0));
+    const double low = std::max(row.mass - absolute - error.denominator, std::exp(row.moments[1] - gamma * row.radius.box));
+    const double moved = common.rounding.score * row.radius.box + common.rounding.weight + frame.weight_error;
+    const double lost = static_cast<double>(keys) / sample.weight * common.rounding.lost *
+                        std::exp(std::min(row.radius.radius, 700.0));
+    const double far = frame.far.at(row.radius.norm) / sample.weight;
+    double bound = (error.numerator + absolute * (common.deviation + 0.2 * common.range)) / low +
+                   common.range * (numerics::perturbation(moved) + (lost + far) / low) +
+                   (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs;
+    const bool fails = !served || !(bound <= tolerance);
     failing += fails ? row.share : 0.0;
     some = some || !fails;
-    all.bound =
-        std::max(all.bound, certificate.polynomial == nullptr ? std::numeric_limits<double>::infinity() : bound);
+    all.bound = std::max(all.bound, served ? bound : std::numeric_limits<double>::infinity());
     if (!fails) {
       good.bound = std::max(good.bound, bound);
     }
   }
-  if (sample.rows.empty()) {  // no sampled key had any weight: nothing is known, so nothing is promised
-    return {std::numeric_limits<double>::infinity(), 1.0};
-  }
   return {some ? good.bound : all.bound, some ? std::min(1.0, failing) : 1.0};
 }
 
-double a_priori_bound(const Frame& frame, const engines::ValueRange& values, const engines::PolynomialTable& table,
+double a_priori_bound(const Frame& frame, const engines::ValueRange& values, const numerics::ExpPolynomial& polynomial,
                       const engines::RoundingModel& rounding, std::int64_t keys, DType output) {
   // D >= W exp(-shift), shift a bound on the mean score: the centre is the weighted mean up to a sum of float64 numbers
   // and keys of weight below e^-42. Then b = |T* - T| <= x (range + b) with x = (delta + 2 gamma P_abs(R)) exp(shift).
@@ -251,15 +348,14 @@ double a_priori_bound(const Frame& frame, const engines::ValueRange& values, con
         count * 1e-18 * frame.key_half[l];
     shift += std::fabs(frame.metric[l]) * frame.query_half[l] * std::min(mean_error, frame.key_half[l]);
   }
-  const engines::TableEntry& entry = table.entries.front().front();
   double absolute = 0.0;
   double power = 1.0;
-  for (const double c : entry.coefficients) {
+  for (const double c : polynomial.coefficients) {
     absolute += std::fabs(c) * power;
-    power *= table.radii.front();
+    power *= polynomial.radius;
   }
-  const double lost = count * rounding.lost * std::exp(table.radii.front());
-  const double x = (entry.uniform + 2.0 * rounding.gamma * absolute + lost) * std::exp(shift) * (1.0 + 1e-9);
+  const double lost = count * rounding.lost * std::exp(polynomial.radius);
+  const double x = (polynomial.error + polynomial.absolute_slack + 2.0 * rounding.gamma * absolute + lost) * std::exp(shift) * (1.0 + 1e-9);
   if (!(x < 1.0)) {
     return std::numeric_limits<double>::infinity();
   }

@@ -40,18 +40,18 @@ TEST(CostModel, ExactGrowsWithPairsAndPolynomialWithTokens) {
     const double exact = cost.exact_seconds(small.problem(), 1e12, arithmetic);
     EXPECT_NEAR(cost.exact_seconds(small.problem(), 4e12, arithmetic) / exact, 4.0, 1e-3);
     const std::int64_t rank = feature_rank(4, 12);
-    const double polynomial = cost.polynomial_seconds(small.problem(), 1000, rank, 12, arithmetic);
-    const double twice = cost.polynomial_seconds(large.problem(), 2000, rank, 12, arithmetic);
+    const double polynomial = cost.polynomial_seconds(small.problem(), 1000, {rank, 12, false}, arithmetic);
+    const double twice = cost.polynomial_seconds(large.problem(), 2000, {rank, 12, false}, arithmetic);
     EXPECT_LE(twice, 2.0 * polynomial);
     EXPECT_GT(twice, 1.5 * polynomial);
-    EXPECT_GT(cost.polynomial_seconds(small.problem(), 1000, feature_rank(4, 13), 13, arithmetic), polynomial);
+    EXPECT_GT(cost.polynomial_seconds(small.problem(), 1000, {feature_rank(4, 13), 13, false}, arithmetic), polynomial);
   }
   EXPECT_GT(cost.exact_seconds(small.problem(), 1e9, Arithmetic::float64),
             cost.exact_seconds(small.problem(), 1e9, Arithmetic::float32));
   HeadData causal = small;
   causal.mask.causal = true;
-  EXPECT_GT(cost.polynomial_seconds(causal.problem(), 1000, 100, 3, Arithmetic::float32),
-            cost.polynomial_seconds(small.problem(), 1000, 100, 3, Arithmetic::float32))
+  EXPECT_GT(cost.polynomial_seconds(causal.problem(), 1000, {100, 3, false}, Arithmetic::float32),
+            cost.polynomial_seconds(small.problem(), 1000, {100, 3, false}, Arithmetic::float32))
       << "the exact part inside blocks";
 }
 
@@ -70,7 +70,7 @@ TEST(CostModel, ACalibrationReplacesTheSpeeds) {
 TEST(PolynomialBytes, CountMomentsAndScratch) {
   const HeadData head = random_head(4, 5000, 7000, 4, 8);
   const auto bytes = [&](std::int64_t rank, Arithmetic arithmetic, int threads) {
-    return planning::polynomial_bytes(head.problem(), rank, 5, arithmetic, threads);
+    return planning::polynomial_bytes(head.problem(), {rank, 5, false}, arithmetic, threads);
   };
   const std::int64_t one = bytes(126, Arithmetic::float32, 1);
   EXPECT_GE(one, 126 * 9 * (8 + 4) + 7000 * 8) << "totals, scaled moments and log weights at least";
