@@ -30,7 +30,7 @@ namespace polyattn::numerics {
 
 namespace {
 
-constexpr double kSmallestRadius = 0x1p-200;  // below it the polynomial of this radius is used: it holds there too
+constexpr double kSmallestRadius = 0x1p-200;  // below it that of twice this radius about 0 is used: it holds there too
 constexpr int kBeyond = 64;                   // Bessel functions beyond the degree
 constexpr int kLast = kMaxRelativeDegree + kBeyond;
 constexpr int kPowers = kLast + kMaxRelativeDegree + 2;
@@ -153,11 +153,14 @@ RelativePolynomial relative_polynomial(double low, double high, int degree) {
   RelativePolynomial result;
   result.middle = 0.5 * low + 0.5 * high;
   // At least the distance to either end, both of which are within a rounding of exact.
-  result.radius = std::max(std::max(high - result.middle, result.middle - low) * (1.0 + 0x1p-50), kSmallestRadius);
-  if (result.radius == kSmallestRadius) result.middle = 0.0;
+  result.radius = std::max(high - result.middle, result.middle - low) * (1.0 + 0x1p-50);
+  if (result.radius <= kSmallestRadius) {
+    result.middle = 0.0;
+    result.radius = 2.0 * kSmallestRadius;
+  }
   result.degree = degree;
   const Series series = make_series(result.radius, degree);
-  const Pair mu = divide(Pair{-result.middle, 0.0}, -result.radius);
+  const Pair mu = divide(Pair{result.middle, 0.0}, result.radius);
   const std::vector<Pair> exact = expand(series.p, mu);
 
   // |s/R| <= 1 + |mu|: theta_j bounds sum_t |coefficient of u^t in T_j(u - mu)| (1 + |mu|)^t.
