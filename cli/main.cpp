@@ -22,13 +22,14 @@ namespace polyattn::cli {
 
 namespace {
 
-constexpr std::array commands{&attend_command, &plan_command, &verify_command, &info_command, &poly_command};
+constexpr std::array commands{&attend_command, &plan_command, &verify_command,
+                              &info_command,   &poly_command, &factors_command};
 
 std::string help() {
   std::string text =
       "polyattn: attention with a tolerance and a proved error bound\n\n"
       "Usage: polyattn COMMAND ...\n\nCommands:\n";
-  for (const Command* command : commands) text += fmt::format("  {:8}{}\n", command->name, command->summary);
+  for (const Command* command : commands) text += fmt::format("  {:9}{}\n", command->name, command->summary);
   return text +
          "\nFiles are FILE.npy or FILE.safetensors:NAME, of shape [n, d], [heads, n, d] or [batch, heads, n, d].\n\n"
          "Examples:\n"

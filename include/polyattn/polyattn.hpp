@@ -3,5 +3,6 @@
 /// Everything: `#include <polyattn/polyattn.hpp>`.
 
 #include "polyattn/attention.hpp"
+#include "polyattn/factors.hpp"
 #include "polyattn/merge.hpp"
 #include "polyattn/polynomial.hpp"
