@@ -24,7 +24,8 @@ void declare(CLI::App& app, AttendFlags& flags) {
   text_flag(app, "-o,--output", flags.output, "OUT", "The result, .npy, with Q's number of dimensions");
   add_engine_flags(app, flags.engine);
   text_flag(app, "--verify", flags.verify, "ROWS", "Compare this many random rows with exact float64 afterwards");
-  text_flag(app, "--seed", flags.seed, "S", "Seed of the random rows (default: a random one, reported)");
+  text_flag(app, "--seed", flags.seed, "S",
+            "Seed of the random rows, for --verify and --guarantee sampled (default: a random one, reported)");
   text_flag(app, "--json", flags.json, "FILE", "The report as JSON; - for standard output");
   text_flag(app, "--bounds", flags.bounds, "FILE", "Proved error bound of each row, .npy, float64");
   text_flag(app, "--lse", flags.lse, "FILE", "Log-sum-exp of each row, .npy, float64");
@@ -32,7 +33,8 @@ void declare(CLI::App& app, AttendFlags& flags) {
       "Examples:\n"
       "  polyattn attend q.npy k.npy v.npy -o out.npy --tolerance 1e-3\n"
       "  polyattn attend m.safetensors:q m.safetensors:k m.safetensors:v -o out.npy --causal upper_left\n"
-      "  polyattn attend x.npy x.npy y.npy -o smooth.npy --score gaussian --bandwidth 0.5 --verify 1000 --json -\n");
+      "  polyattn attend x.npy x.npy y.npy -o smooth.npy --score gaussian --bandwidth 0.5 --verify 1000 --json -\n"
+      "  polyattn attend q.npy k.npy v.npy -o out.npy --tolerance 1e-3 --guarantee sampled\n");
 }
 
 /// What the certificate says a row may be off: its own bound.
@@ -60,10 +62,13 @@ int run(int argc, char** argv) {
   if (!flags.output) throw UsageError("attend needs -o OUT, the file to write");
   Request request = make_request(flags.problem, 0);
   apply_engine_flags(flags.engine, request.options);
-  if (flags.seed && !flags.verify) throw UsageError("--seed needs --verify");
+  const bool sampled = request.options.guarantee == Guarantee::sampled;
+  if (sampled && !flags.problem.tolerance) throw UsageError("--guarantee sampled needs --tolerance");
+  if (flags.seed && !flags.verify && !sampled) throw UsageError("--seed needs --verify or --guarantee sampled");
   std::int64_t rows = 0;
   if (flags.verify) rows = parse_integer("--verify", *flags.verify, 1, std::int64_t{1} << 40);
   const std::uint64_t seed = flags.seed ? parse_unsigned("--seed", *flags.seed) : random_seed();
+  request.options.sampling.seed = seed;
   request.options.want_lse = flags.lse.has_value();
   request.options.want_row_bounds = flags.bounds.has_value() || flags.verify.has_value();
   std::vector<std::string> outputs = file_outputs({flags.json});

@@ -83,6 +83,28 @@ void parse_masks(const ProblemFlags& flags, Request& request) {
   }
 }
 
+double parse_fraction(const std::string& flag, const std::string& text) {
+  const double value = parse_real(flag, text);
+  if (!(value > 0.0 && value < 1.0)) refuse_flag(flag, text, "a number between 0 and 1, neither of them");
+  return value;
+}
+
+void apply_guarantee(const EngineFlags& flags, Options& options) {
+  if (flags.guarantee) {
+    options.guarantee = parse_choice<Guarantee>("--guarantee", *flags.guarantee,
+                                                {{"certified", Guarantee::certified}, {"sampled", Guarantee::sampled}});
+  }
+  const bool sampled = options.guarantee == Guarantee::sampled;
+  if (flags.unseen_share) {
+    if (!sampled) throw UsageError("--unseen-share needs --guarantee sampled");
+    options.sampling.share = parse_fraction("--unseen-share", *flags.unseen_share);
+  }
+  if (flags.confidence) {
+    if (!sampled) throw UsageError("--confidence needs --guarantee sampled");
+    options.sampling.confidence = parse_fraction("--confidence", *flags.confidence);
+  }
+}
+
 /// Q, k-1 keys, k-1 values and `extra` further files.
 void split_files(const ProblemFlags& flags, std::size_t extra, Request& request) {
   const std::vector<std::string>& files = flags.files;
@@ -144,6 +166,11 @@ void add_problem_flags(CLI::App& app, ProblemFlags& flags, const std::string& po
 }
 
 void add_engine_flags(CLI::App& app, EngineFlags& flags) {
+  text_flag(app, "--guarantee", flags.guarantee, "WHAT",
+            "certified (default): every row is proved to meet EPS; sampled: random exact rows say that almost all do");
+  text_flag(app, "--unseen-share", flags.unseen_share, "P",
+            "For sampled: share of the rows that may err by more (default 0.01)");
+  text_flag(app, "--confidence", flags.confidence, "C", "For sampled: with which this holds (default 0.95)");
   text_flag(app, "--engine", flags.engine, "ENGINE", "auto (default), reference, exact, polynomial, grid or clustered");
   text_flag(app, "--arithmetic", flags.arithmetic, "TYPE", "float32 or float64 (default: the cheaper that suffices)");
   text_flag(app, "--degree", flags.degree, "G",
@@ -182,6 +209,7 @@ Request make_request(const ProblemFlags& flags, std::size_t extra_files) {
 }
 
 void apply_engine_flags(const EngineFlags& flags, Options& options) {
+  apply_guarantee(flags, options);
   if (flags.engine) {
     options.engine = parse_choice<Engine>("--engine", *flags.engine,
                                           {{"auto", Engine::automatic},

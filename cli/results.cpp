@@ -36,6 +36,7 @@ std::string group_line(const std::vector<const HeadReport*>& group) {
   double bound = 0.0;
   double mean_answer = 0.0;
   double seconds = 0.0;
+  double share = 0.0;  // that may err by more
   std::int64_t rows = 0;
   std::int64_t handed_over = 0;
   std::map<std::int64_t, std::vector<std::int64_t>> heads_of_batch;
@@ -43,13 +44,19 @@ std::string group_line(const std::vector<const HeadReport*>& group) {
     bound = std::max(bound, head->certificate.bound());
     mean_answer = std::max(mean_answer, head->mean_answer_error);
     seconds += head->seconds;
+    share = std::max(share, head->certificate.sample.share);
     rows += head->rows_total;
     if (head->engine != Engine::exact && head->engine != Engine::reference) handed_over += head->rows_exact;
     heads_of_batch[head->batch].push_back(head->head);
   }
   std::string text = fmt::format("{} heads: {} in {}", group.size(), name_of(one.engine), name_of(one.arithmetic));
   if (one.engine == Engine::polynomial) text += fmt::format(", degree {}, rank {}", one.degree, one.rank);
+  if (one.certificate.kind == CertificateKind::sampled) text += ", sampled, not certified";
   text += fmt::format("; error at most {:.3g} (the mean of V: {:.3g}); {} rows", bound, mean_answer, rows);
+  if (one.certificate.kind == CertificateKind::sampled) {
+    text += fmt::format(", with confidence {:g} % all but {:.3g} % of each head",
+                        100.0 * one.certificate.sample.confidence, 100.0 * share);
+  }
   if (handed_over > 0) text += fmt::format(", {} of them handed to exact", handed_over);
   text += fmt::format("; {:.3g} s\n", seconds);
   for (const auto& [batch, heads] : heads_of_batch) {
@@ -63,8 +70,10 @@ std::string group_line(const std::vector<const HeadReport*>& group) {
 std::string words(const Report& report) {
   constexpr std::size_t most_heads_in_full = 8;
   if (report.heads.size() <= most_heads_in_full) return describe(report);
-  std::map<std::tuple<Engine, Arithmetic, int>, std::vector<const HeadReport*>> groups;
-  for (const HeadReport& head : report.heads) groups[{head.engine, head.arithmetic, head.degree}].push_back(&head);
+  std::map<std::tuple<Engine, Arithmetic, int, CertificateKind>, std::vector<const HeadReport*>> groups;
+  for (const HeadReport& head : report.heads) {
+    groups[{head.engine, head.arithmetic, head.degree, head.certificate.kind}].push_back(&head);
+  }
   std::string text;
   for (const auto& [what, group] : groups) text += group_line(group);
   return text +

@@ -23,6 +23,7 @@ constexpr int json_schema = 1;
 
 Json to_json(const Report& report, const Verification* verification);
 Json to_json(const PlanReport& plan);
+Json to_json(const SweepReport& sweep);
 Json to_json(const Verification& verification);
 /// Indented text with a final newline.
 std::string json_text(const Json& json);

@@ -3,6 +3,7 @@
 #include "results.hpp"
 
 #include <cmath>
+#include <utility>
 
 namespace polyattn::cli {
 
@@ -14,6 +15,16 @@ const VerifiedHead* find(const Verification* verification, std::int64_t batch, s
     if (candidate.batch == batch && candidate.head == head) return &candidate;
   }
   return nullptr;
+}
+
+const char* name_of_kind(CertificateKind kind) { return kind == CertificateKind::certified ? "certified" : "sampled"; }
+
+Json sample_json(const Certificate& certificate) {
+  const SampleEvidence& sample = certificate.sample;
+  return {{"rows", sample.rows},       {"population", sample.population},
+          {"share", sample.share},     {"confidence", sample.confidence},
+          {"largest", sample.largest}, {"attempts", sample.attempts},
+          {"seed", sample.seed},       {"statement", confidence_statement(certificate)}};
 }
 
 Json head_json(const HeadReport& head, const VerifiedHead* verified) {
@@ -37,7 +48,8 @@ Json head_json(const HeadReport& head, const VerifiedHead* verified) {
             {"rounding", head.certificate.rounding},
             {"storage", head.certificate.storage},
             {"relative", head.certificate.relative},
-            {"certificate", head.certificate.kind == CertificateKind::certified ? "certified" : "sampled"},
+            {"certificate", name_of_kind(head.certificate.kind)},
+            {"proved_bound", head.certificate.proved_bound()},
             {"tolerance", head.tolerance},
             {"value_range", head.value_range},
             {"lse_bound", head.lse_bound},
@@ -46,6 +58,7 @@ Json head_json(const HeadReport& head, const VerifiedHead* verified) {
             {"mean_answer_error", head.mean_answer_error},
             {"smallest_denominator", head.smallest_denominator},
             {"why", head.why}};
+  if (head.certificate.kind == CertificateKind::sampled) json["sample"] = sample_json(head.certificate);
   if (verified != nullptr) json["measured_error"] = verified->worst;
   return json;
 }
@@ -58,6 +71,7 @@ Json candidate_json(const Candidate& candidate) {
           {"seconds", candidate.seconds},
           {"bytes", candidate.bytes},
           {"predicted_bound", candidate.predicted_bound},
+          {"certificate", name_of_kind(candidate.kind)},
           {"fallback_share", candidate.fallback_share},
           {"a_priori_bound", candidate.a_priori_bound},
           {"papers_bound", candidate.papers_bound},
@@ -86,6 +100,8 @@ Json head_plan_json(const HeadPlan& head) {
             {"predicted_seconds", head.predicted_seconds},
             {"predicted_bytes", head.predicted_bytes},
             {"predicted_bound", head.predicted_bound},
+            {"certificate", name_of_kind(head.kind)},
+            {"fallback_share", head.fallback_share},
             {"exact_seconds", head.exact_seconds},
             {"mean_answer_error", head.mean_answer_error},
             {"mean_answer_rows", head.mean_answer_rows},
@@ -94,6 +110,23 @@ Json head_plan_json(const HeadPlan& head) {
   json["candidates"] = Json::array();
   for (const Candidate& candidate : head.candidates) json["candidates"].push_back(candidate_json(candidate));
   return json;
+}
+
+Json sweep_row_json(const SweepRow& row) {
+  return {{"tolerance", row.asked},
+          {"absolute", row.tolerance},
+          {"reachable", row.reachable},
+          {"engine", name_of(row.engine)},
+          {"arithmetic", name_of(row.arithmetic)},
+          {"degree", row.degree},
+          {"rank", row.rank},
+          {"predicted_bound", row.predicted_bound},
+          {"predicted_seconds", row.predicted_seconds},
+          {"predicted_bytes", row.predicted_bytes},
+          {"exact_seconds", row.exact_seconds},
+          {"fallback_share", row.fallback_share},
+          {"certificate", name_of_kind(row.kind)},
+          {"why", row.why}};
 }
 
 Json verify_summary(const Verification& verification) {
@@ -132,6 +165,24 @@ Json to_json(const PlanReport& plan) {
   json["threads"] = plan.threads;
   json["predicted_seconds"] = plan.predicted_seconds;
   json["predicted_bytes"] = plan.predicted_bytes;
+  json["version"] = version();
+  return json;
+}
+
+Json to_json(const SweepReport& sweep) {
+  Json json{{"schema", json_schema}, {"heads", Json::array()}};
+  for (const HeadSweep& head : sweep.heads) {
+    Json rows = Json::array();
+    for (const SweepRow& row : head.rows) rows.push_back(sweep_row_json(row));
+    json["heads"].push_back({{"batch", head.batch},
+                             {"head", head.head},
+                             {"mean_answer_error", head.mean_answer_error},
+                             {"statistics", head.statistics_known ? statistics_json(head.statistics) : Json(nullptr)},
+                             {"sweep", std::move(rows)}});
+  }
+  json["instruction_set"] = sweep.instruction_set;
+  json["threads"] = sweep.threads;
+  json["planning_seconds"] = sweep.planning_seconds;
   json["version"] = version();
   return json;
 }

@@ -86,6 +86,13 @@ class POLYATTN_EXPORT Plan {
 POLYATTN_EXPORT Plan plan(const ConstView& q, std::span<const ConstView> keys, std::span<const ConstView> values,
                           const Options& options = {});
 
+/// What each of `tolerances` would take, of the options' kind; the options' own value is not looked at. As `plan` for
+/// each, but what does not depend on the tolerance (statistics, shells of keys, samples) is measured once. Throws Error
+/// (invalid_argument) if there are none, or one is negative or not finite.
+POLYATTN_EXPORT SweepReport sweep(const ConstView& q, std::span<const ConstView> keys,
+                                  std::span<const ConstView> values, std::span<const double> tolerances,
+                                  const Options& options = {});
+
 /// Where queries may lie; fixes centres and radii before any query is seen.
 struct QueryDomain {
   /// Representative queries [batch, heads, n, dim]; their bounding ball and box are the domain.

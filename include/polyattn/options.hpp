@@ -79,6 +79,21 @@ struct Tolerance {
   ToleranceKind kind = ToleranceKind::absolute;
 };
 
+/// What is promised of the rows of a head.
+enum class Guarantee : std::uint8_t {
+  certified,  ///< every row meets the tolerance, proved (default)
+  sampled,    ///< all but a small share of the rows meet it, with a confidence: exact rows drawn at random say so
+};
+
+/// What a sampled guarantee is to say: with probability `confidence` over the draw, at most `share` of the rows of
+/// every head err by more than the tolerance. ln(2 heads / (1 - confidence)) / share rows of a head are drawn, about.
+struct Sampling {
+  double share = 0.01;       ///< in (0, 1)
+  double confidence = 0.95;  ///< in (0, 1), for all heads of the call together
+  /// Fixes the draw, and with it the result. The statement holds for inputs that were not chosen with the seed in mind.
+  std::uint64_t seed = 0;
+};
+
 enum class Engine : std::uint8_t { automatic, reference, exact, polynomial, grid, clustered };
 enum class Arithmetic : std::uint8_t { automatic, float32, float64 };
 enum class NonFinite : std::uint8_t {
@@ -138,6 +153,9 @@ struct Options {
   /// Tolerance on the denominators D themselves; relative unless `density_absolute`.
   std::optional<double> density_tolerance;
   bool density_absolute = false;
+  /// Sampled: for the tolerance of the output alone; bounds of rows and of log-sum-exp stay proved.
+  Guarantee guarantee = Guarantee::certified;
+  Sampling sampling;
 
   Engine engine = Engine::automatic;
   Arithmetic arithmetic = Arithmetic::automatic;

@@ -17,7 +17,22 @@ enum class CertificateKind : std::uint8_t {
   sampled,    ///< statistical, from random exact rows
 };
 
-/// Bounds on max |T~ - T| over the rows and columns of a head.
+/// What a sampled guarantee rests on: `rows` of the `population` of rows that polynomials answered, drawn uniformly
+/// with replacement after all had been computed, and answered by exact in float64. Rows that exact answered in the
+/// first place are proved.
+struct SampleEvidence {
+  std::int64_t rows = 0;        ///< m; 0: nothing was sampled
+  std::int64_t population = 0;  ///< rows that were drawn from
+  double share = 0.0;           ///< p: at most this share of the rows errs by more than the certificate's bound()
+  double confidence = 1.0;      ///< with which that holds, for all heads of the call together
+  double largest = 0.0;         ///< largest error seen, the proved bound of the exact row included
+  double proved = 0.0;          ///< largest proved bound of the rows that exact answered
+  int attempts = 0;             ///< degrees tried; each has a part of the risk
+  std::uint64_t seed = 0;
+};
+
+/// Bounds on max |T~ - T| over the rows and columns of a head: proved ones, and with kind `sampled` one that all but a
+/// share of the rows keep.
 struct Certificate {
   double approximation = 0.0;  ///< from replacing exp by a polynomial (0 for exact and reference)
   double rounding = 0.0;       ///< from floating-point computing, weights and transforms included, and a float32 output
@@ -25,9 +40,15 @@ struct Certificate {
   /// eta with |T~ - T| <= eta * sum_j p_ij |v_j|, for exact and reference; infinity where no such bound is proved.
   double relative = std::numeric_limits<double>::infinity();
   CertificateKind kind = CertificateKind::certified;
+  SampleEvidence sample{};  ///< for kind `sampled`
 
+  /// Proved for every row whatever the kind; for kind `sampled` beyond the tolerance.
+  [[nodiscard]] double proved_bound() const noexcept { return approximation + rounding; }
   /// What is compared with the tolerance.
-  [[nodiscard]] double bound() const noexcept { return approximation + rounding; }
+  [[nodiscard]] double bound() const noexcept {
+    return kind == CertificateKind::certified ? proved_bound()
+                                              : (sample.largest > sample.proved ? sample.largest : sample.proved);
+  }
 };
 
 /// Measured properties of one head's inputs that decide which engine can serve it.
@@ -57,6 +78,7 @@ struct Candidate {
   double fallback_share = 0.0;   ///< expected share of rows answered by exact instead
   double a_priori_bound = 0.0;   ///< proved before looking at any denominator; infinity where there is none
   double papers_bound = 0.0;     ///< the papers' own (eps_A + eps_D) * max|V| for this degree, infinity if vacuous
+  CertificateKind kind = CertificateKind::certified;  ///< sampled: `predicted_bound` estimates the error itself
   bool usable = false;
   bool chosen = false;
   std::string reason;
@@ -76,6 +98,8 @@ struct HeadPlan {
   double predicted_seconds = 0.0;
   double predicted_bytes = 0.0;
   double predicted_bound = 0.0;
+  double fallback_share = 0.0;                        ///< expected share of rows left to exact
+  CertificateKind kind = CertificateKind::certified;  ///< what the answer is expected to carry
   double exact_seconds = 0.0;  ///< predicted time of the cheapest exact arithmetic that meets the tolerance
   /// Estimate, from at most 64 exact rows, of max |T - mean(V)|; NaN when it was not asked for.
   double mean_answer_error = std::numeric_limits<double>::quiet_NaN();
@@ -90,6 +114,41 @@ struct PlanReport {
   int threads = 1;
   double predicted_seconds = 0.0;
   double predicted_bytes = 0.0;
+};
+
+/// What one tolerance would take.
+struct SweepRow {
+  double asked = 0.0;      ///< as given
+  double tolerance = 0.0;  ///< absolute
+  bool reachable = true;   ///< whether any allowed engine is expected to meet it
+  Engine engine = Engine::exact;
+  Arithmetic arithmetic = Arithmetic::float32;
+  int degree = -1;
+  std::int64_t rank = 0;
+  double predicted_bound = 0.0;
+  double predicted_seconds = 0.0;
+  double predicted_bytes = 0.0;
+  double exact_seconds = 0.0;   ///< predicted time of the cheapest exact arithmetic that meets the tolerance
+  double fallback_share = 0.0;  ///< expected share of rows left to exact; 1 where exact answers all
+  CertificateKind kind = CertificateKind::certified;
+  std::string why;
+};
+
+/// One head under several tolerances, in the order they were given.
+struct HeadSweep {
+  std::int64_t batch = 0;
+  std::int64_t head = 0;
+  InputStatistics statistics;
+  bool statistics_known = false;
+  double mean_answer_error = std::numeric_limits<double>::quiet_NaN();  ///< as in HeadPlan
+  std::vector<SweepRow> rows;
+};
+
+struct SweepReport {
+  std::vector<HeadSweep> heads;
+  std::string instruction_set;
+  int threads = 1;
+  double planning_seconds = 0.0;
 };
 
 /// What happened to one head.
@@ -132,5 +191,9 @@ struct Report {
 /// The report or plan in words, a few lines per head.
 POLYATTN_EXPORT std::string describe(const PlanReport& plan);
 POLYATTN_EXPORT std::string describe(const Report& report);
+/// A table for each head, and one of all heads together where there are several; of many heads only the latter.
+POLYATTN_EXPORT std::string describe(const SweepReport& sweep);
+/// "with confidence 95 % at most 1 % of the rows err by more than ..."; empty for a certificate that is proved.
+POLYATTN_EXPORT std::string confidence_statement(const Certificate& certificate);
 
 }  // namespace polyattn

@@ -1,51 +1,17 @@
-#include "base/error.hpp"
+#include "api/words.hpp"
 #include "polyattn/report.hpp"
 
 #include <cmath>
-#include <cstdio>
 #include <string>
+#include <utility>
 
 namespace polyattn {
 
 namespace {
 
-std::string number(double value, int digits = 3) {
-  if (std::isnan(value)) {
-    return "unknown";
-  }
-  if (std::isinf(value)) {
-    return value > 0 ? "infinite" : "-infinite";
-  }
-  char buffer[40];
-  std::snprintf(buffer, sizeof buffer, "%.*g", digits, value);
-  return buffer;
-}
-
-std::string duration(double seconds) {
-  if (!std::isfinite(seconds)) {
-    return "-";
-  }
-  if (seconds < 1e-3) {
-    return number(seconds * 1e6) + " us";
-  }
-  if (seconds < 1.0) {
-    return number(seconds * 1e3) + " ms";
-  }
-  return number(seconds, 4) + " s";
-}
-
-std::string bytes(double count) {
-  if (!std::isfinite(count)) {
-    return "-";
-  }
-  const char* units[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  int unit = 0;
-  while (count >= 1024.0 && unit < 4) {
-    count /= 1024.0;
-    ++unit;
-  }
-  return number(count) + " " + units[unit];
-}
+using api::bytes;
+using api::duration;
+using api::number;
 
 std::string head_name(std::int64_t batch, std::int64_t head) {
   return "batch " + std::to_string(batch) + ", head " + std::to_string(head);
@@ -66,9 +32,10 @@ void describe_candidate(const Candidate& candidate, std::string& out) {
     out += ": " + duration(candidate.seconds) + ", " + bytes(candidate.bytes);
   }
   if (std::isfinite(candidate.predicted_bound)) {
-    out += ", bound about " + number(candidate.predicted_bound);
+    out += (candidate.kind == CertificateKind::sampled ? ", error about " : ", bound about ") +
+           number(candidate.predicted_bound);
   }
-  if (candidate.engine == Engine::polynomial && candidate.degree >= 0) {
+  if (candidate.engine == Engine::polynomial && candidate.degree >= 0 && candidate.kind == CertificateKind::certified) {
     out += " (a priori " + number(candidate.a_priori_bound) + ", the papers' " + number(candidate.papers_bound) + ")";
   }
   out += "; " + candidate.reason + "\n";
@@ -86,8 +53,9 @@ std::string describe(const PlanReport& plan) {
     out += head_name(head.batch, head.head) + ": " + std::to_string(s.queries) + " queries x " +
            std::to_string(s.keys) + " keys, dim " + std::to_string(s.dim) + ", value dim " +
            std::to_string(s.value_dim) + "\n";
-    out += "  chosen: " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) + ", about " +
-           duration(head.predicted_seconds) + "; " + head.why + "\n";
+    out += "  chosen: " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) +
+           (head.kind == CertificateKind::sampled ? ", sampled" : "") + ", about " + duration(head.predicted_seconds) +
+           "; " + head.why + "\n";
     out += "  exact would take about " + duration(head.exact_seconds) + "; tolerance " + number(head.tolerance) + "\n";
     if (head.statistics_known) {
       out += "  inputs: max |q| " + number(s.max_abs_query) + ", max |k| " + number(s.max_abs_key) + ", max |v| " +
@@ -106,15 +74,30 @@ std::string describe(const PlanReport& plan) {
   return out;
 }
 
+std::string confidence_statement(const Certificate& certificate) {
+  if (certificate.kind == CertificateKind::certified) {
+    return {};
+  }
+  const SampleEvidence& sample = certificate.sample;
+  return "with confidence " + number(100.0 * sample.confidence, 6) + " % at most " + number(100.0 * sample.share) +
+         " % of the rows err by more than " + number(certificate.bound());
+}
+
 std::string describe(const Report& report) {
   std::string out;
   for (const HeadReport& head : report.heads) {
     const Certificate& c = head.certificate;
     out += head_name(head.batch, head.head) + ": " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) +
            "; " + head.why + "\n";
-    out += "  certified |error| <= " + number(c.bound()) + " (approximation " + number(c.approximation) +
-           ", rounding " + number(c.rounding) + (c.storage > 0.0 ? ", 16-bit storage " + number(c.storage) : "") +
-           "), tolerance " + number(head.tolerance) + ", value range " + number(head.value_range) + "\n";
+    if (c.kind == CertificateKind::sampled) {
+      out += "  sampled, not certified: " + confidence_statement(c) + " (largest error of " +
+             std::to_string(c.sample.rows) + " random rows of " + std::to_string(c.sample.population) + ", seed " +
+             std::to_string(c.sample.seed) + ")\n";
+    }
+    out += (c.kind == CertificateKind::sampled ? "  proved |error| <= " : "  certified |error| <= ") +
+           number(c.proved_bound()) + " (approximation " + number(c.approximation) + ", rounding " +
+           number(c.rounding) + (c.storage > 0.0 ? ", 16-bit storage " + number(c.storage) : "") + "), tolerance " +
+           number(head.tolerance) + ", value range " + number(head.value_range) + "\n";
     out += "  rows: " + std::to_string(head.rows_total);
     const std::pair<const char*, std::int64_t> parts[] = {
         {"polynomial", head.rows_polynomial}, {"exact", head.rows_exact}, {"reference", head.rows_reference}};

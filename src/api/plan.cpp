@@ -22,38 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-/// max |T - mean(V)| over at most 64 rows, evenly spaced, answered by exact.
-void estimate_mean_answer(const engines::HeadProblem& problem, HeadPlan& plan, const base::Context& context) {
-  constexpr std::int64_t kRows = 64;
-  const std::int64_t count = std::min(kRows, problem.n_q());
-  if (count == 0 || problem.n_kv() == 0 || problem.value_dim() == 0) {
-    plan.mean_answer_error = 0.0;
-    return;
-  }
-  engines::RowList rows;
-  rows.all = false;
-  for (std::int64_t i = 0; i < count; ++i) {
-    rows.rows.push_back(i * problem.n_q() / count);
-    rows.targets.push_back(i);
-  }
-  std::vector<double> answers(usize(count * problem.value_dim()));
-  engines::HeadOutputs out;
-  out.output = {answers.data(), DType::float64, problem.value_dim(), 1};
-  engines::exact_head<double>(problem, rows, out, context);
-  const std::vector<double> mean = planning::mean_value(problem, context);
-  double largest = 0.0;
-  for (std::int64_t i = 0; i < count; ++i) {
-    if (!engines::sees_any_key(problem, rows.rows[usize(i)])) {
-      continue;
-    }
-    for (std::size_t c = 0; c < mean.size(); ++c) {
-      largest = std::max(largest, std::fabs(answers[usize(i) * mean.size() + c] - mean[c]));
-    }
-  }
-  plan.mean_answer_error = largest;
-  plan.mean_answer_rows = static_cast<int>(count);
-}
-
 double* head_array(const std::optional<View>& view, const engines::HeadProblem& problem) {
   if (!view) {
     return nullptr;
@@ -134,6 +102,37 @@ int thread_count(const Options& options) noexcept {
   return options.threads == 0 ? base::hardware_threads() : options.threads;
 }
 
+void estimate_mean_answer(const engines::HeadProblem& problem, HeadPlan& plan, const base::Context& context) {
+  constexpr std::int64_t kRows = 64;
+  const std::int64_t count = std::min(kRows, problem.n_q());
+  if (count == 0 || problem.n_kv() == 0 || problem.value_dim() == 0) {
+    plan.mean_answer_error = 0.0;
+    return;
+  }
+  engines::RowList rows;
+  rows.all = false;
+  for (std::int64_t i = 0; i < count; ++i) {
+    rows.rows.push_back(i * problem.n_q() / count);
+    rows.targets.push_back(i);
+  }
+  std::vector<double> answers(usize(count * problem.value_dim()));
+  engines::HeadOutputs out;
+  out.output = {answers.data(), DType::float64, problem.value_dim(), 1};
+  engines::exact_head<double>(problem, rows, out, context);
+  const std::vector<double> mean = planning::mean_value(problem, context);
+  double largest = 0.0;
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (!engines::sees_any_key(problem, rows.rows[usize(i)])) {
+      continue;
+    }
+    for (std::size_t c = 0; c < mean.size(); ++c) {
+      largest = std::max(largest, std::fabs(answers[usize(i) * mean.size() + c] - mean[c]));
+    }
+  }
+  plan.mean_answer_error = largest;
+  plan.mean_answer_rows = static_cast<int>(count);
+}
+
 void decide_heads(detail::PlanState& state, bool full) {
   const auto start = Clock::now();
   base::Context context{thread_count(state.options), state.memory.get(), nullptr};
@@ -165,8 +164,8 @@ void decide_heads(detail::PlanState& state, bool full) {
   state.planning_seconds = seconds_since(start);
 }
 
-std::shared_ptr<detail::PlanState> make_plan(const ConstView& q, std::span<const ConstView> keys,
-                                             std::span<const ConstView> values, const Options& options, bool full) {
+std::shared_ptr<detail::PlanState> make_state(const ConstView& q, std::span<const ConstView> keys,
+                                              std::span<const ConstView> values, const Options& options) {
   const base::FloatEnvironment environment;
   const CallShape shape = check_shapes(q, keys, values);
   check_options(options, shape, keys.size());
@@ -185,6 +184,12 @@ std::shared_ptr<detail::PlanState> make_plan(const ConstView& q, std::span<const
     state->inputs.push_back(check_view("values", view));
   }
   state->problems = make_problems(q, keys, values, options, shape);
+  return state;
+}
+
+std::shared_ptr<detail::PlanState> make_plan(const ConstView& q, std::span<const ConstView> keys,
+                                             std::span<const ConstView> values, const Options& options, bool full) {
+  auto state = make_state(q, keys, values, options);
   decide_heads(*state, full);
   return state;
 }

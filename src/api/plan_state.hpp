@@ -47,6 +47,11 @@ void for_each_head(const base::Context& context, std::int64_t heads, const Body&
 
 int thread_count(const Options& options) noexcept;
 
+/// Everything but decisions: inputs checked, one problem per head.
+std::shared_ptr<detail::PlanState> make_state(const ConstView& q, std::span<const ConstView> keys,
+                                              std::span<const ConstView> values, const Options& options);
+/// max |T - mean(V)| over at most 64 rows, evenly spaced, answered by exact.
+void estimate_mean_answer(const engines::HeadProblem& problem, HeadPlan& plan, const base::Context& context);
 /// Decides every head of `state` and fills its report. `full` adds statistics and the estimate of mean(V)'s error.
 void decide_heads(detail::PlanState& state, bool full);
 std::shared_ptr<detail::PlanState> make_plan(const ConstView& q, std::span<const ConstView> keys,

@@ -128,11 +128,14 @@ bool position_dependent(const Mask& mask) {
 }
 
 /// What belongs to one query set, of a length not known yet, cannot be prepared.
-void check_mask_of_keys(const Options& options) {
+void check_preparable(const Options& options) {
   const auto refuse = [](const char* name, const char* instead) {
     base::fail(ErrorCode::unsupported, std::string(name) + ": not supported by prepared keys" + instead);
   };
   const Mask& mask = options.mask;
+  if (options.guarantee == Guarantee::sampled) {
+    refuse("guarantee sampled", ", whose degree is fixed before there are rows to draw; attend and plan take it");
+  }
   if (mask.visibility.segments) {
     refuse("segments", ", whose query sets have no length yet; attend takes them");
   }
@@ -248,7 +251,7 @@ Prepared prepare(std::span<const ConstView> keys, std::span<const ConstView> val
                "keys and values", "one view each (order 2)",
                std::to_string(keys.size()) + " and " + std::to_string(values.size()));
   }
-  check_mask_of_keys(options.options);
+  check_preparable(options.options);
   auto state = std::make_shared<PreparedState>(options.options.max_memory);
   state->options = options;
   set_domain(*state, domain);

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstddef>
 #include <string>
+#include <utility>
 
 namespace polyattn::api {
 
@@ -119,6 +120,12 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
          base::text(options.tolerance.value));
   }
   check_positive("lse_tolerance", options.lse_tolerance);
+  for (const auto& [name, value] :
+       {std::pair{"sampling.share", options.sampling.share}, {"sampling.confidence", options.sampling.confidence}}) {
+    if (!(value > 0.0 && value < 1.0)) {
+      fail(ErrorCode::invalid_argument, name, "a number between 0 and 1, neither of them", base::text(value));
+    }
+  }
   check_positive("density_tolerance", options.density_tolerance);
   if (options.degree) {
     if (*options.degree < 0 || *options.degree > planning::kMaxPlannedDegree) {
@@ -156,6 +163,9 @@ planning::Request make_request(const Options& options, const ConstView& q, std::
   request.lse_tolerance = options.lse_tolerance;
   request.density_tolerance = options.density_tolerance;
   request.density_absolute = options.density_absolute;
+  request.guarantee = options.guarantee;
+  request.sampling = options.sampling;
+  request.heads = q.shape[0] * q.shape[1];
   request.engine = options.engine;
   request.arithmetic = options.arithmetic;
   request.degree = options.degree;

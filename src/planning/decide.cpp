@@ -5,11 +5,12 @@
 #include "engines/exact/certificate.hpp"
 #include "engines/exact/exact.hpp"
 #include "planning/planner.hpp"
-#include "planning/values.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
+#include <utility>
 
 namespace polyattn::planning {
 
@@ -171,6 +172,8 @@ void Planner::choose() {
   plan().predicted_seconds = best->seconds;
   plan().predicted_bytes = best->bytes;
   plan().predicted_bound = best->predicted_bound;
+  plan().fallback_share = best->engine == Engine::polynomial ? best->fallback_share : 1.0;
+  plan().kind = best->kind;
   for (Candidate& candidate : plan().candidates) {
     if (!candidate.chosen && candidate.usable) {
       candidate.reason += best->engine == candidate.engine || request.engine == Engine::automatic
@@ -194,8 +197,11 @@ double absolute_tolerance(const Tolerance& tolerance, double range) noexcept {
   return tolerance.kind == ToleranceKind::absolute ? tolerance.value : tolerance.value * range;
 }
 
-HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
-                    const Domain* domain) {
+namespace {
+
+/// The planner of a head before anything was measured.
+Planner make_planner(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                     const Domain* domain) {
   Planner planner{problem, request, context, domain, CostModel(request.calibration, 1), 0.0, 0.0, false, {}, {}};
   planner.queries = domain != nullptr ? domain->expected_queries : static_cast<double>(problem.n_q());
   planner.pairs = domain != nullptr ? planner.queries * static_cast<double>(problem.n_kv()) : score_pairs(problem);
@@ -213,15 +219,34 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
           ? (request.native_float32 || request.tolerance.value > 0.0 ? Arithmetic::float32 : Arithmetic::float64)
           : request.arithmetic);
   planner.decision.exact_arithmetic = request.arithmetic;
+  return planner;
+}
 
+/// For a forced polynomial engine that has nothing to do.
+Candidate nothing_to_do(const Request& request, const char* reason) {
+  Candidate nothing;
+  nothing.engine = Engine::polynomial;
+  nothing.arithmetic = arithmetics(request).front();
+  nothing.degree = 0;
+  nothing.rank = 1;
+  nothing.usable = true;
+  nothing.reason = reason;
+  return nothing;
+}
+
+/// `facts` are measured if they are needed and not there. With `settle`, they are used up by the decision.
+HeadDecision decide_with(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                         const Domain* domain, std::optional<HeadFacts>& facts, bool settle) {
+  Planner planner = make_planner(problem, request, context, domain);
+  HeadPlan& plan = planner.plan();
   const bool forced_polynomial = request.engine == Engine::polynomial;
   const bool empty = problem.n_kv() == 0 || (problem.n_q() == 0 && domain == nullptr);
   const bool approximate = !empty && !request.want_row_max && problem.non_finite == NonFinite::error &&
                            request.tolerance.value > 0.0 && request.engine == Engine::automatic &&
                            engines::supports_polynomial(problem);
   const bool small = plan.exact_seconds < kSmallProblemSeconds && domain == nullptr;
-  const bool look = !empty && (forced_polynomial || (approximate && !small) ||
-                               (request.full_report && request.engine != Engine::reference));
+  const bool look_closer = !empty && (forced_polynomial || (approximate && !small) ||
+                                      (request.full_report && request.engine != Engine::reference));
   planner.eligible = approximate && !small;
   planner.ineligible = request.want_row_max                         ? "the row maximum comes from exact only"
                        : problem.non_finite == NonFinite::propagate ? "NaN and infinity are to propagate"
@@ -229,16 +254,9 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
                        : !engines::supports_polynomial(problem)
                            ? "no approximate engine has these masks or soft-capping"
                            : "too small for a statistics pass to pay";
-  if (!look || (forced_polynomial && empty)) {
+  if (!look_closer) {
     if (forced_polynomial) {
-      Candidate nothing;
-      nothing.engine = Engine::polynomial;
-      nothing.arithmetic = arithmetics(request).front();
-      nothing.degree = 0;
-      nothing.rank = 1;
-      nothing.usable = true;
-      nothing.reason = "nothing to compute";
-      plan.candidates.push_back(nothing);
+      plan.candidates.push_back(nothing_to_do(request, "nothing to compute"));
     }
     planner.exact_candidates(nullptr, nullptr, nullptr);
     planner.choose();
@@ -246,53 +264,101 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
     planner.spread_over_threads();
     return std::move(planner.decision);
   }
-
-  const engines::QueryExtent extent = domain != nullptr ? domain->extent : engines::query_extent(problem, context);
-  auto choice = std::make_shared<PolynomialChoice>();
-  choice->frame = engines::make_frame(problem, extent, context);
-  choice->values = value_range(problem, choice->frame.log_weight.data(), choice->frame.log_scale, context);
-  planner.statistics(extent, choice->frame, choice->values);
-  plan.tolerance = absolute_tolerance(request.tolerance, choice->values.range());
-  planner.exact_candidates(&choice->frame, &extent, &choice->values);
-  if (request.tolerance.value > 0.0) {  // the yardstick: the fastest exact arithmetic that meets the tolerance
-    plan.exact_seconds = kInfinity;
-    for (const Candidate& candidate : plan.candidates) {
-      if (candidate.engine == Engine::exact && candidate.usable) {
-        plan.exact_seconds = std::min(plan.exact_seconds, candidate.seconds);
-      }
-    }
+  if (!facts) {
+    facts = look(problem, context, domain);
   }
-  if (choice->frame.visible_keys > 0 && request.engine != Engine::exact && engines::supports_polynomial(problem)) {
-    planner.polynomial_candidates(choice->frame, choice->values, extent);
-  }
-  planner.refuse_missing_engines();
-  if (forced_polynomial && choice->frame.visible_keys == 0) {
-    Candidate nothing;
-    nothing.engine = Engine::polynomial;
-    nothing.arithmetic = arithmetics(request).front();
-    nothing.degree = 0;
-    nothing.rank = 1;
-    nothing.usable = true;
-    nothing.reason = "no key is visible";
-    plan.candidates.push_back(nothing);
-  }
+  facts->kept = !settle;
+  facts->restore();
+  planner.known = &*facts;
+  planner.weigh();
   planner.choose();
-  if (plan.engine == Engine::polynomial) {
-    planner.settle(*choice, extent);
+  planner.explain();
+  if (settle && plan.engine == Engine::polynomial) {
+    auto choice = std::make_shared<PolynomialChoice>();
+    choice->frame = std::move(facts->frame);
+    choice->values = std::move(facts->values);
+    if (plan.kind == CertificateKind::sampled) {
+      planner.settle_sampled(*choice);
+    } else {
+      planner.settle(*choice, facts->extent);
+    }
     planner.decision.polynomial = std::move(choice);
-    plan.why = forced_polynomial
-                   ? "asked for by name"
-                   : "certifies the tolerance at " +
-                         base::text(std::round(1000.0 * plan.predicted_seconds / plan.exact_seconds) / 10.0) +
-                         " % of the predicted time of exact";
-  } else {
-    plan.why = request.engine != Engine::automatic ? "asked for by name"
-               : !planner.eligible                 ? planner.ineligible
-               : plan.tolerance == 0.0             ? "the values do not vary: exact in float64"
-                                                   : "no approximate engine is cheaper at this tolerance";
   }
   planner.spread_over_threads();
   return std::move(planner.decision);
+}
+
+}  // namespace
+
+/// Every candidate, from the facts.
+void Planner::weigh() {
+  engines::Frame& frame = known->frame;
+  const engines::ValueRange& values = known->values;
+  statistics(known->extent, frame, values);
+  plan().tolerance = absolute_tolerance(request.tolerance, values.range());
+  exact_candidates(&frame, &known->extent, &values);
+  if (request.tolerance.value > 0.0) {  // the yardstick: the fastest exact arithmetic that meets the tolerance
+    plan().exact_seconds = kInfinity;
+    for (const Candidate& candidate : plan().candidates) {
+      if (candidate.engine == Engine::exact && candidate.usable) {
+        plan().exact_seconds = std::min(plan().exact_seconds, candidate.seconds);
+      }
+    }
+  }
+  if (frame.visible_keys > 0 && request.engine != Engine::exact && engines::supports_polynomial(problem)) {
+    polynomial_candidates(frame, values, known->extent);
+    sampled_candidates();
+  }
+  refuse_missing_engines();
+  if (request.engine == Engine::polynomial && frame.visible_keys == 0) {
+    plan().candidates.push_back(nothing_to_do(request, "no key is visible"));
+  }
+}
+
+void Planner::explain() {
+  std::string& why = plan().why;
+  if (request.engine != Engine::automatic) {
+    why = "asked for by name";
+  } else if (plan().engine == Engine::polynomial) {
+    why = std::string(plan().kind == CertificateKind::sampled ? "expected to meet" : "certifies") +
+          " the tolerance at " +
+          base::text(std::round(1000.0 * plan().predicted_seconds / plan().exact_seconds) / 10.0) +
+          " % of the predicted time of exact";
+  } else {
+    why = !eligible                 ? ineligible
+          : plan().tolerance == 0.0 ? "the values do not vary: exact in float64"
+                                    : "no approximate engine is cheaper at this tolerance";
+  }
+}
+
+HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                    const Domain* domain) {
+  std::optional<HeadFacts> facts;
+  return decide_with(problem, request, context, domain, facts, true);
+}
+
+PlanSeries decide_each(const engines::HeadProblem& problem, const Request& request, std::span<const double> tolerances,
+                       const base::Context& context) {
+  std::optional<HeadFacts> facts;
+  PlanSeries series;
+  Request one = request;
+  for (const double tolerance : tolerances) {
+    one.tolerance.value = tolerance;
+    HeadPlan plan;
+    bool reachable = true;
+    try {
+      plan = decide_with(problem, one, context, nullptr, facts, false).plan;
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::not_reachable) {
+        throw;
+      }
+      reachable = false;
+      plan.why = error.what();
+    }
+    series.plans.push_back(std::move(plan));
+    series.reachable.push_back(reachable);
+  }
+  return series;
 }
 
 }  // namespace polyattn::planning

@@ -9,7 +9,11 @@
 #include "planning/request.hpp"
 #include "polyattn/report.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <span>
+#include <vector>
 
 namespace polyattn::planning {
 
@@ -24,11 +28,37 @@ struct PolynomialChoice {
   std::shared_ptr<const engines::PreparedMoments<double>> moments64;
 };
 
+/// A degree that a sampled guarantee may try.
+struct Attempt {
+  int degree = 0;
+  std::int64_t rank = 0;
+  Arithmetic arithmetic = Arithmetic::float32;
+  double error = 0.0;    ///< estimated, of all rows
+  double seconds = 0.0;  ///< predicted, sample and rows left to exact included
+  double refused = 0.0;  ///< expected share of those
+};
+
+/// What a head is to try until a sample accepts its answers: by rising time, the first is `polynomial` of the decision.
+struct SampledChoice {
+  std::vector<Attempt> attempts;
+  double radius = 0.0;         ///< the polynomials are made for
+  double exact_seconds = 0.0;  ///< of all rows
+};
+
+/// Part of the tolerance that an estimated error may take.
+inline constexpr double kPilotMargin = 0.7;
+inline constexpr int kMaxAttempts = 4;
+
+/// Index of the cheapest attempt after `last` that is expected to meet `tolerance` if estimates are off by `factor`;
+/// attempts.size() if there is none that costs less than exact.
+std::size_t next_attempt(const SampledChoice& sampled, std::size_t last, double factor, double tolerance) noexcept;
+
 struct HeadDecision {
   HeadPlan plan;
   /// Arithmetic of the exact engine; automatic: the cheapest that meets the tolerance, decided when keys are packed.
   Arithmetic exact_arithmetic = Arithmetic::automatic;
   std::shared_ptr<const PolynomialChoice> polynomial;  ///< if the polynomial engine was chosen
+  std::shared_ptr<const SampledChoice> sampled;        ///< if its answers are to be accepted by a sample
 };
 
 /// A head whose queries are known only as a domain: `problem.queries` then holds representatives.
@@ -39,6 +69,15 @@ struct Domain {
 
 HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                     const Domain* domain = nullptr);
+
+/// The plans for several tolerances of the request's kind. What does not depend on the tolerance is measured once.
+/// `reachable[i]` says whether some allowed engine may serve tolerance i; the plan is empty where none does.
+struct PlanSeries {
+  std::vector<HeadPlan> plans;
+  std::vector<bool> reachable;
+};
+PlanSeries decide_each(const engines::HeadProblem& problem, const Request& request, std::span<const double> tolerances,
+                       const base::Context& context);
 
 /// The tolerance in the units of the values. For a range of 0 it is 0.
 double absolute_tolerance(const Tolerance& tolerance, double range) noexcept;

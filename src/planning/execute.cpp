@@ -1,4 +1,4 @@
-#include "planning/execute.hpp"
+#include "planning/execution.hpp"
 
 #include "base/error.hpp"
 #include "engines/exact/certificate.hpp"
@@ -28,55 +28,7 @@ using engines::RowList;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
-/// Per-row results of a head that the report and later stages need.
-struct RowArrays {
-  RowArrays(std::int64_t rows, bool want_lse, base::MemoryMeter* memory)
-      : approximation(rows, 0.0, memory),
-        rounding(rows, kInfinity, memory),
-        storage(rows, 0.0, memory),
-        relative(rows, kInfinity, memory),
-        lse(want_lse ? rows : 0, memory),
-        lse_bound(want_lse ? rows : 0, memory),
-        engine(usize(rows), Engine::exact) {}
-  base::Buffer<double> approximation;
-  base::Buffer<double> rounding;
-  base::Buffer<double> storage;
-  base::Buffer<double> relative;
-  base::Buffer<double> lse;
-  base::Buffer<double> lse_bound;
-  std::vector<Engine> engine;
-
-  [[nodiscard]] double bound(std::int64_t i) const noexcept { return approximation[usize(i)] + rounding[usize(i)]; }
-};
-
-struct Execution {
-  HeadGroup& group;
-  const HeadProblem& problem;
-  const HeadDecision& decision;
-  const Request& request;
-  const base::Context& context;
-  RowArrays rows;
-  HeadOutputs outputs;
-  HeadReport report;
-  double tolerance = 0.0;           ///< absolute; NaN until the value range is known
-  std::vector<double> value_sum{};  ///< of the visible values, where the engine knows
-  std::int64_t visible = 0;         ///< how many there are
-
-  [[nodiscard]] bool asks_for_bound() const noexcept {
-    return request.tolerance.value > 0.0 || request.lse_tolerance || request.density_tolerance;
-  }
-  [[nodiscard]] bool row_meets(std::int64_t i) const noexcept;
-  void know_range(double range) noexcept;
-  void run_reference();
-  void run_polynomial();
-  template <class T>
-  void run_polynomial_as();
-  void run_exact(RowList list, bool handed_over);
-  template <class T>
-  RowList exact_pass(const RowList& list, bool last);
-  [[noreturn]] void not_reachable(std::int64_t count, double worst, const char* engine) const;
-  void finish(double* row_bounds, Engine* row_engine, double seconds);
-};
+}  // namespace
 
 bool Execution::row_meets(std::int64_t i) const noexcept {
   if (request.tolerance.value > 0.0 && tolerance > 0.0 && !(rows.bound(i) <= tolerance)) {
@@ -221,22 +173,22 @@ void Execution::run_exact(RowList list, bool handed_over) {
   }
 }
 
-template <class T>
-void Execution::run_polynomial_as() {
-  const PolynomialChoice& choice = *decision.polynomial;
-  know_range(choice.values.range());
+engines::Acceptance Execution::acceptance() const noexcept {
   engines::Acceptance acceptance;
-  if (request.tolerance.value > 0.0 || request.engine == Engine::polynomial) {
-    acceptance.tolerance = tolerance;
-  }
   acceptance.lse_tolerance = request.lse_tolerance.value_or(kInfinity);
   acceptance.density_tolerance = request.density_tolerance.value_or(kInfinity);
   acceptance.density_absolute = request.density_absolute;
-  std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
+  return acceptance;
+}
+
+template <class T>
+void Execution::evaluate_as(const PolynomialChoice& choice, const engines::FeatureList& features,
+                            const engines::PolynomialTable& table, const engines::Acceptance& acceptance,
+                            std::vector<std::uint8_t>& answered) {
   engines::EvaluationSummary summary;
   if (problem.mask.causal) {
-    summary = engines::causal_rows<T>(problem, choice.frame, choice.values, choice.features, choice.table, acceptance,
-                                      outputs, answered, context);
+    summary = engines::causal_rows<T>(problem, choice.frame, choice.values, features, table, acceptance, outputs,
+                                      answered, context);
   } else {
     std::shared_ptr<const engines::PreparedMoments<T>> moments;
     if constexpr (std::is_same_v<T, float>) {
@@ -245,10 +197,10 @@ void Execution::run_polynomial_as() {
       moments = choice.moments64;
     }
     if (moments == nullptr) {
-      engines::MomentTotals totals = engines::make_totals(choice.features, context.memory);
-      engines::sum_moments<T>(problem, choice.frame, choice.values, choice.features, 0, context, totals);
-      moments = std::make_shared<const engines::PreparedMoments<T>>(engines::prepare_moments<T>(
-          choice.frame, choice.values, choice.features, choice.table, totals, context.memory));
+      engines::MomentTotals totals = engines::make_totals(features, context.memory);
+      engines::sum_moments<T>(problem, choice.frame, choice.values, features, 0, context, totals);
+      moments = std::make_shared<const engines::PreparedMoments<T>>(
+          engines::prepare_moments<T>(choice.frame, choice.values, features, table, totals, context.memory));
     }
     summary = engines::evaluate_rows<T>(problem, choice.frame, choice.values, *moments, acceptance, outputs, answered,
                                         context);
@@ -256,19 +208,31 @@ void Execution::run_polynomial_as() {
   if (summary.answered > 0) {
     report.smallest_denominator = summary.smallest_denominator;
   }
-  RowList failing;
-  failing.all = false;
-  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
-    if (answered[usize(i)] != 0) {
-      rows.engine[usize(i)] = Engine::polynomial;
-    } else {
-      failing.rows.push_back(i);
-    }
+  for (std::size_t i = 0; i < answered.size(); ++i) {
+    rows.engine[i] = answered[i] != 0 ? Engine::polynomial : Engine::exact;
   }
-  failing.targets = failing.rows;
-  if (failing.rows.empty()) {
+}
+
+void Execution::evaluate(Arithmetic arithmetic, const engines::FeatureList& features,
+                         const engines::PolynomialTable& table, const engines::Acceptance& acceptance,
+                         std::vector<std::uint8_t>& answered) {
+  const PolynomialChoice& choice = *decision.polynomial;
+  if (arithmetic == Arithmetic::float32) {
+    evaluate_as<float>(choice, features, table, acceptance, answered);
+  } else {
+    evaluate_as<double>(choice, features, table, acceptance, answered);
+  }
+}
+
+void Execution::hand_over(std::vector<std::int64_t> list) {
+  if (list.empty()) {
     return;
   }
+  const PolynomialChoice& choice = *decision.polynomial;
+  RowList failing;
+  failing.all = false;
+  failing.rows = std::move(list);
+  failing.targets = failing.rows;
   const auto& log_weight = choice.frame.log_weight;
   const auto first = std::find_if(log_weight.begin(), log_weight.end(), [](double w) { return w != -kInfinity; });
   const auto hidden = static_cast<std::int64_t>(first - log_weight.begin());
@@ -292,17 +256,33 @@ void Execution::run_polynomial_as() {
 
 void Execution::run_polynomial() {
   const HeadPlan& plan = decision.plan;
+  const PolynomialChoice& choice = *decision.polynomial;
   report.degree = plan.degree;
   report.rank = plan.rank;
   report.radius_before = plan.statistics.radius_before;
   report.radius_after = plan.statistics.radius_after;
   report.arithmetic = plan.arithmetic;
-  if (plan.arithmetic == Arithmetic::float32) {
-    run_polynomial_as<float>();
-  } else {
-    run_polynomial_as<double>();
+  know_range(choice.values.range());
+  if (decision.sampled != nullptr) {
+    run_sampled();
+    return;
   }
+  engines::Acceptance wanted = acceptance();
+  if (request.tolerance.value > 0.0 || request.engine == Engine::polynomial) {
+    wanted.tolerance = tolerance;
+  }
+  std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
+  evaluate(plan.arithmetic, choice.features, choice.table, wanted, answered);
+  std::vector<std::int64_t> failing;
+  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
+    if (answered[usize(i)] == 0) {
+      failing.push_back(i);
+    }
+  }
+  hand_over(std::move(failing));
 }
+
+namespace {
 
 /// max over rows and columns of |T~ - mean(V)|, read back from the output.
 /// Rows whose bound is 0 are passed over: they see no key, or all keys of the head have one value, which is the mean.
@@ -339,13 +319,15 @@ double distance_from_mean(const HeadProblem& problem, const base::RowSink& outpu
   return *std::max_element(largest.begin(), largest.end());
 }
 
+}  // namespace
+
 void Execution::finish(double* row_bounds, Engine* row_engine, double seconds) {
   report.rows_total = problem.n_q();
   Certificate& certificate = report.certificate;
   certificate.relative = problem.n_q() > 0 ? 0.0 : kInfinity;
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
     const auto r = usize(i);
-    if (i == 0 || rows.bound(i) > certificate.bound() || std::isnan(rows.bound(i))) {
+    if (i == 0 || rows.bound(i) > certificate.proved_bound() || std::isnan(rows.bound(i))) {
       certificate.approximation = rows.approximation[r];
       certificate.rounding = rows.rounding[r];
     }
@@ -366,8 +348,6 @@ void Execution::finish(double* row_bounds, Engine* row_engine, double seconds) {
   }
   report.seconds = seconds;
 }
-
-}  // namespace
 
 double predicted_work(const HeadProblem& problem, const HeadDecision& decision) {
   if (decision.polynomial == nullptr) {

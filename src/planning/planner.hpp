@@ -4,10 +4,12 @@
 
 #include "planning/cost_model.hpp"
 #include "planning/decide.hpp"
+#include "planning/pilot.hpp"
 #include "planning/predict.hpp"
 #include "planning/reach.hpp"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,7 +26,27 @@ struct Find {
   double radius = 0.0;
 };
 
-/// Members that find polynomials are in polynomial_candidates.cpp, the others in decide.cpp.
+inline constexpr double kMaxRadius = 300.0;  ///< of scores, that a polynomial is made for
+
+/// What planning measures of a head whatever the tolerance is.
+struct HeadFacts {
+  engines::QueryExtent extent;
+  engines::Frame frame;
+  engines::ValueRange values;
+  engines::KeyExtent keys;             ///< of the frame, before any key was left out
+  std::vector<std::int64_t> far_keys;  ///< likewise
+  std::optional<engines::KeyShells> shells{};
+  std::optional<Sample> sample{};  ///< for all keys and all rows
+  std::optional<Pilot> pilot{};
+  bool kept = false;  ///< for another tolerance
+
+  /// Takes back what planning left out of the frame.
+  void restore();
+};
+HeadFacts look(const engines::HeadProblem& problem, const base::Context& context, const Domain* domain);
+
+/// Members that find polynomials are in polynomial_candidates.cpp, those for a sampled guarantee in
+/// sampled_candidates.cpp, the others in decide.cpp.
 struct Planner {
   const engines::HeadProblem& problem;
   const Request& request;
@@ -38,6 +60,8 @@ struct Planner {
   HeadDecision decision;
   engines::KeyShells shells{};  ///< once they were looked at
   std::vector<Find> found{};    ///< the best of each arithmetic
+  HeadFacts* known = nullptr;   ///< once they were measured
+  SampledChoice sampled{};      ///< if candidates for a sampled guarantee were found
 
   [[nodiscard]] HeadPlan& plan() noexcept { return decision.plan; }
   /// Largest radius the polynomials are made for. Prepared keys serve all of their domain.
@@ -61,6 +85,13 @@ struct Planner {
   void try_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
                   const ErrorTable& table, bool spread, Find& best);
   void statistics(const engines::QueryExtent& extent, const engines::Frame& frame, const engines::ValueRange& values);
+  /// Measured once for all tolerances.
+  engines::KeyShells measured_shells(const engines::Frame& frame);
+  Sample drawn_sample(const engines::Frame& frame, const engines::ValueRange& values, const Reach& reach);
+  void sampled_candidates();
+  void settle_sampled(PolynomialChoice& choice);
+  void weigh();
+  void explain();
   void choose();
   void spread_over_threads() noexcept;
 };

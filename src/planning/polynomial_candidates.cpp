@@ -18,7 +18,6 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// A prediction must clear the tolerance by this factor: rows outside the sample may be a little worse.
 constexpr double kPredictionMargin = 0.9;
-constexpr double kMaxRadius = 300.0;
 /// Part of the tolerance that keys left out may cost a row at the edge of those served.
 constexpr double kFarShare = 0.05;
 /// Shells of keys are looked at where their pass, seconds a key as measured here, is a small part of what is planned.
@@ -166,7 +165,7 @@ void Planner::try_reach(engines::Frame& frame, const engines::ValueRange& values
   if (!shells.shells.empty()) {
     engines::leave_out(frame, extent, shells, reach.shells);
   }
-  const Sample sample = draw_sample(problem, frame, values, reach.share, context);
+  const Sample sample = drawn_sample(frame, values, reach);
   const double radius = served_radius(frame, sample);
   for (const Arithmetic arithmetic : arithmetics(request)) {
     // Also where the radius is NaN: every row is then refused.
@@ -193,7 +192,7 @@ void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueR
   const double shell_seconds = kShellSeconds * static_cast<double>(problem.n_kv());
   if (plan().tolerance > 0.0 && std::isfinite(frame.radius) && seconds > kReachSeconds) {
     if (may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
-      shells = engines::key_shells(problem, frame, context);
+      shells = measured_shells(frame);
     }
     const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
                                                  request.density_tolerance.value_or(1.0)});

@@ -13,6 +13,9 @@ struct Request {
   std::optional<double> lse_tolerance;
   std::optional<double> density_tolerance;
   bool density_absolute = false;
+  Guarantee guarantee = Guarantee::certified;
+  Sampling sampling;
+  std::int64_t heads = 1;  ///< of the call, among which a sampled guarantee splits its risk
   Engine engine = Engine::automatic;
   Arithmetic arithmetic = Arithmetic::automatic;
   std::optional<int> degree;

@@ -103,7 +103,7 @@ TEST(Predict, EstimatesTheCertificateOfASmallHead) {
         const planning::Prediction prediction = planned.predict(arithmetic, kInfinity);
         EXPECT_EQ(prediction.failing_share, 0.0);
         // Beyond the range of the values answers are far from the estimated ones, and bounds of no use.
-        const double least = std::min(0.5 * planned.largest_bound(), planned.values.range());
+        const double least = 0.5 * std::min(planned.largest_bound(), planned.values.range());
         EXPECT_GE(prediction.bound, least) << "degree " << degree << ", spread " << spread;
         EXPECT_LE(prediction.bound, 5.0 * planned.largest_bound()) << "degree " << degree << ", spread " << spread;
       }

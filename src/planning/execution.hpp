@@ -1,0 +1,92 @@
+#pragma once
+
+/// The state of carrying out a decision for one head. Private to planning: execute.cpp has the course of things,
+/// execute_sampled.cpp what a sampled guarantee adds.
+
+#include "base/memory.hpp"
+#include "engines/polynomial/evaluate.hpp"
+#include "planning/execute.hpp"
+#include "planning/sampled.hpp"
+
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+namespace polyattn::planning {
+
+/// Per-row results of a head that the report and later stages need.
+struct RowArrays {
+  RowArrays(std::int64_t rows, bool want_lse, base::MemoryMeter* memory)
+      : approximation(rows, 0.0, memory),
+        rounding(rows, std::numeric_limits<double>::infinity(), memory),
+        storage(rows, 0.0, memory),
+        relative(rows, std::numeric_limits<double>::infinity(), memory),
+        lse(want_lse ? rows : 0, memory),
+        lse_bound(want_lse ? rows : 0, memory),
+        engine(base::usize(rows), Engine::exact) {}
+  base::Buffer<double> approximation;
+  base::Buffer<double> rounding;
+  base::Buffer<double> storage;
+  base::Buffer<double> relative;
+  base::Buffer<double> lse;
+  base::Buffer<double> lse_bound;
+  std::vector<Engine> engine;
+
+  [[nodiscard]] double bound(std::int64_t i) const noexcept {
+    return approximation[base::usize(i)] + rounding[base::usize(i)];
+  }
+};
+
+/// What became of the rows of a head under one attempt of a sampled guarantee.
+struct AttemptedRows {
+  std::vector<std::int64_t> sound;    ///< answered, with a finite proved bound
+  std::vector<std::int64_t> open;     ///< those of them whose bound exceeds the tolerance
+  std::vector<std::int64_t> refused;  ///< without an answer: for exact
+};
+
+struct Execution {
+  HeadGroup& group;
+  const engines::HeadProblem& problem;
+  const HeadDecision& decision;
+  const Request& request;
+  const base::Context& context;
+  RowArrays rows;
+  engines::HeadOutputs outputs;
+  HeadReport report;
+  double tolerance = 0.0;           ///< absolute; NaN until the value range is known
+  std::vector<double> value_sum{};  ///< of the visible values, where the engine knows
+  std::int64_t visible = 0;         ///< how many there are
+
+  [[nodiscard]] bool asks_for_bound() const noexcept {
+    return request.tolerance.value > 0.0 || request.lse_tolerance || request.density_tolerance;
+  }
+  [[nodiscard]] bool row_meets(std::int64_t i) const noexcept;
+  void know_range(double range) noexcept;
+  void run_reference();
+  void run_polynomial();
+  /// What a row must meet to count as answered; the tolerance is that of the call, or none.
+  [[nodiscard]] engines::Acceptance acceptance() const noexcept;
+  /// Rows by polynomials in arithmetic T; answered[row] says which.
+  template <class T>
+  void evaluate_as(const PolynomialChoice& choice, const engines::FeatureList& features,
+                   const engines::PolynomialTable& table, const engines::Acceptance& acceptance,
+                   std::vector<std::uint8_t>& answered);
+  void evaluate(Arithmetic arithmetic, const engines::FeatureList& features, const engines::PolynomialTable& table,
+                const engines::Acceptance& acceptance, std::vector<std::uint8_t>& answered);
+  /// Rows that polynomials did not answer go to exact, or are refused if it was to be polynomials alone.
+  void hand_over(std::vector<std::int64_t> rows);
+  /// Polynomials of rising degree until a sample accepts their answers, exact for what none of them serves.
+  void run_sampled();
+  /// The attempt's answers; every sound one counts, whatever its bound.
+  AttemptedRows attempt(const Attempt& attempt);
+  /// Largest error of these rows, each the distance of its output from exact in float64 less what rounding to 16-bit
+  /// storage may have done, plus the proved bound of the exact row. Infinity if an output is NaN.
+  double largest_error(const std::vector<std::int64_t>& list);
+  void run_exact(engines::RowList list, bool handed_over);
+  template <class T>
+  engines::RowList exact_pass(const engines::RowList& list, bool last);
+  [[noreturn]] void not_reachable(std::int64_t count, double worst, const char* engine) const;
+  void finish(double* row_bounds, Engine* row_engine, double seconds);
+};
+
+}  // namespace polyattn::planning
