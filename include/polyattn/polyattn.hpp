@@ -5,3 +5,4 @@
 #include "polyattn/attention.hpp"
 #include "polyattn/merge.hpp"
 #include "polyattn/polynomial.hpp"
+#include "polyattn/streaming.hpp"

@@ -7,6 +7,7 @@ namespace polyattn::simd::avx2 {
 namespace {
 #include "simd/exact_kernels.inl"
 #include "simd/polynomial_kernels.inl"
+#include "simd/streaming_kernels.inl"
 }  // namespace
 }  // namespace polyattn::simd::avx2
 
@@ -18,6 +19,7 @@ const KernelTable kAvx2Kernels{
     avx2::exact_kernels<avx2::F64>(),
     avx2::polynomial_kernels<avx2::F32>(),
     avx2::polynomial_kernels<avx2::F64>(),
+    avx2::streaming_kernels(),
 };
 
 }  // namespace polyattn::simd

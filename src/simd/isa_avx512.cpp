@@ -7,6 +7,7 @@ namespace polyattn::simd::avx512 {
 namespace {
 #include "simd/exact_kernels.inl"
 #include "simd/polynomial_kernels.inl"
+#include "simd/streaming_kernels.inl"
 }  // namespace
 }  // namespace polyattn::simd::avx512
 
@@ -18,6 +19,7 @@ const KernelTable kAvx512Kernels{
     avx512::exact_kernels<avx512::F64>(),
     avx512::polynomial_kernels<avx512::F32>(),
     avx512::polynomial_kernels<avx512::F64>(),
+    avx512::streaming_kernels(),
 };
 
 }  // namespace polyattn::simd

@@ -7,6 +7,7 @@ namespace polyattn::simd::neon {
 namespace {
 #include "simd/exact_kernels.inl"
 #include "simd/polynomial_kernels.inl"
+#include "simd/streaming_kernels.inl"
 }  // namespace
 }  // namespace polyattn::simd::neon
 
@@ -18,6 +19,7 @@ const KernelTable kNeonKernels{
     neon::exact_kernels<neon::F64>(),
     neon::polynomial_kernels<neon::F32>(),
     neon::polynomial_kernels<neon::F64>(),
+    neon::streaming_kernels(),
 };
 
 }  // namespace polyattn::simd

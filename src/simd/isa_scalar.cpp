@@ -7,6 +7,7 @@ namespace polyattn::simd::scalar {
 namespace {
 #include "simd/exact_kernels.inl"
 #include "simd/polynomial_kernels.inl"
+#include "simd/streaming_kernels.inl"
 }  // namespace
 }  // namespace polyattn::simd::scalar
 
@@ -18,6 +19,7 @@ const KernelTable kScalarKernels{
     scalar::exact_kernels<scalar::F64>(),
     scalar::polynomial_kernels<scalar::F32>(),
     scalar::polynomial_kernels<scalar::F64>(),
+    scalar::streaming_kernels(),
 };
 
 }  // namespace polyattn::simd

@@ -1,10 +1,11 @@
 #pragma once
 
 /// The kernels of one instruction set as a table of functions, so that the rest of the library is compiled for the
-/// baseline processor. Each instruction set compiles exact_kernels.inl and polynomial_kernels.inl over its own lanes.
+/// baseline processor. Each instruction set compiles the .inl files of the kernels over its own lanes.
 
 #include "simd/exact_kernels.hpp"
 #include "simd/polynomial_kernels.hpp"
+#include "simd/streaming_kernels.hpp"
 
 namespace polyattn::simd {
 
@@ -14,6 +15,7 @@ struct KernelTable {
   ExactKernels<double> exact64;
   PolynomialKernels<float> polynomial32;
   PolynomialKernels<double> polynomial64;
+  StreamingKernels streaming;
 };
 
 extern const KernelTable kScalarKernels;
