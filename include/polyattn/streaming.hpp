@@ -71,7 +71,8 @@ struct StreamingReport {
   double radius = 0.0;  ///< bound on |s| after centring
   /// Proved before the first token: no answer's certificate exceeds it while there are at most `expected_tokens`, of
   /// biases within `expected_bias`. Infinite if nothing can be proved. Without a declared range of values a share of
-  /// the range seen, 16 roundings (2^-53) of the largest value apart. Rounding to 16-bit storage is not in it.
+  /// the range seen, 16 roundings (2^-53) of the largest value, and underflow, apart. Rounding to 16-bit storage is not
+  /// in it.
   double a_priori_bound = 0.0;
   double tolerance = 0.0;   ///< as asked for
   std::int64_t tokens = 0;  ///< appended so far, hidden ones included

@@ -54,8 +54,12 @@ StreamingRegion draw_region(std::int64_t dim, double half, bool tight, Random& r
 
 void draw_values(StreamCase& stream, bool tight, Random& random) {
   const std::int64_t width = stream.options.value_dim;
-  const double centre = random.chance(0.5) ? 0.0 : random.uniform(-10.0, 10.0);
-  const double half = random.log_uniform(1e-3, 1e3);
+  double half = random.log_uniform(1e-3, 1e3);
+  double centre = random.chance(0.5) ? 0.0 : random.uniform(-10.0, 10.0);
+  if (random.chance(0.1)) {  // numbers that underflow when they are multiplied, or nearly overflow
+    half = random.chance(0.5) ? 1e-303 : 1e140;
+    centre *= half;
+  }
   for (std::int64_t i = 0; i < stream.tokens * stream.all_heads() * width; ++i) {
     const double unit = tight || random.chance(0.2) ? random.sign() : random.uniform(-1.0, 1.0);
     stream.value.push_back(centre + unit * half);

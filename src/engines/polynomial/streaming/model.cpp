@@ -228,10 +228,11 @@ double stream_bound(const StreamDeclaration& declared, const Frame& frame, const
     if (!(error + rounded < 1.0)) {
       return kInfinity;
     }
-    const double away = (error * values.range + rounded * (2.0 * values.reach + 1e-290)) / (1.0 - error - rounded);
+    const double tiny = 8.0 * step.tiny * growth;  // in units of the values, however small they are
+    const double away = (error * values.range + rounded * 2.0 * values.reach + tiny) / (1.0 - error - rounded);
     const double lost = 4.0 * key_count * rounding.smallest * std::exp(radius) * growth;
     const double perturbed = numerics::perturbation(rounding.score * radius + rounding.weight);
-    worst = std::max(worst, error * (values.range + away) + rounded * (2.0 * values.reach + 2.0 * away + 1e-290) +
+    worst = std::max(worst, error * (values.range + away) + 2.0 * rounded * (values.reach + away) + tiny +
                                 values.range * (perturbed + lost));
   }
   double stored = 8.0 * kU64 * values.largest;
