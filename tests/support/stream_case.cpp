@@ -98,8 +98,9 @@ StreamCase draw_stream(StreamFamily family, std::uint64_t seed) {
   options.heads = tight ? 1 : random.integer(1, 2);
   options.dim = tight ? random.integer(1, 2) : random.integer(1, 4);
   options.value_dim = tight ? 1 : random.integer(0, 3);
-  options.degree = static_cast<int>(random.integer(0, tight ? 5 : 9));
-  const double radius = tight ? random.log_uniform(0.2, 3.0) : random.log_uniform(0.01, 6.0);
+  const std::int64_t highest = options.dim == 1 ? 24 : options.dim == 2 ? 14 : 9;
+  options.degree = static_cast<int>(random.integer(0, tight ? 5 : highest));
+  const double radius = tight ? random.log_uniform(0.2, 3.0) : random.log_uniform(0.01, 15.0);
   const double half = std::sqrt(radius);
   const auto dim = static_cast<double>(options.dim);
   if (random.chance(0.3)) {

@@ -112,7 +112,7 @@ TEST(StreamingSaved, OtherVersionsAndByteOrdersAreNamed) {
 TEST(StreamingSaved, SizesAreCheckedBeforeMemoryIsTaken) {
   const StreamCase stream = small();
   const std::vector<std::byte> bytes = after(stream, stream.tokens).save();
-  for (const std::size_t offset : {24, 32, 40, 48}) {  // batch, heads, dim, value_dim
+  for (const std::size_t offset : {24U, 32U, 40U, 48U}) {  // batch, heads, dim, value_dim
     for (const std::int64_t size : {std::int64_t{-1}, std::int64_t{1} << 30, std::int64_t{1} << 62}) {
       EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {}, [&] { try_load(forged(bytes, offset, &size, 8)); }))
           << offset << " " << size;

@@ -63,8 +63,10 @@ struct ColumnBound {
     const double spread = std::max(high - answer, answer - low);
     return row.polynomial->moment_error * chord + row.polynomial->slack * keys.weight_high * spread;
   }
+  /// `tiny` is that of the weights; the column's own sums lose in proportion to their size.
   [[nodiscard]] double rounding() const noexcept {
-    return row.rounding_scale * keys.absolute[column] + row.tiny + std::fabs(answer) * row.rounding_denominator;
+    return row.rounding_scale * keys.absolute[column] + row.tiny * std::max(1.0, keys.absolute[column]) +
+           std::fabs(answer) * row.rounding_denominator;
   }
 };
 
@@ -146,13 +148,11 @@ StreamBounds bound_stream(const StreamModel& model, const StreamHead& head) {
   totals.columns = model.columns();
   totals.keys = 2 * head.additions + 2;  // every addition may lose to underflow twice, and once by a change of scale
   totals.totals = base::Buffer<double>(totals.columns);
-  double largest = first(value_dim);
   for (std::size_t c = 0; c < value_dim; ++c) {
     const StreamColumn& column = head.columns[c];
     totals.totals[c] = first(c);
     totals.absolute.push_back(column.absolute.value());
     totals.square.push_back(column.square.value());
-    largest = std::max(largest, column.absolute.value());
     out.values.low.push_back(column.low);
     out.values.high.push_back(column.high);
     out.values.centre.push_back(column.centre);
@@ -161,8 +161,9 @@ StreamBounds bound_stream(const StreamModel& model, const StreamHead& head) {
   totals.totals[value_dim] = first(value_dim);
   out.additions = static_cast<double>(totals.keys);
   out.rounding = stream_rounding(model.frame, model.features.degree, model.rank(), static_cast<double>(head.additions),
-                                 head.terms, 1.01 * largest + 1.0);
+                                 head.terms, 1.01 * first(value_dim));
   out.keys = bound_key_side(model.frame, out.values, totals, out.rounding);
+  out.keys.largest_absolute = 0.0;  // certify_row counts what the weights lose by underflow, columns are added here
   out.scale = {out.values.range(), out.values.max_abs};
   return out;
 }

@@ -102,7 +102,7 @@ struct LadderStep {
   double tiny = 0.0;
 };
 LadderStep ladder_step(const Frame& frame, const PolynomialTable& table, std::size_t step,
-                       const RoundingModel& rounding, double rank, double largest, double key_count) noexcept {
+                       const RoundingModel& rounding, double rank, double weight, double key_count) noexcept {
   const double z_sum = sum_of_magnitudes(frame.z);
   LadderStep out;
   for (const TableEntry& entry : table.entries[step]) {
@@ -112,7 +112,7 @@ LadderStep ladder_step(const Frame& frame, const PolynomialTable& table, std::si
     double z_power = 1.0;
     for (const double c : entry.coefficients) {
       absolute += std::fabs(c) * power;
-      tiny += std::fabs(c) * (z_power * (2.0 * table.degree * largest + 2.0 * key_count) + 3.0 * rank);
+      tiny += std::fabs(c) * (z_power * (2.0 * table.degree * weight + 2.0 * key_count) + 3.0 * rank);
       power *= table.radii[step];
       z_power *= z_sum;
     }
@@ -186,7 +186,7 @@ StreamModel make_stream_model(const StreamDeclaration& declared, int degree) {
 }
 
 RoundingModel stream_rounding(const Frame& frame, int degree, std::int64_t rank, double additions, double terms,
-                              double largest) noexcept {
+                              double weight) noexcept {
   RoundingModel model;
   model.unit = kU64;
   const auto g = static_cast<double>(degree);
@@ -199,7 +199,7 @@ RoundingModel stream_rounding(const Frame& frame, int degree, std::int64_t rank,
   model.gamma = numerics::inflate((1.0 + numerics::gamma(steps, kU64)) * (1.0 + summed * summed) - 1.0 + 4.0 * kU64, 4);
   // Every underflow costs at most this share more than certify_row counts (theory, section on streams).
   const double growth = std::pow(std::max(1.0, sum_of_magnitudes(frame.z)), g) * std::tgamma(g + 1.0) * (1.0 + 1e-9);
-  model.smallest = 0x1p-1074 * std::ceil((2.0 + g * g * growth) * std::max(1.0, largest) * (1.0 + 1e-9));
+  model.smallest = 0x1p-1074 * std::ceil((2.0 + g * g * growth) * std::max(1.0, weight) * (1.0 + 1e-9));
   model.score = 2.01 * kU64 + 10.0 * kU64;
   model.weight = (1.01 + 1000.0) * kU64 + (static_cast<double>(frame.dim()) + 16.0) * kU64 * terms * (1.0 + 1e-9);
   return model;
@@ -210,13 +210,12 @@ double stream_bound(const StreamDeclaration& declared, const Frame& frame, const
   const DeclaredValues values = declared_values(declared);
   const double weight = std::max(1.0, promise.additions) * 1.01;
   const double terms = promise.bias + largest_terms(declared, frame);
-  const double largest = weight * std::max(1.0, values.reach);
-  const RoundingModel rounding = stream_rounding(frame, table.degree, rank, promise.additions, terms, largest);
+  const RoundingModel rounding = stream_rounding(frame, table.degree, rank, promise.additions, terms, weight);
   const double key_count = 2.0 * promise.additions + 2.0;
   double worst = 0.0;
   for (std::size_t k = 0; k < table.radii.size(); ++k) {
     const double radius = table.radii[k];
-    const LadderStep step = ladder_step(frame, table, k, rounding, static_cast<double>(rank), largest, key_count);
+    const LadderStep step = ladder_step(frame, table, k, rounding, static_cast<double>(rank), weight, key_count);
     // Everything relative to W >= 1/4, the lower bound of D to W exp(-radius).
     const double gamma = rounding.gamma + 8.0 * step.tiny;
     if (!(gamma * (1.0 + radius) < 1e-3)) {

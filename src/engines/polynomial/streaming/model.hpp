@@ -74,10 +74,11 @@ struct StreamPromise {
   double bias = 0.0;       ///< largest |bias|
 };
 
-/// Rounding of sums over `additions` tokens whose log weights are made of terms that sum to `terms` at most. `largest`
-/// is at least sum w and sum w |v - mu|.
+/// Rounding of sums over `additions` tokens of weight `weight` together, whose log weights are made of terms that sum
+/// to `terms` at most. `smallest` is such that what certify_row makes of it bounds what the sums of weights lose by
+/// underflow; columns of values lose at most max(1, sum w |v - mu|) times as much.
 RoundingModel stream_rounding(const Frame& frame, int degree, std::int64_t rank, double additions, double terms,
-                              double largest) noexcept;
+                              double weight) noexcept;
 
 /// At least the bound that any answer in the domain will carry. Without a declared range of values it is a share of the
 /// range that is seen, eight roundings of the values themselves apart.
