@@ -150,6 +150,7 @@ Certificate answer_queries(const StreamState& state, const Destinations& out, co
   const std::int64_t heads = base::checked_mul(q.shape[0], q.shape[1], "q");
   const base::Context context{static_cast<int>(std::clamp<std::int64_t>(heads, 1, state.threads)), nullptr, nullptr};
   std::vector<StreamScratch> scratch;  // not the state's: several queries may run at once
+  scratch.reserve(usize(context.threads));
   for (int i = 0; i < context.threads; ++i) {
     scratch.emplace_back(state.model, nullptr);
   }

@@ -186,5 +186,23 @@ TEST(StreamingBounds, HoldUnderSteepBiases) {
   }
 }
 
+TEST(StreamingBounds, HoldForLargeBiases) {
+  // Of 1e11 a double keeps five digits behind the point: the log weights themselves are rounded that much.
+  for (const double base : {1e4, 1e8, 1e11}) {
+    StreamCase stream = long_stream(60, 0.0);
+    stream.options.queries.centre = {0.3, -0.45};
+    for (std::int64_t i = 0; i < stream.tokens; ++i) {
+      stream.bias.push_back(base);
+    }
+    StreamingState state(stream.options);
+    for (std::int64_t i = 0; i < stream.tokens; ++i) {
+      append(state, stream, i);
+    }
+    const Verdict verdict = judge(stream, stream.tokens, state.query(queries_of(stream)));
+    EXPECT_TRUE(within_bounds(verdict)) << base;
+    EXPECT_GE(verdict.worst_measured, 1e-20 * base) << "the roundings that this test is about do not show";
+  }
+}
+
 }  // namespace
 }  // namespace polyattn::test
