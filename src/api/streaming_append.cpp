@@ -116,9 +116,12 @@ void append_tokens(StreamState& state, const ConstView& key, const ConstView& va
     check_token(state, tokens, b, h, i, scratch);
   });
   for_tokens([&](std::int64_t item, std::int64_t b, std::int64_t h, std::int64_t i, StreamScratch& scratch) {
-    load_row(tokens.key, b, h, i, scratch.key.data());
-    load_row(tokens.value, b, h, i, scratch.value.data());
-    engines::append_token(state.model, tokens.load_bias(b, h, i), kernels, scratch, state.heads[usize(item)]);
+    const double added = tokens.load_bias(b, h, i);
+    if (added != -std::numeric_limits<double>::infinity()) {
+      load_row(tokens.key, b, h, i, scratch.key.data());
+      load_row(tokens.value, b, h, i, scratch.value.data());
+    }
+    engines::append_token(state.model, added, kernels, scratch, state.heads[usize(item)]);
   });
 }
 
