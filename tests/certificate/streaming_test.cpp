@@ -32,7 +32,7 @@ TEST(StreamingCertificate, HoldsOverRandomAndAdversarialStreams) {
   Trial climbed;
   constexpr std::uint64_t kRandom = 2000;
   constexpr std::uint64_t kClimbs = 300;
-  constexpr int kSteps = 25;
+  constexpr std::uint64_t kSteps = 25;
   for (std::uint64_t seed = 1; seed <= kRandom; ++seed) {
     const Trial trial = examine(draw_stream(seed % 2 == 0 ? StreamFamily::broad : StreamFamily::tight, seed), seed);
     random.output = std::max(random.output, trial.output);
@@ -43,10 +43,10 @@ TEST(StreamingCertificate, HoldsOverRandomAndAdversarialStreams) {
     StreamCase best = draw_stream(StreamFamily::tight, seed);
     const bool of_lse = climb % 3 == 0;
     double height = -1.0;
-    for (int step = 0; step < kSteps; ++step) {
+    for (std::uint64_t step = 0; step < kSteps; ++step) {
       StreamCase next = best;
       if (step != 0) {
-        move_stream(next, Random(seed * 1000 + static_cast<std::uint64_t>(step)).bits());
+        move_stream(next, Random(seed * 1000 + step).bits());
       }
       const Trial trial = examine(next, seed);
       climbed.output = std::max(climbed.output, trial.output);
@@ -59,10 +59,10 @@ TEST(StreamingCertificate, HoldsOverRandomAndAdversarialStreams) {
     }
   }
   std::printf(
-      "streams random %llu climbed %llu worst-clearance (measured / certified): %.3f and %.3f, of log-sum-exp "
+      "streams random %.0f climbed %.0f worst-clearance (measured / certified): %.3f and %.3f, of log-sum-exp "
       "%.3f and %.3f\n",
-      static_cast<unsigned long long>(kRandom), static_cast<unsigned long long>(kClimbs * kSteps), random.output,
-      climbed.output, random.lse, climbed.lse);
+      static_cast<double>(kRandom), static_cast<double>(kClimbs * kSteps), random.output, climbed.output, random.lse,
+      climbed.lse);
   EXPECT_LE(climbed.output, 1.0);
   EXPECT_LE(climbed.lse, 1.0);
   EXPECT_GT(climbed.output, 0.3) << "an attack that does not come near proves little";

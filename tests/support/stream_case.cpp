@@ -78,7 +78,8 @@ void draw_biases(StreamCase& stream, Random& random) {
   const double slope = random.log_uniform(0.01, 300.0);
   const std::int64_t heads = stream.all_heads();
   for (std::int64_t i = 0; i < stream.tokens * heads; ++i) {
-    const auto step = static_cast<double>(i / heads);
+    const std::int64_t token = i / heads;
+    const auto step = static_cast<double>(token);
     double bias = kind == 1   ? random.uniform(-2.0, 2.0)
                   : kind == 2 ? slope * step
                   : kind == 3 ? -slope * step
