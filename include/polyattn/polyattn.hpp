@@ -6,3 +6,4 @@
 #include "polyattn/factors.hpp"
 #include "polyattn/merge.hpp"
 #include "polyattn/polynomial.hpp"
+#include "polyattn/streaming.hpp"

@@ -83,12 +83,13 @@ void Planner::sampled_candidates() {
   }
   sampled.radius = frame.radius;
   sampled.exact_seconds = forced ? kInfinity : plan().exact_seconds;
+  engines::TableSeries tables(frame.radius, highest, 2);
   for (int degree = request.degree.value_or(0); degree <= highest; ++degree) {
     const std::int64_t rank = feature_rank(problem.dim(), degree);
     if (rank < 0 || rank > kMaxRank) {
       break;
     }
-    const engines::PolynomialTable table = engines::make_table(frame.radius, degree, 2);
+    const engines::PolynomialTable table = tables.table(degree);
     for (const Arithmetic arithmetic : arithmetics(request)) {
       const auto bytes = static_cast<std::uint64_t>(polynomial_bytes(problem, {rank, degree, false}, arithmetic, 1));
       const PilotError error =

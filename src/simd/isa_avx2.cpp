@@ -8,6 +8,7 @@ namespace {
 #include "simd/exact_kernels.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
+#include "simd/streaming_kernels.inl"
 }  // namespace
 }  // namespace polyattn::simd::avx2
 
@@ -20,6 +21,7 @@ const KernelTable kAvx2Kernels{
     avx2::polynomial_kernels<avx2::F32>(),
     avx2::polynomial_kernels<avx2::F64>(),
     avx2::statistics_kernels(),
+    avx2::streaming_kernels(),
 };
 
 }  // namespace polyattn::simd

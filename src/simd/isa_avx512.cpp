@@ -8,6 +8,7 @@ namespace {
 #include "simd/exact_kernels.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
+#include "simd/streaming_kernels.inl"
 }  // namespace
 }  // namespace polyattn::simd::avx512
 
@@ -20,6 +21,7 @@ const KernelTable kAvx512Kernels{
     avx512::polynomial_kernels<avx512::F32>(),
     avx512::polynomial_kernels<avx512::F64>(),
     avx512::statistics_kernels(),
+    avx512::streaming_kernels(),
 };
 
 }  // namespace polyattn::simd

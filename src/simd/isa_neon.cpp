@@ -8,6 +8,7 @@ namespace {
 #include "simd/exact_kernels.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
+#include "simd/streaming_kernels.inl"
 }  // namespace
 }  // namespace polyattn::simd::neon
 
@@ -20,6 +21,7 @@ const KernelTable kNeonKernels{
     neon::polynomial_kernels<neon::F32>(),
     neon::polynomial_kernels<neon::F64>(),
     neon::statistics_kernels(),
+    neon::streaming_kernels(),
 };
 
 }  // namespace polyattn::simd

@@ -8,6 +8,7 @@ namespace {
 #include "simd/exact_kernels.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
+#include "simd/streaming_kernels.inl"
 }  // namespace
 }  // namespace polyattn::simd::scalar
 
@@ -20,6 +21,7 @@ const KernelTable kScalarKernels{
     scalar::polynomial_kernels<scalar::F32>(),
     scalar::polynomial_kernels<scalar::F64>(),
     scalar::statistics_kernels(),
+    scalar::streaming_kernels(),
 };
 
 }  // namespace polyattn::simd

@@ -6,6 +6,7 @@
 #include "simd/exact_kernels.hpp"
 #include "simd/polynomial_kernels.hpp"
 #include "simd/statistics_kernels.hpp"
+#include "simd/streaming_kernels.hpp"
 
 namespace polyattn::simd {
 
@@ -16,6 +17,7 @@ struct KernelTable {
   PolynomialKernels<float> polynomial32;
   PolynomialKernels<double> polynomial64;
   StatisticsKernels statistics;
+  StreamingKernels streaming;
 };
 
 extern const KernelTable kScalarKernels;

@@ -1,4 +1,4 @@
-# Installs the build into a prefix of its own, builds tests/package/consumer and examples/quickstart against it with
+# Installs the build into a prefix of its own, builds tests/package/consumer and the examples against it with
 # find_package alone, and runs them; the consumer with the shared and with the static library.
 #
 #   cmake -D BUILD_DIR=.. -D WORK_DIR=.. -D SOURCE_DIR=.. -D VERSION=.. -D CXX=.. -D GENERATOR=.. -P install_test.cmake
@@ -44,6 +44,8 @@ function(build name source)
 endfunction()
 build(quickstart examples/quickstart)
 run("run quickstart" ${WORK_DIR}/quickstart/quickstart)
+build(streaming examples/streaming)
+run("run streaming" ${WORK_DIR}/streaming/streaming)
 build(consumer tests/package/consumer)
 set(consumer ${WORK_DIR}/consumer)
 run("run the consumer" ${CMAKE_CTEST_COMMAND} --test-dir ${consumer} --output-on-failure --no-tests=error)

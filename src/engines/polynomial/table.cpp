@@ -55,17 +55,29 @@ std::size_t PolynomialTable::row_class(double r) const noexcept {
 }
 
 PolynomialTable make_table(double radius, int degree, int steps) {
+  return TableSeries(radius, degree, steps).table(degree);
+}
+
+TableSeries::TableSeries(double radius, int highest_degree, int steps)
+    : highest_degree_(highest_degree), steps_(steps), radii_{radius} {
+  for (int step = 1; step <= steps * kLadderOctaves && radius > 0.0; ++step) {
+    radii_.push_back(radius * std::exp2(-static_cast<double>(step) / steps));
+  }
+  series_.resize(radii_.size());
+}
+
+PolynomialTable TableSeries::table(int degree) {
   PolynomialTable out;
   out.degree = degree;
-  out.steps = steps;
-  out.radii = {radius};
-  for (int step = 1; step <= steps * kLadderOctaves && radius > 0.0; ++step) {
-    out.radii.push_back(radius * std::exp2(-static_cast<double>(step) / steps));
-  }
-  for (const double r : out.radii) {
+  out.steps = steps_;
+  out.radii = radii_;
+  for (std::size_t r = 0; r < radii_.size(); ++r) {
     std::vector<TableEntry> row;
     for (int q = 0; 2 * q <= degree; ++q) {
-      row.push_back(make_entry(numerics::moment_matched(r, degree, q)));
+      if (series_[r].size() <= static_cast<std::size_t>(q)) {
+        series_[r].emplace_back(radii_[r], q, highest_degree_);
+      }
+      row.push_back(make_entry(series_[r][static_cast<std::size_t>(q)].truncated(degree)));
     }
     out.entries.push_back(std::move(row));
   }

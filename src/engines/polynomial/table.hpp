@@ -40,4 +40,17 @@ inline constexpr int kLadderOctaves = 3;
 /// Table for radii in [0, radius].
 PolynomialTable make_table(double radius, int degree, int steps = kLadderSteps);
 
+/// Tables of many degrees for one radius: series are computed once, when first needed.
+class TableSeries {
+ public:
+  TableSeries(double radius, int highest_degree, int steps);
+  [[nodiscard]] PolynomialTable table(int degree);
+
+ private:
+  int highest_degree_;
+  int steps_;
+  std::vector<double> radii_;
+  std::vector<std::vector<numerics::ExpSeries>> series_;  ///< [radius][q], the first few q
+};
+
 }  // namespace polyattn::engines
