@@ -1,6 +1,7 @@
 // What the planner's choice costs beside the best one: on some 240 problems the automatic choice, planning included, is
 // timed in turns with every other that certifies the tolerance.
 
+#include "polynomial/outcome.hpp"
 #include "polynomial/regret_choices.hpp"
 #include "polynomial/regret_problems.hpp"
 #include "support/driver.hpp"
@@ -21,13 +22,13 @@ using polynomial::Inputs;
 using polynomial::RegretProblem;
 
 /// Rounds go on for this time, within these numbers.
-constexpr double kSeconds = 0.5;
-constexpr std::size_t kLeastRounds = 5;
+constexpr double kSeconds = 0.4;
+constexpr std::size_t kLeastRounds = 3;
 constexpr std::size_t kMostRounds = 201;
 /// Beyond these a problem is measured once more, for longer: it may have been noise.
 constexpr double kSuspect = 1.10;
 constexpr double kSuspectExact = 1.05;
-constexpr std::size_t kMoreOfSuspects = 3;
+constexpr std::size_t kMoreOfSuspects = 2;
 /// Below a millisecond a look at the problem may cost this much.
 constexpr double kShort = 1e-3;
 constexpr double kLook = 2e-6;
@@ -89,9 +90,7 @@ void measure(benchmark::State& state, const RegretProblem& which) {
   set_counter(state, "choices", static_cast<double>(choices.size()));
   set_counter(state, "rounds", static_cast<double>(choices[0].seconds.size()));
   describe_case(state, problem, report, error);
-  std::string taken = std::string(name_of(head.engine)) + " " + name_of(head.arithmetic);
-  if (head.degree >= 0) taken += " degree " + std::to_string(head.degree);
-  state.SetLabel(taken + "; best: " + regret.name);
+  state.SetLabel(polynomial::name_of_answer(head) + "; best: " + regret.name);
 }
 
 const std::vector<RegretProblem>& problems() {

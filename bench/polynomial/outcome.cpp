@@ -13,7 +13,7 @@ constexpr std::int64_t kCheckedRows = 200;
 Report describe(benchmark::State& state, const Problem& problem, const View& output) {
   const ResidentWatch resident;
   const AllocationWatch allocated;
-  const Report report = attend_into(problem, output);
+  Report report = attend_into(problem, output);
   set_counter(state, "peak_allocated_bytes", static_cast<double>(allocated.peak()));
   if (resident.peak() >= 0) set_counter(state, "peak_resident_bytes", static_cast<double>(resident.peak()));
   const double error = measured_error(problem, output, kCheckedRows);

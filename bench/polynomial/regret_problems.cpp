@@ -21,8 +21,12 @@ constexpr double kRadii[] = {0.05, 0.3, 1.0, 3.0, 10.0, 100.0};
 constexpr Cloud kClouds[] = {Cloud::cube, Cloud::cube, Cloud::unit_cube, Cloud::normal};
 constexpr const char* kCloudNames[] = {"cube", "unit", "normal"};
 constexpr std::int64_t kLeastQueries = 64;
-/// Multiply-adds of exact, an exponential counted as 12: about 0.15 s on one core.
-constexpr double kMostWork = 1.5e10;
+/// Multiply-adds of exact, an exponential counted as 12: about 0.04 s on one core, or 0.3 s where a polynomial is
+/// likely to be so much faster that exact is called once only.
+constexpr double kMostWork = 4e9;
+constexpr double kMostWorkCalledOnce = 3e10;
+constexpr double kLikelyRadius = 1.0;
+constexpr std::int64_t kLikelyDim = 8;
 
 template <class T, std::size_t N>
 T pick(Random& random, const T (&list)[N]) {
@@ -42,9 +46,11 @@ double steepness_of(Cloud cloud, double radius, std::int64_t d) {
   return radius / (2.0 * static_cast<double>(d));
 }
 
-std::int64_t queries_of(const Setting& setting) {
+std::int64_t queries_of(const Setting& setting, double radius) {
+  const bool likely = radius <= kLikelyRadius && setting.d <= kLikelyDim;
   const double work = static_cast<double>(setting.n) * static_cast<double>(setting.d + setting.d_v + 12);
-  return std::min(setting.n, std::max(kLeastQueries, static_cast<std::int64_t>(kMostWork / work)));
+  return std::min(
+      setting.n, std::max(kLeastQueries, static_cast<std::int64_t>((likely ? kMostWorkCalledOnce : kMostWork) / work)));
 }
 
 std::string name_of(std::size_t index, const RegretProblem& problem, double radius) {
@@ -74,7 +80,7 @@ std::vector<RegretProblem> regret_problems() {
     setting.steepness = steepness_of(setting.cloud, radius, setting.d);
     problem.causal = random.uniform() < 1.0 / 3.0;
     problem.float64 = random.uniform() < 1.0 / 4.0;
-    problem.queries = queries_of(setting);
+    problem.queries = queries_of(setting, radius);
     problem.name = name_of(i, problem, radius);
     problems.push_back(std::move(problem));
   }

@@ -61,8 +61,8 @@ std::vector<T> values_of_keys(const std::vector<T>& keys, std::int64_t d, std::i
     for (std::int64_t c = 0; c < d_v; ++c) {
       const auto key = static_cast<double>(keys[static_cast<std::size_t>(j * d + c % d)]);
       const double z = (key - spread.mean) / spread.deviation;
-      values.push_back(
-          static_cast<T>(std::sin(frequency * z * static_cast<double>(1 + c / d)) + 0.1 * random.normal()));
+      const std::int64_t times = 1 + c / d;
+      values.push_back(static_cast<T>(std::sin(frequency * z * static_cast<double>(times)) + 0.1 * random.normal()));
     }
   }
   return values;
