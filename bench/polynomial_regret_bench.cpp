@@ -22,13 +22,13 @@ using polynomial::Inputs;
 using polynomial::RegretProblem;
 
 /// Rounds go on for this time, within these numbers.
-constexpr double kSeconds = 0.4;
+constexpr double kSeconds = 0.2;
 constexpr std::size_t kLeastRounds = 3;
 constexpr std::size_t kMostRounds = 201;
 /// Beyond these a problem is measured once more, for longer: it may have been noise.
 constexpr double kSuspect = 1.10;
 constexpr double kSuspectExact = 1.05;
-constexpr std::size_t kMoreOfSuspects = 2;
+constexpr std::size_t kMoreOfSuspects = 3;
 /// Below a millisecond a look at the problem may cost this much.
 constexpr double kShort = 1e-3;
 constexpr double kLook = 2e-6;
@@ -50,7 +50,7 @@ Regret measure_regret(std::vector<Choice>& choices, const View& output, std::siz
   for (Choice& choice : choices) choice.seconds.clear();
   double total = 0.0;
   const std::size_t most = static_cast<std::size_t>(repetitions(kMostRounds)) * more;
-  const std::size_t least = std::min(most, kLeastRounds * more);
+  const std::size_t least = std::min(most, kLeastRounds - 1 + more);
   for (std::size_t round = 0; round < least || (round < most && total < kSeconds * static_cast<double>(more));
        ++round) {
     total += seconds_of([&] { polynomial::time_round(choices, output, round); });
