@@ -15,7 +15,7 @@ namespace {
 
 /// Predicted to take so many times as long as the best, a choice is not tried; measured in first calls, not kept.
 constexpr double kHopelessPrediction = 6.0;
-constexpr double kHopeless = 3.0;
+constexpr double kHopeless = 2.0;
 /// First calls below this time are followed by a second: they may have met cold caches.
 constexpr double kRepeatSeconds = 0.02;
 constexpr int kDegreesAbout[] = {-1, 0, 1};

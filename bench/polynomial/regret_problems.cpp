@@ -21,10 +21,10 @@ constexpr double kRadii[] = {0.05, 0.3, 1.0, 3.0, 10.0, 100.0};
 constexpr Cloud kClouds[] = {Cloud::cube, Cloud::cube, Cloud::unit_cube, Cloud::normal};
 constexpr const char* kCloudNames[] = {"cube", "unit", "normal"};
 constexpr std::int64_t kLeastQueries = 64;
-/// Multiply-adds of exact, an exponential counted as 12: about 0.04 s on one core, or 0.3 s where a polynomial is
+/// Multiply-adds of exact, an exponential counted as 12: about 0.03 s on one core, or 0.2 s where a polynomial is
 /// likely to be so much faster that exact is called once only.
-constexpr double kMostWork = 4e9;
-constexpr double kMostWorkCalledOnce = 3e10;
+constexpr double kMostWork = 2.5e9;
+constexpr double kMostWorkCalledOnce = 2e10;
 constexpr double kLikelyRadius = 1.0;
 constexpr std::int64_t kLikelyDim = 8;
 
