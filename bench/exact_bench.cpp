@@ -11,11 +11,11 @@ namespace polyattn::bench {
 
 namespace {
 
-constexpr const exact::Part* kParts[] = {&exact::kShares, &exact::kHeadSizes, &exact::kMasks, &exact::kThreads,
-                                         &exact::kDecoding};
+constexpr const Part* kParts[] = {&exact::kShares, &exact::kHeadSizes, &exact::kMasks, &exact::kThreads,
+                                  &exact::kDecoding};
 
 void declare() {
-  for (const exact::Part* part : kParts) part->declare();
+  for (const Part* part : kParts) part->declare();
 }
 
 /// The largest of a number read off each row.
@@ -34,7 +34,7 @@ std::optional<double> counter(const Json& row, const char* name) {
 }
 
 void figures(const Rows& rows, Figures& figures) {
-  for (const exact::Part* part : kParts) part->figures(rows, figures);
+  for (const Part* part : kParts) part->figures(rows, figures);
   figures.add("exact_error_over_largest_output",
               largest(rows, [](const Json& row) { return counter(row, "relative_error"); }), "x");
   figures.add(

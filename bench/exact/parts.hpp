@@ -1,15 +1,10 @@
 #pragma once
 
-/// The parts of the exact driver: each declares its cases and reads its figures off the rows.
+/// The parts of the exact driver.
 
-#include "support/rows.hpp"
+#include "support/part.hpp"
 
 namespace polyattn::bench::exact {
-
-struct Part {
-  void (*declare)() = nullptr;
-  void (*figures)(const Rows&, Figures&) = nullptr;
-};
 
 extern const Part kShares;     ///< shares of the multiply-add peak
 extern const Part kHeadSizes;  ///< head sizes between those the kernels like best

@@ -39,28 +39,39 @@ std::uint16_t to_float16(float x) {
   return static_cast<std::uint16_t>(magnitude + (std::signbit(x) ? 0x8000 : 0));
 }
 
-std::vector<float> uniform_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed) {
+template <class T>
+std::vector<T> uniform_tokens(std::int64_t n, std::int64_t d, double low, double high, std::uint64_t seed) {
   Random random(seed);
-  std::vector<float> tokens(static_cast<std::size_t>(n * d));
-  for (float& entry : tokens) entry = static_cast<float>(2.0 * random.uniform() - 1.0);
+  std::vector<T> tokens(static_cast<std::size_t>(n * d));
+  for (T& entry : tokens) entry = static_cast<T>((high - low) * random.uniform() + low);
   return tokens;
 }
 
-std::vector<float> values_of_keys(const std::vector<float>& keys, std::int64_t d, std::int64_t d_v, double deviation,
-                                  double frequency, std::uint64_t seed) {
+template std::vector<float> uniform_tokens<float>(std::int64_t, std::int64_t, double, double, std::uint64_t);
+template std::vector<double> uniform_tokens<double>(std::int64_t, std::int64_t, double, double, std::uint64_t);
+
+template <class T>
+std::vector<T> values_of_keys(const std::vector<T>& keys, std::int64_t d, std::int64_t d_v, const Spread& spread,
+                              double frequency, std::uint64_t seed) {
   Random random(seed);
   const std::int64_t n = static_cast<std::int64_t>(keys.size()) / d;
-  std::vector<float> values;
+  std::vector<T> values;
   values.reserve(static_cast<std::size_t>(n * d_v));
   for (std::int64_t j = 0; j < n; ++j) {
     for (std::int64_t c = 0; c < d_v; ++c) {
-      const double z = static_cast<double>(keys[static_cast<std::size_t>(j * d + c % d)]) / deviation;
-      values.push_back(
-          static_cast<float>(std::sin(frequency * z * static_cast<double>(1 + c / d)) + 0.1 * random.normal()));
+      const auto key = static_cast<double>(keys[static_cast<std::size_t>(j * d + c % d)]);
+      const double z = (key - spread.mean) / spread.deviation;
+      const std::int64_t times = 1 + c / d;
+      values.push_back(static_cast<T>(std::sin(frequency * z * static_cast<double>(times)) + 0.1 * random.normal()));
     }
   }
   return values;
 }
+
+template std::vector<float> values_of_keys<float>(const std::vector<float>&, std::int64_t, std::int64_t, const Spread&,
+                                                  double, std::uint64_t);
+template std::vector<double> values_of_keys<double>(const std::vector<double>&, std::int64_t, std::int64_t,
+                                                    const Spread&, double, std::uint64_t);
 
 std::vector<std::int64_t> random_rows(std::int64_t count, std::int64_t n, std::uint64_t seed) {
   Random random(seed);

@@ -28,13 +28,21 @@ std::vector<T> normal_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed)
 std::uint16_t to_bfloat16(float x);
 std::uint16_t to_float16(float x);
 
-/// [n, d] of independent entries, uniform on [-1, 1].
-std::vector<float> uniform_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed);
+/// [n, d] of independent entries, uniform on [low, high]. T is float or double.
+template <class T>
+std::vector<T> uniform_tokens(std::int64_t n, std::int64_t d, double low, double high, std::uint64_t seed);
 
-/// Values that depend on the keys: V_c = sin(frequency * z_(c mod d) * (1 + c div d)) + 0.1 * noise, where z is the key
-/// divided by `deviation`, the standard deviation of its entries (whose mean is 0). [n, d_v].
-std::vector<float> values_of_keys(const std::vector<float>& keys, std::int64_t d, std::int64_t d_v, double deviation,
-                                  double frequency, std::uint64_t seed);
+/// What the entries of keys are drawn from: mean and standard deviation.
+struct Spread {
+  double mean = 0.0;
+  double deviation = 1.0;
+};
+
+/// Values that depend on the keys: V_c = sin(frequency * z_(c mod d) * (1 + c div d)) + 0.1 * noise, where z is the
+/// standardised key, (k - mean) / deviation. [n, d_v]. T is float or double.
+template <class T>
+std::vector<T> values_of_keys(const std::vector<T>& keys, std::int64_t d, std::int64_t d_v, const Spread& spread,
+                              double frequency, std::uint64_t seed);
 
 /// `count` indices below n, independent and uniform.
 std::vector<std::int64_t> random_rows(std::int64_t count, std::int64_t n, std::uint64_t seed);
