@@ -133,4 +133,23 @@ inline double sum(F64 a) noexcept {
 }
 inline double sum(F32 a) noexcept { return sum(widen_low(a) + widen_high(a)); }
 
+/// out[i] = sum(a[i]), the additions of all eight side by side: at every step halves of two vectors are put together.
+inline void sums(const F64 (&a)[8], double* out) noexcept {
+  __m512d four[4];  // a0+a4 ... a3+a7 of two vectors each
+  for (int i = 0; i < 4; ++i) {
+    const __m512d low = _mm512_shuffle_f64x2(a[2 * i].v, a[2 * i + 1].v, 0x44);
+    const __m512d high = _mm512_shuffle_f64x2(a[2 * i].v, a[2 * i + 1].v, 0xee);
+    four[i] = _mm512_add_pd(low, high);
+  }
+  __m512d two[2];  // of four vectors each
+  for (int i = 0; i < 2; ++i) {
+    const __m512d low = _mm512_shuffle_f64x2(four[2 * i], four[2 * i + 1], 0x88);
+    const __m512d high = _mm512_shuffle_f64x2(four[2 * i], four[2 * i + 1], 0xdd);
+    two[i] = _mm512_add_pd(low, high);
+  }
+  const __m512d one = _mm512_add_pd(_mm512_unpacklo_pd(two[0], two[1]), _mm512_unpackhi_pd(two[0], two[1]));
+  const __m512i order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);  // 0 4 1 5 2 6 3 7 so far
+  _mm512_storeu_pd(out, _mm512_permutexvar_pd(order, one));
+}
+
 }  // namespace polyattn::simd::avx512

@@ -201,4 +201,11 @@ inline double sum(F64 a) noexcept {
 }
 inline double sum(F32 a) noexcept { return sum(widen_low(a) + widen_high(a)); }
 
+/// out[i] = sum(a[i]).
+inline void sums(const F64 (&a)[8], double* out) noexcept {
+  for (std::ptrdiff_t i = 0; i < 8; ++i) {
+    out[i] = sum(a[i]);
+  }
+}
+
 }  // namespace polyattn::simd::neon

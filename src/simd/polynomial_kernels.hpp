@@ -59,6 +59,12 @@ inline constexpr std::ptrdiff_t kEvaluationGroup = 32;
 inline constexpr int kEvaluationGroups = 8;
 inline constexpr int kOuterMonomials = 12;
 
+/// Elements from the group of one degree to the next. Not a multiple of 4 KiB apart: a parent is read right after a child
+/// was written, and processors that compare the last twelve bits of the two would wait.
+constexpr std::ptrdiff_t group_stride(std::ptrdiff_t group, std::ptrdiff_t tokens) noexcept {
+  return group * tokens + 80;
+}
+
 /// moments[inner][row] += sum over the block's tokens of inner(token) * rows[row][token].
 template <class T>
 struct MomentBlock {
@@ -66,7 +72,7 @@ struct MomentBlock {
   const T* x;             ///< [dim][tokens], outer variables first
   T* rows;                ///< [row_count][tokens]: those without a parent given, zero for padding tokens; others made
   std::ptrdiff_t tokens;  ///< a multiple of 16, at most kMomentBlock
-  T* groups;              ///< scratch [degree + 1][kMomentGroup][tokens]
+  T* groups;              ///< scratch [degree + 1][group_stride(kMomentGroup, tokens)]
   double* totals;         ///< all moments
 };
 
@@ -79,8 +85,8 @@ struct EvaluationBlock {
   std::ptrdiff_t tokens;  ///< a multiple of 64
   const T* moments;
   T* outer;      ///< scratch [outer monomials][tokens]
-  T* groups;     ///< scratch [degree + 1][kEvaluationGroup][tokens]
-  T* partial;    ///< scratch [degree + 1][columns][tokens]
+  T* groups;     ///< scratch [degree + 1][group_stride(kEvaluationGroup, tokens)]
+  T* partial;    ///< scratch [degree + 1][columns][tokens]; not used in float64
   double* sums;  ///< [degree + 1][columns][tokens]
 };
 

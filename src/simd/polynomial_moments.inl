@@ -4,6 +4,28 @@
 template <class F, int N>
 using Registers = F[static_cast<std::size_t>(N)];
 
+/// totals[r][c] += sum(acc[r][c]), eight at a time.
+template <class F, int R, int C>
+inline void add_sums(const Registers<Registers<F, C>, R>& acc, double* totals, std::ptrdiff_t stride) noexcept {
+  for (int first = 0; first < R * C; first += 8) {
+    F64 wide[8];
+    double out[8];
+    for (int i = 0; i < 8; ++i) {
+      const int k = first + i < R * C ? first + i : R * C - 1;
+      const F part = acc[k / C][k % C];
+      if constexpr (F::width == 16) {
+        wide[i] = widen_low(part) + widen_high(part);
+      } else {
+        wide[i] = part;
+      }
+    }
+    sums(wide, out);
+    for (int i = 0; i < 8 && first + i < R * C; ++i) {
+      totals[(first + i) / C * stride + (first + i) % C] += out[i];
+    }
+  }
+}
+
 /// acc[r][c] = sum over the block of features[r] * weighted[c], added to the totals.
 template <class F, int R, int C>
 inline void moment_tile(const typename F::Scalar* features, const typename F::Scalar* weighted, std::ptrdiff_t tokens,
@@ -26,11 +48,7 @@ inline void moment_tile(const typename F::Scalar* features, const typename F::Sc
       }
     }
   }
-  for (int r = 0; r < R; ++r) {
-    for (int c = 0; c < C; ++c) {
-      totals[r * stride + c] += sum(acc[r][c]);
-    }
-  }
+  add_sums<F, R, C>(acc, totals, stride);
 }
 
 template <class F, int R, int Wide>
@@ -88,10 +106,11 @@ inline void walk_monomials(const MonomialProgram& program, const typename F::Sca
   std::ptrdiff_t fill[kMaxDegree + 1];  // features waiting in the group of each degree
   std::ptrdiff_t next[kMaxDegree + 1];  // index of the first of them
   T* latest[kMaxDegree + 1];            // latest visited feature of each degree: the parent of what follows
+  const std::ptrdiff_t stride = group_stride(Group, length);
   for (int t = 0; t <= program.degree; ++t) {
     fill[t] = 0;
     next[t] = program.offsets[t];
-    latest[t] = groups + t * Group * length;
+    latest[t] = groups + t * stride;
   }
   for (std::ptrdiff_t i = 0; i < length; i += F::width) {
     F::set(T(1)).store(groups + i);
@@ -101,7 +120,7 @@ inline void walk_monomials(const MonomialProgram& program, const typename F::Sca
     const int t = program.steps[step].degree;
     const T* variable = x + program.steps[step].variable * length;
     const T* parent = latest[t - 1];
-    T* base = groups + t * Group * length;
+    T* base = groups + t * stride;
     T* feature = base + fill[t] * length;
     for (std::ptrdiff_t i = 0; i < length; i += F::width) {
       (F::load(parent + i) * F::load(variable + i)).store(feature + i);
@@ -115,7 +134,7 @@ inline void walk_monomials(const MonomialProgram& program, const typename F::Sca
   }
   for (int t = 1; t <= program.degree; ++t) {
     if (fill[t] != 0) {
-      flush(t, groups + t * Group * length, fill[t], next[t]);
+      flush(t, groups + t * stride, fill[t], next[t]);
     }
   }
 }

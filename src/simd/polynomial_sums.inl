@@ -5,6 +5,7 @@ template <class T>
 struct SumTarget {
   const T* factor;
   T* target;
+  bool same;  ///< as that of the row before
 };
 
 /// Sums of NC rows over the features of a group, NV vectors of tokens from `i` on.
@@ -30,18 +31,19 @@ inline void evaluation_tile(const typename F::Scalar* group, std::ptrdiff_t feat
       }
     }
   }
-  for (int c = 0; c < NC; ++c) {
-    auto* target = targets[c].target + i;
-    if (targets[c].factor == nullptr) {
-      for (int v = 0; v < NV; ++v) {
-        (F::load(target + v * F::width) + acc[c][v]).store(target + v * F::width);
+  for (int v = 0; v < NV; ++v) {
+    auto* target = targets[0].target + i + v * F::width;
+    F total = F::load(target);
+    for (int c = 0; c < NC; ++c) {
+      if (c > 0 && !targets[c].same) {
+        total.store(target);
+        target = targets[c].target + i + v * F::width;
+        total = F::load(target);
       }
-    } else {
-      const auto* factor = targets[c].factor + i;
-      for (int v = 0; v < NV; ++v) {
-        fma(F::load(factor + v * F::width), acc[c][v], F::load(target + v * F::width)).store(target + v * F::width);
-      }
+      total = targets[c].factor == nullptr ? total + acc[c][v]
+                                           : fma(F::load(targets[c].factor + i + v * F::width), acc[c][v], total);
     }
+    total.store(target);
   }
 }
 
@@ -52,6 +54,16 @@ inline void evaluation_rows(const typename F::Scalar* group, std::ptrdiff_t feat
   constexpr int kVectors = F::tile_rows * F::tile_vectors >= 16 ? 4 : 1;
   for (std::ptrdiff_t i = 0; i < tokens; i += kVectors * F::width) {
     evaluation_tile<F, kVectors, NC>(group, features, tokens, moments, stride, i, targets);
+  }
+}
+
+/// Sums are added up in T and now and then to the float64 totals; in float64 these are one and the same.
+template <class F>
+inline typename F::Scalar* sum_slots(const EvaluationBlock<typename F::Scalar>& block) noexcept {
+  if constexpr (F::width == F64::width) {
+    return block.sums;
+  } else {
+    return block.partial;
   }
 }
 
@@ -68,8 +80,9 @@ void flush_sums(const EvaluationBlock<typename F::Scalar>& block, int u, const t
     for (std::ptrdiff_t c = 0; c < here; ++c) {
       const OuterRow& row = block.program.rows[k + c];
       const std::ptrdiff_t slot = (u + row.degree) * block.program.columns + row.column;
-      targets[c] = {row.outer == 0 ? nullptr : block.outer + row.outer * block.tokens,
-                    block.partial + slot * block.tokens};
+      T* target = sum_slots<F>(block) + slot * block.tokens;
+      targets[c] = {row.outer == 0 ? nullptr : block.outer + row.outer * block.tokens, target,
+                    c > 0 && target == targets[c - 1].target};
     }
     const T* first = moments + k;
     switch (here) {
@@ -87,6 +100,7 @@ void flush_sums(const EvaluationBlock<typename F::Scalar>& block, int u, const t
         break;
       case 5:
         evaluation_rows<F, 3>(group, features, block.tokens, first, count, targets);
+        targets[3].same = false;
         evaluation_rows<F, 2>(group, features, block.tokens, first + 3, count, targets + 3);
         break;
       default:
@@ -96,15 +110,20 @@ void flush_sums(const EvaluationBlock<typename F::Scalar>& block, int u, const t
   }
 }
 
-template <class T, class F>
-inline void widen_add(const T* partial, std::ptrdiff_t count, double* sums) noexcept {
+/// sums = partial for the first time, sums += partial later; partial = 0.
+template <class F>
+inline void widen(typename F::Scalar* partial, std::ptrdiff_t count, bool first, double* sums) noexcept {
   for (std::ptrdiff_t i = 0; i < count; i += F::width) {
     const F part = F::load(partial + i);
-    (F64::load(sums + i) + widen_low(part)).store(sums + i);
-    if constexpr (F::width == 16) {
-      (F64::load(sums + i + 8) + widen_high(part)).store(sums + i + 8);
+    F::zero().store(partial + i);
+    F64 low = widen_low(part);
+    F64 high = widen_high(part);
+    if (!first) {
+      low = F64::load(sums + i) + low;
+      high = F64::load(sums + i + 8) + high;
     }
-    F::zero().store(const_cast<T*>(partial) + i);
+    low.store(sums + i);
+    high.store(sums + i + 8);
   }
 }
 
@@ -137,19 +156,24 @@ void outer_monomials(const EvaluationBlock<typename F::Scalar>& block) noexcept 
 template <class F>
 void evaluate_kernel(const EvaluationBlock<typename F::Scalar>& block) noexcept {
   using T = typename F::Scalar;
+  constexpr bool kNarrow = F::width != F64::width;
   const FeatureProgram& program = block.program;
   const int degree = program.inner.degree;
   const std::ptrdiff_t slab = program.columns * block.tokens;
-  for (std::ptrdiff_t i = 0; i < (degree + 1) * slab; i += F64::width) {
-    F64::zero().store(block.sums + i);
-  }
   for (std::ptrdiff_t i = 0; i < (degree + 1) * slab; i += F::width) {
-    F::zero().store(block.partial + i);
+    F::zero().store(sum_slots<F>(block) + i);
   }
   outer_monomials<F>(block);
   std::ptrdiff_t pending[kMaxDegree + 1] = {};
-  const auto widen = [&](int t) {
-    widen_add<T, F>(block.partial + t * slab, program.columns_at[t] * block.tokens, block.sums + t * slab);
+  bool fresh[kMaxDegree + 1];
+  for (int t = 0; t <= degree; ++t) {
+    fresh[t] = true;
+  }
+  const auto flush = [&](int t) {
+    if constexpr (kNarrow) {
+      widen<F>(block.partial + t * slab, program.columns_at[t] * block.tokens, fresh[t], block.sums + t * slab);
+    }
+    fresh[t] = false;
     pending[t] = 0;
   };
   walk_monomials<F, kEvaluationGroup>(
@@ -157,16 +181,16 @@ void evaluate_kernel(const EvaluationBlock<typename F::Scalar>& block) noexcept 
       [&](int u, const T* group, std::ptrdiff_t features, std::ptrdiff_t first) {
         flush_sums<F>(block, u, group, features,
                       block.moments + program.starts[u] + (first - program.inner.offsets[u]) * program.active[u]);
-        for (int s = 0; s <= program.outer.degree && u + s <= degree; ++s) {
+        for (int s = 0; kNarrow && s <= program.outer.degree && u + s <= degree; ++s) {
           pending[u + s] += program.outer.offsets[s + 1] - program.outer.offsets[s];
           if (pending[u + s] >= kEvaluationGroups) {
-            widen(u + s);
+            flush(u + s);
           }
         }
       });
-  for (int t = 0; t <= degree; ++t) {
+  for (int t = 0; kNarrow && t <= degree; ++t) {
     if (pending[t] != 0) {
-      widen(t);
+      flush(t);
     }
   }
 }

@@ -53,7 +53,7 @@ struct CausalScratch {
                 std::int64_t block, base::MemoryMeter* memory)
       : y(dim * block, memory),
         outer(features.outer_count() * block, memory),
-        groups((features.degree() + 1) * simd::kEvaluationGroup * block, memory),
+        groups((features.degree() + 1) * simd::group_stride(simd::kEvaluationGroup, block), memory),
         partial((features.degree() + 1) * columns * block, memory),
         sums((features.degree() + 1) * columns * block, memory),
         tile(dim, columns - 1, scoring, memory),

@@ -16,12 +16,30 @@ std::int64_t evaluation_block(std::int64_t columns) noexcept { return columns <=
 
 namespace {
 
+/// The table's numbers in two arrays.
+template <class T>
+void flatten_table(PreparedMoments<T>& moments) {
+  const PolynomialTable& table = moments.table;
+  const std::size_t width = usize(table.degree) + 1;
+  const std::size_t most = width / 2 + 1;
+  moments.flat_errors.resize(most * table.radii.size());
+  moments.flat_coefficients.resize(table.radii.size() * most * width);
+  for (std::size_t r = 0; r < table.radii.size(); ++r) {
+    for (std::size_t q = 0; q < table.entries[r].size(); ++q) {
+      const TableEntry& entry = table.entries[r][q];
+      moments.flat_errors[q * table.radii.size() + r] = entry.moment_error;
+      std::copy(entry.coefficients.begin(), entry.coefficients.end(),
+                moments.flat_coefficients.begin() + static_cast<std::ptrdiff_t>((r * most + q) * width));
+    }
+  }
+}
+
 /// The underflow terms of every polynomial, as certify_row computes them for a row.
 template <class T>
 void bound_entries(PreparedMoments<T>& moments) {
   const KeySideBounds& keys = moments.bounds;
   const double degree = moments.table.degree;
-  const double sums = 2.0 * degree * std::max(keys.largest_absolute, keys.weight_high) + 2.0 * moments.key_count;
+  const double sums = 2.0 * degree * std::max(keys.largest_absolute, keys.weight_high) + (degree + 2.0) * moments.key_count;
   const double features = 3.0 * static_cast<double>(moments.features.rank());
   const double smallest = moments.rounding.smallest;
   for (std::size_t r = 0; r < moments.table.radii.size(); ++r) {
@@ -62,6 +80,7 @@ PreparedMoments<T> prepare_moments(const Frame& frame, const ValueRange& values,
   moment_weights(features, frame.z.data(), weights.data());
   scale_moments(totals, weights.data(), out.scaled);
   bound_entries(out);
+  flatten_table(out);
   return out;
 }
 

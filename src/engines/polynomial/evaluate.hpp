@@ -42,6 +42,8 @@ struct PreparedMoments {
   std::vector<std::vector<EntryBounds>> entry_bounds;  ///< [radius][q]
   std::vector<double> class_lost;                      ///< [radius] mass that underflowing weights may have changed
   std::vector<double> class_slack;                     ///< [radius] largest slack
+  std::vector<double> flat_errors;                     ///< [q][radius] of the table's entries, for quick access
+  std::vector<double> flat_coefficients;               ///< [radius][(degree + 1) / 2 + 1][degree + 1]
 };
 
 template <class T>

@@ -113,8 +113,8 @@ FeatureList split_features(std::int64_t dim, int split, int degree, std::int64_t
       if (s < 0 || s > list.outer.degree) {
         return;
       }
-      for (std::ptrdiff_t a = list.outer.offsets[usize(s)]; a < list.outer.offsets[usize(s) + 1]; ++a) {
-        for (std::int64_t c = first; c < last; ++c) {
+      for (std::int64_t c = first; c < last; ++c) {  // rows of one column and degree have one target: side by side
+        for (std::ptrdiff_t a = list.outer.offsets[usize(s)]; a < list.outer.offsets[usize(s) + 1]; ++a) {
           list.rows.push_back({static_cast<std::int32_t>(a), s, static_cast<std::int32_t>(c), -1, -1});
         }
       }

@@ -25,10 +25,12 @@ RoundingModel rounding_model(int degree_of_features, std::int64_t rank, std::int
   const double chain = static_cast<double>(simd::kMomentBlock) / (single ? 16.0 : 8.0);
   const double groups = static_cast<double>(simd::kEvaluationGroups + simd::kOuterMonomials);
   const double steps = 2.0 * degree + 2.0 + chain + 1.0 + static_cast<double>(simd::kEvaluationGroup) + groups + 2.0;
-  // In float64: joining lanes (4), blocks and chunks of keys, the multinomial weight (5g + 2), evaluation groups, and
-  // the sum over degrees with its coefficient. The smallest blocks are kCausalBlock keys.
+  // In float64: joining lanes (4), blocks and chunks of keys, the multinomial weight (5g + 2), evaluation groups (those
+  // of an inner degree times the outer monomials of a degree, added one by one where T is float64), and the sum over
+  // degrees with its coefficient. The smallest blocks are kCausalBlock keys.
   const double blocks = std::ceil(static_cast<double>(keys) / static_cast<double>(kCausalBlock)) + 16.0 +
-                        static_cast<double>(rank) / static_cast<double>(simd::kEvaluationGroups);
+                        static_cast<double>(simd::kOuterMonomials) *
+                            (static_cast<double>(rank) / static_cast<double>(simd::kEvaluationGroup) + degree + 1.0);
   const double wide = 4.0 + blocks + 6.0 * degree + 12.0;
   model.gamma = numerics::inflate(
       (1.0 + numerics::gamma(steps, model.unit)) * (1.0 + numerics::gamma(wide, kU64)) - 1.0 + 4.0 * kU64, 4);

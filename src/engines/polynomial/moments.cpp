@@ -38,7 +38,7 @@ MomentScratch<T>::MomentScratch(const FeatureList& features, std::int64_t block_
       weight(tokens, memory),
       centred(features.value_dim * tokens, memory),
       rows(features.row_count() * tokens, memory),
-      groups((features.degree() + 1) * simd::kMomentGroup * tokens, memory) {}
+      groups((features.degree() + 1) * simd::group_stride(simd::kMomentGroup, tokens), memory) {}
 
 namespace {
 

@@ -53,7 +53,7 @@ RowBlock<T>::RowBlock(const FeatureList& features, std::int64_t rows, base::Memo
     : block(rows),
       y(features.dim() * block, memory),
       outer(features.outer_count() * block, memory),
-      groups((features.degree() + 1) * simd::kEvaluationGroup * block, memory),
+      groups((features.degree() + 1) * simd::group_stride(simd::kEvaluationGroup, block), memory),
       partial((features.degree() + 1) * features.columns() * block, memory),
       sums((features.degree() + 1) * features.columns() * block, memory),
       coefficients((features.degree() + 1) * block, memory),
@@ -145,8 +145,11 @@ void classify_rows(const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcep
     rows.entry[usize(r)] = at;
     rows.made_for[r] = table.radii[at];
     rows.slack[r] = moments.class_slack[at];
-    for (int q = 0; q <= most; ++q) {
-      rows.errors[usize(q * rows.block + r)] = table.entries[at][usize(q)].moment_error;
+  }
+  for (int q = 0; q <= most; ++q) {
+    const double* errors = moments.flat_errors.data() + usize(q) * table.radii.size();
+    for (std::int64_t r = 0; r < rows.block; ++r) {
+      rows.errors[usize(q * rows.block + r)] = errors[rows.entry[usize(r)]];
     }
   }
 }
@@ -189,9 +192,11 @@ void gather_polynomials(const PreparedMoments<T>& moments, RowBlock<T>& rows) no
   for (std::int64_t r = 0; r < block; ++r) {
     const std::size_t at = rows.entry[usize(r)];
     const auto q = static_cast<std::size_t>(rows.q[r]);
-    const std::vector<double>& coefficients = moments.table.entries[at][q].coefficients;
-    for (std::size_t t = 0; t < coefficients.size(); ++t) {
-      rows.coefficients[t * usize(block) + usize(r)] = coefficients[t];
+    const std::size_t width = usize(features.degree()) + 1;
+    const double* from = moments.flat_coefficients.data() + (at * (width / 2 + 1) + q) * width;
+    double* to = rows.coefficients.data() + r;
+    for (std::size_t t = 0; t < width; ++t) {
+      to[t * usize(block)] = from[t];
     }
     const EntryBounds& known = moments.entry_bounds[at][q];
     rows.tiny[r] = known.tiny;

@@ -52,14 +52,14 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
     const double c = out.polynomial->coefficients[t];
     out.denominator += c * sums[static_cast<std::ptrdiff_t>(t) * stride];
     absolute += std::fabs(c) * a_power;
-    tiny += std::fabs(c) * (z_power * (2.0 * degree * std::max(keys.largest_absolute, weight) + 2.0 * key_count) +
+    tiny += std::fabs(c) * (z_power * (2.0 * degree * std::max(keys.largest_absolute, weight) + (degree + 2.0) * key_count) +
                             3.0 * static_cast<double>(rank));
     a_power *= radius.box;
     z_power *= keys.z_sum;
   }
   // Underflow of one sum, as in `tiny` for a coefficient of 1; gamma is more than the few roundings of the chord.
   const double lost_moment = std::pow(keys.z_sum, 2 * out.polynomial->q) *
-                                 (2.0 * degree * std::max(keys.largest_absolute, weight) + 2.0 * key_count) +
+                                 (2.0 * degree * std::max(keys.largest_absolute, weight) + (degree + 2.0) * key_count) +
                              3.0 * static_cast<double>(rank);
   out.moment_loss = 2.0 * out.moment_scale * weight + lost_moment * rounding.smallest * (1.0 + 1e-12);
   absolute *= 1.0 + 1e-13;

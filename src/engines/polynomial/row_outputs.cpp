@@ -14,21 +14,6 @@ using numerics::kU64;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// Largest magnitude that is stored as a finite number without doubt.
-constexpr double largest_stored(DType type) noexcept {
-  switch (type) {
-    case DType::float16:
-      return 65504.0;
-    case DType::bfloat16:
-      return 0x1.fep127;
-    case DType::float32:
-      return 0x1.fffffep127;
-    case DType::float64:
-      break;
-  }
-  return std::numeric_limits<double>::max();
-}
-
 struct LogSumExp {
   double value = 0.0;
   double bound = 0.0;
@@ -61,30 +46,6 @@ LogSumExp log_sum_exp(const HeadProblem& problem, const Frame& frame, const RowC
 }
 
 }  // namespace
-
-double score_movement(double zeta) noexcept {
-  // tanh(zeta / 2) <= zeta / 2, and next to nothing less where zeta is small: not worth a call for every row.
-  return zeta < 0x1p-10 ? 0.5 * zeta : numerics::perturbation(zeta);
-}
-
-double answer_rounding(const AnswerScale& scale, double largest) noexcept {
-  return 4.0 * kU64 * (largest + scale.largest);  // the quotient (two), its move back, and one to spare
-}
-
-double stored_rounding(DType output, double largest) noexcept {
-  if (output != DType::float32) {
-    return 0.0;
-  }
-  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + 0x1p-149 : kInfinity;
-}
-
-double storage_rounding(DType output, double largest) noexcept {
-  if (output == DType::float32 || output == DType::float64) {
-    return 0.0;
-  }
-  const double least = output == DType::float16 ? 0x1p-25 : 0x1p-134;
-  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + least : kInfinity;
-}
 
 bool wants_lse(const Acceptance& acceptance, const HeadOutputs& out) noexcept {
   return out.lse != nullptr || std::isfinite(acceptance.lse_tolerance) || std::isfinite(acceptance.density_tolerance);
