@@ -331,10 +331,19 @@ void Planner::explain() {
   }
 }
 
-HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
-                    const Domain* domain) {
+HeadDecision decide_whole(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                          const Domain* domain) {
   std::optional<HeadFacts> facts;
   return decide_with(problem, request, context, domain, facts, true);
+}
+
+HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                    const Domain* domain) {
+  HeadDecision decision = decide_whole(problem, request, context, domain);
+  if (domain == nullptr) {
+    try_query_groups(problem, request, context, decision);
+  }
+  return decision;
 }
 
 PlanSeries decide_each(const engines::HeadProblem& problem, const Request& request, std::span<const double> tolerances,

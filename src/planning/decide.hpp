@@ -53,12 +53,24 @@ inline constexpr int kMaxAttempts = 4;
 /// attempts.size() if there is none that costs less than exact.
 std::size_t next_attempt(const SampledChoice& sampled, std::size_t last, double factor, double tolerance) noexcept;
 
+struct PolynomialChoice;
+
+/// Queries near each other, as a head of their own against all keys: about their own centre scores are smaller, and
+/// more keys may be left out.
+struct QueryGroup {
+  std::vector<std::int64_t> rows;                       ///< of the head
+  std::shared_ptr<const base::Buffer<double>> queries;  ///< [rows][dim], what `problem` reads
+  engines::HeadProblem problem;
+  std::shared_ptr<const PolynomialChoice> polynomial;  ///< none: exact
+};
+
 struct HeadDecision {
   HeadPlan plan;
   /// Arithmetic of the exact engine; automatic: the cheapest that meets the tolerance, decided when keys are packed.
   Arithmetic exact_arithmetic = Arithmetic::automatic;
   std::shared_ptr<const PolynomialChoice> polynomial;  ///< if the polynomial engine was chosen
   std::shared_ptr<const SampledChoice> sampled;        ///< if its answers are to be accepted by a sample
+  std::vector<QueryGroup> groups{};                    ///< of the queries, if each is to have its own polynomials
 };
 
 /// A head whose queries are known only as a domain: `problem.queries` then holds representatives.
@@ -69,6 +81,13 @@ struct Domain {
 
 HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                     const Domain* domain = nullptr);
+
+/// The same with groups of queries tried, where that may pay: in query_groups.cpp.
+void try_query_groups(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                      HeadDecision& decision);
+/// Without.
+HeadDecision decide_whole(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                          const Domain* domain);
 
 /// The plans for several tolerances of the request's kind. What does not depend on the tolerance is measured once.
 /// `reachable[i]` says whether some allowed engine may serve tolerance i; the plan is empty where none does.

@@ -271,6 +271,10 @@ void Execution::run_polynomial() {
   if (request.tolerance.value > 0.0 || request.engine == Engine::polynomial) {
     wanted.tolerance = tolerance;
   }
+  if (!decision.groups.empty()) {
+    run_groups(wanted);
+    return;
+  }
   std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
   evaluate(plan.arithmetic, choice.features, choice.table, wanted, answered);
   std::vector<std::int64_t> failing;
@@ -353,8 +357,15 @@ double predicted_work(const HeadProblem& problem, const HeadDecision& decision) 
   if (decision.polynomial == nullptr) {
     return engines::exact_work(engines::visible_pairs(problem, RowList{}), problem.dim(), problem.value_dim());
   }
+  double work = 0.0;
+  for (const QueryGroup& part : decision.groups) {
+    if (part.polynomial != nullptr) {
+      work +=
+          static_cast<double>(part.problem.n_q() + problem.n_kv()) * engines::moment_work(part.polynomial->features);
+    }
+  }
   const auto tokens = static_cast<double>(problem.n_q() + problem.n_kv());
-  return tokens * engines::moment_work(decision.polynomial->features);
+  return decision.groups.empty() ? tokens * engines::moment_work(decision.polynomial->features) : work;
 }
 
 HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecision& decision, const Request& request,

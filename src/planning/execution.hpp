@@ -73,6 +73,10 @@ struct Execution {
                    std::vector<std::uint8_t>& answered);
   void evaluate(Arithmetic arithmetic, const engines::FeatureList& features, const engines::PolynomialTable& table,
                 const engines::Acceptance& acceptance, std::vector<std::uint8_t>& answered);
+  /// Groups of queries, each by its own polynomials; the rest by exact in one batch.
+  void run_groups(const engines::Acceptance& wanted);
+  template <class T>
+  void evaluate_group(const QueryGroup& part, const engines::Acceptance& wanted, std::vector<std::uint8_t>& answered);
   /// Rows that polynomials did not answer go to exact, or are refused if it was to be polynomials alone.
   void hand_over(std::vector<std::int64_t> rows);
   /// Polynomials of rising degree until a sample accepts their answers, exact for what none of them serves.

@@ -317,10 +317,11 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
     const RowError error = row_error(common, row, distance(values, row.answer));
     // The sum of the absolute values of the polynomial's terms is next to exp(box).
     const double absolute = gamma * std::exp(std::min(row.radius.box, 600.0));
-    const double low = std::max(row.mass - absolute - error.denominator, std::exp(row.moments[1] - gamma * row.radius.box));
+    const double low =
+        std::max(row.mass - absolute - error.denominator, std::exp(row.moments[1] - gamma * row.radius.box));
     const double moved = common.rounding.score * row.radius.box + common.rounding.weight + frame.weight_error;
-    const double lost = static_cast<double>(keys) / sample.weight * common.rounding.lost *
-                        std::exp(std::min(row.radius.radius, 700.0));
+    const double lost =
+        static_cast<double>(keys) / sample.weight * common.rounding.lost * std::exp(std::min(row.radius.radius, 700.0));
     const double far = frame.far.at(row.radius.norm) / sample.weight;
     double bound = (error.numerator + absolute * (common.deviation + 0.2 * common.range)) / low +
                    common.range * (numerics::perturbation(moved) + (lost + far) / low) +
@@ -355,7 +356,8 @@ double a_priori_bound(const Frame& frame, const engines::ValueRange& values, con
     power *= polynomial.radius;
   }
   const double lost = count * rounding.lost * std::exp(polynomial.radius);
-  const double x = (polynomial.error + polynomial.absolute_slack + 2.0 * rounding.gamma * absolute + lost) * std::exp(shift) * (1.0 + 1e-9);
+  const double x = (polynomial.error + polynomial.absolute_slack + 2.0 * rounding.gamma * absolute + lost) *
+                   std::exp(shift) * (1.0 + 1e-9);
   if (!(x < 1.0)) {
     return std::numeric_limits<double>::infinity();
   }

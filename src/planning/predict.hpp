@@ -73,10 +73,10 @@ Prediction predict(const Sample& sample, const engines::Frame& frame, const engi
                    std::int64_t rank, const ErrorTable& table, bool spread, Arithmetic arithmetic, DType output,
                    std::int64_t keys, double tolerance);
 
-/// Proved before any row is seen: |T~ - T| for every row within the polynomial's radius, from the uniform bound and Jensen's
-/// inequality. 16-bit storage apart.
+/// Proved before any row is seen: |T~ - T| for every row within the polynomial's radius, from the uniform bound and
+/// Jensen's inequality. 16-bit storage apart.
 double a_priori_bound(const engines::Frame& frame, const engines::ValueRange& values,
-                      const numerics::ExpPolynomial& polynomial, const engines::RoundingModel& rounding, std::int64_t keys,
-                      DType output);
+                      const numerics::ExpPolynomial& polynomial, const engines::RoundingModel& rounding,
+                      std::int64_t keys, DType output);
 
 }  // namespace polyattn::planning

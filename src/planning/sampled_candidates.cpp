@@ -94,8 +94,8 @@ void Planner::sampled_candidates() {
       const auto bytes = static_cast<std::uint64_t>(polynomial_bytes(problem, {rank, degree, false}, arithmetic, 1));
       const PilotError error =
           pilot_error(*known->pilot, problem, frame, known->values, table, rank, arithmetic, request.output);
-      const double seconds = cost.polynomial_seconds(problem, queries, {rank, degree, false}, arithmetic) + sample_seconds +
-                             error.refused * plan().exact_seconds;
+      const double seconds = cost.polynomial_seconds(problem, queries, {rank, degree, false}, arithmetic) +
+                             sample_seconds + error.refused * plan().exact_seconds;
       if (bytes <= context.memory->limit() && error.refused < 0.5) {
         sampled.attempts.push_back({degree, rank, arithmetic, error.largest, seconds, error.refused});
       }

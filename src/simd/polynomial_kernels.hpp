@@ -59,8 +59,8 @@ inline constexpr std::ptrdiff_t kEvaluationGroup = 32;
 inline constexpr int kEvaluationGroups = 8;
 inline constexpr int kOuterMonomials = 12;
 
-/// Elements from the group of one degree to the next. Not a multiple of 4 KiB apart: a parent is read right after a child
-/// was written, and processors that compare the last twelve bits of the two would wait.
+/// Elements from the group of one degree to the next. Not a multiple of 4 KiB apart: a parent is read right after a
+/// child was written, and processors that compare the last twelve bits of the two would wait.
 constexpr std::ptrdiff_t group_stride(std::ptrdiff_t group, std::ptrdiff_t tokens) noexcept {
   return group * tokens + 80;
 }

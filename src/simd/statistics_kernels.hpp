@@ -38,8 +38,8 @@ struct StatisticsKernels {
   ColumnMeasure (*weigh)(const WeighColumn&) noexcept;
   /// Largest of x; -infinity of none.
   double (*largest)(const double* x, std::ptrdiff_t tokens) noexcept;
-  /// out[i] = exp(x[i] - shift) for x <= shift, 0 below 2^-1021 and for -infinity; returns the sum. The exponent has three
-  /// roundings (the difference, log2 e, their product), exp2 a relative error of at most 1.154 U.
+  /// out[i] = exp(x[i] - shift) for x <= shift, 0 below 2^-1021 and for -infinity; returns the sum. The exponent has
+  /// three roundings (the difference, log2 e, their product), exp2 a relative error of at most 1.154 U.
   double (*exponentials)(const double* x, double shift, std::ptrdiff_t tokens, double* out) noexcept;
   double (*dot)(const double* a, const double* b, std::ptrdiff_t tokens) noexcept;
 };

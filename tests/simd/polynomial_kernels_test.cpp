@@ -112,7 +112,8 @@ struct KernelData {
   }
 
   [[nodiscard]] std::vector<double> run_moments(const simd::KernelTable& table) const {
-    std::vector<T> groups(at((shape.degree + 1) * simd::group_stride(simd::kMomentGroup, shape.tokens)), static_cast<T>(kNan));
+    std::vector<T> groups(at((shape.degree + 1) * simd::group_stride(simd::kMomentGroup, shape.tokens)),
+                          static_cast<T>(kNan));
     std::vector<T> rows(at(features.row_count() * shape.tokens), static_cast<T>(kNan));
     for (std::ptrdiff_t c = 0; c < features.columns(); ++c) {
       std::copy_n(columns.begin() + c * shape.tokens, shape.tokens,
@@ -126,7 +127,8 @@ struct KernelData {
   [[nodiscard]] std::vector<double> run_evaluate(const simd::KernelTable& table) const {
     const std::ptrdiff_t slab = features.columns() * shape.tokens;
     std::vector<T> outer_values(at(features.outer_count() * shape.tokens), static_cast<T>(kNan));
-    std::vector<T> groups(at((shape.degree + 1) * simd::group_stride(simd::kEvaluationGroup, shape.tokens)), static_cast<T>(kNan));
+    std::vector<T> groups(at((shape.degree + 1) * simd::group_stride(simd::kEvaluationGroup, shape.tokens)),
+                          static_cast<T>(kNan));
     std::vector<T> partial(at((shape.degree + 1) * slab), static_cast<T>(kNan));
     std::vector<double> sums(at((shape.degree + 1) * slab), kNan);
     kernels_of<T>(table).evaluate({features.program(), x.data(), shape.tokens, moments.data(), outer_values.data(),

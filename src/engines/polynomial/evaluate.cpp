@@ -39,7 +39,8 @@ template <class T>
 void bound_entries(PreparedMoments<T>& moments) {
   const KeySideBounds& keys = moments.bounds;
   const double degree = moments.table.degree;
-  const double sums = 2.0 * degree * std::max(keys.largest_absolute, keys.weight_high) + (degree + 2.0) * moments.key_count;
+  const double sums =
+      2.0 * degree * std::max(keys.largest_absolute, keys.weight_high) + (degree + 2.0) * moments.key_count;
   const double features = 3.0 * static_cast<double>(moments.features.rank());
   const double smallest = moments.rounding.smallest;
   for (std::size_t r = 0; r < moments.table.radii.size(); ++r) {
@@ -58,8 +59,8 @@ void bound_entries(PreparedMoments<T>& moments) {
     }
     moments.entry_bounds.push_back(std::move(row));
     moments.class_slack.push_back(slack);
-    moments.class_lost.push_back(moments.key_count * moments.rounding.lost * std::exp(std::min(moments.table.radii[r], 700.0)) *
-                                 (1.0 + 1e-13));
+    moments.class_lost.push_back(moments.key_count * moments.rounding.lost *
+                                 std::exp(std::min(moments.table.radii[r], 700.0)) * (1.0 + 1e-13));
   }
 }
 
@@ -97,10 +98,13 @@ struct Answering {
   std::vector<std::uint8_t>& answered;
   AnswerScale scale;
   bool wants_lse;
+  const std::int64_t* targets;
 
+  [[nodiscard]] std::int64_t target(std::int64_t row) const noexcept { return targets == nullptr ? row : targets[row]; }
   EvaluationSummary write(RowBlock<T>& rows) const;
   [[nodiscard]] bool accept(const RowBlock<T>& rows, std::int64_t place, std::vector<double>& centred) const;
   void store(const RowBlock<T>& rows, std::int64_t first, std::int64_t last) const;
+  void store_at(const RowBlock<T>& rows, std::int64_t first, std::int64_t last, std::int64_t row) const;
 };
 
 /// With log-sum-exp, row by row.
@@ -111,7 +115,7 @@ bool Answering<T>::accept(const RowBlock<T>& rows, std::int64_t place, std::vect
   }
   const RowCertificate certificate = certificate_of(frame, moments, rows, place);
   return accept_row(problem, frame, scale, acceptance,
-                    {rows.first + place, rows.approximation[place], rows.rounding[place], rows.largest[place],
+                    {target(rows.first + place), rows.approximation[place], rows.rounding[place], rows.largest[place],
                      &certificate, centred.data(), frame.log_scale},
                     out);
 }
@@ -119,9 +123,19 @@ bool Answering<T>::accept(const RowBlock<T>& rows, std::int64_t place, std::vect
 /// Answers of a run of accepted rows.
 template <class T>
 void Answering<T>::store(const RowBlock<T>& rows, std::int64_t first, std::int64_t last) const {
-  const std::int64_t row = rows.first + first;
+  if (targets != nullptr) {
+    for (std::int64_t r = first; r < last; ++r) {
+      store_at(rows, r, r + 1, target(rows.first + r));
+    }
+    return;
+  }
+  store_at(rows, first, last, rows.first + first);
+}
+
+template <class T>
+void Answering<T>::store_at(const RowBlock<T>& rows, std::int64_t first, std::int64_t last, std::int64_t row) const {
   base::store_columns(out.output, row, last - first, rows.answer.data() + first, rows.block, problem.value_dim());
-  std::fill(answered.begin() + row, answered.begin() + rows.first + last, std::uint8_t{1});
+  std::fill_n(answered.begin() + row, last - first, std::uint8_t{1});
   if (wants_lse) {
     return;  // everything else is written
   }
@@ -134,7 +148,7 @@ void Answering<T>::store(const RowBlock<T>& rows, std::int64_t first, std::int64
   put(out.rounding, rows.rounding);
   put(out.storage, rows.storage);
   if (out.relative != nullptr) {
-    std::fill(out.relative + row, out.relative + rows.first + last, std::numeric_limits<double>::infinity());
+    std::fill_n(out.relative + row, last - first, std::numeric_limits<double>::infinity());
   }
 }
 
@@ -169,7 +183,8 @@ EvaluationSummary Answering<T>::write(RowBlock<T>& rows) const {
 template <class T>
 EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                                 const PreparedMoments<T>& moments, const Acceptance& acceptance, const HeadOutputs& out,
-                                std::vector<std::uint8_t>& answered, const base::Context& context) {
+                                std::vector<std::uint8_t>& answered, const base::Context& context,
+                                const std::int64_t* targets) {
   const FeatureList& features = moments.features;
   const std::int64_t block = evaluation_block(features.columns());
   const std::int64_t blocks = base::blocks_of(problem.n_q(), block);
@@ -181,7 +196,8 @@ EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, 
     scratch.emplace_back(features, block, context.memory);
   }
   const Answering<T> answering{
-      problem, frame, moments, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out)};
+      problem, frame, moments, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out),
+      targets};
   EvaluationSummary summary;
   std::mutex mutex;
   const double work = moment_work(features);
@@ -213,9 +229,9 @@ template PreparedMoments<double> prepare_moments<double>(const Frame&, const Val
                                                          base::MemoryMeter*);
 template EvaluationSummary evaluate_rows<float>(const HeadProblem&, const Frame&, const ValueRange&,
                                                 const PreparedMoments<float>&, const Acceptance&, const HeadOutputs&,
-                                                std::vector<std::uint8_t>&, const base::Context&);
+                                                std::vector<std::uint8_t>&, const base::Context&, const std::int64_t*);
 template EvaluationSummary evaluate_rows<double>(const HeadProblem&, const Frame&, const ValueRange&,
                                                  const PreparedMoments<double>&, const Acceptance&, const HeadOutputs&,
-                                                 std::vector<std::uint8_t>&, const base::Context&);
+                                                 std::vector<std::uint8_t>&, const base::Context&, const std::int64_t*);
 
 }  // namespace polyattn::engines

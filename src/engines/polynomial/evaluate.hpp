@@ -56,11 +56,12 @@ struct EvaluationSummary {
 };
 
 /// Answers the rows of `problem` whose certificate meets `acceptance`; answered[row] says which. Rows not answered are
-/// left untouched.
+/// left untouched. With `targets`, row i of the problem is row targets[i] of `out` and `answered`.
 template <class T>
 EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                                 const PreparedMoments<T>& moments, const Acceptance& acceptance, const HeadOutputs& out,
-                                std::vector<std::uint8_t>& answered, const base::Context& context);
+                                std::vector<std::uint8_t>& answered, const base::Context& context,
+                                const std::int64_t* targets = nullptr);
 
 /// Rows evaluated together: more where there are few columns, a multiple of 64.
 std::int64_t evaluation_block(std::int64_t columns) noexcept;

@@ -43,7 +43,8 @@ constexpr auto row_arrays() {
                                            &Block::spread_error,
                                            &Block::largest,
                                            &Block::approximation,
-                                           &Block::rounding, &Block::storage});
+                                           &Block::rounding,
+                                           &Block::storage});
 }
 
 }  // namespace

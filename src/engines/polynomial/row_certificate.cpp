@@ -52,8 +52,9 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
     const double c = out.polynomial->coefficients[t];
     out.denominator += c * sums[static_cast<std::ptrdiff_t>(t) * stride];
     absolute += std::fabs(c) * a_power;
-    tiny += std::fabs(c) * (z_power * (2.0 * degree * std::max(keys.largest_absolute, weight) + (degree + 2.0) * key_count) +
-                            3.0 * static_cast<double>(rank));
+    tiny += std::fabs(c) *
+            (z_power * (2.0 * degree * std::max(keys.largest_absolute, weight) + (degree + 2.0) * key_count) +
+             3.0 * static_cast<double>(rank));
     a_power *= radius.box;
     z_power *= keys.z_sum;
   }

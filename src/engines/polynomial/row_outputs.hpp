@@ -61,7 +61,8 @@ inline double stored_rounding(DType output, double largest) noexcept {
   if (output != DType::float32) {
     return 0.0;
   }
-  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + 0x1p-149 : std::numeric_limits<double>::infinity();
+  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + 0x1p-149
+                                           : std::numeric_limits<double>::infinity();
 }
 
 inline double storage_rounding(DType output, double largest) noexcept {
@@ -69,7 +70,8 @@ inline double storage_rounding(DType output, double largest) noexcept {
     return 0.0;
   }
   const double least = output == DType::float16 ? 0x1p-25 : 0x1p-134;
-  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + least : std::numeric_limits<double>::infinity();
+  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + least
+                                           : std::numeric_limits<double>::infinity();
 }
 
 /// Whether log-sum-exp of rows is needed, for the caller or to accept them.

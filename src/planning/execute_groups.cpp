@@ -1,0 +1,50 @@
+// Heads whose queries were put into groups (query_groups.cpp).
+
+#include "planning/execution.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace polyattn::planning {
+
+template <class T>
+void Execution::evaluate_group(const QueryGroup& part, const engines::Acceptance& wanted,
+                               std::vector<std::uint8_t>& answered) {
+  const PolynomialChoice& choice = *part.polynomial;
+  engines::MomentTotals totals = engines::make_totals(choice.features, context.memory);
+  engines::sum_moments<T>(part.problem, choice.frame, choice.values, choice.features, 0, context, totals);
+  const engines::PreparedMoments<T> moments =
+      engines::prepare_moments<T>(choice.frame, choice.values, choice.features, choice.table, totals, context.memory);
+  const engines::EvaluationSummary summary = engines::evaluate_rows<T>(
+      part.problem, choice.frame, choice.values, moments, wanted, outputs, answered, context, part.rows.data());
+  if (summary.answered > 0) {
+    report.smallest_denominator = std::isnan(report.smallest_denominator)
+                                      ? summary.smallest_denominator
+                                      : std::min(report.smallest_denominator, summary.smallest_denominator);
+  }
+}
+
+void Execution::run_groups(const engines::Acceptance& wanted) {
+  std::vector<std::uint8_t> answered(base::usize(problem.n_q()), 0);
+  for (const QueryGroup& part : decision.groups) {
+    if (part.polynomial == nullptr) {
+      continue;
+    }
+    if (part.polynomial->arithmetic == Arithmetic::float32) {
+      evaluate_group<float>(part, wanted, answered);
+    } else {
+      evaluate_group<double>(part, wanted, answered);
+    }
+  }
+  std::vector<std::int64_t> failing;
+  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
+    if (answered[base::usize(i)] != 0) {
+      rows.engine[base::usize(i)] = Engine::polynomial;
+    } else {
+      failing.push_back(i);
+    }
+  }
+  hand_over(std::move(failing));
+}
+
+}  // namespace polyattn::planning
