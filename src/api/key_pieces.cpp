@@ -59,8 +59,9 @@ std::shared_ptr<const KeyPiece> own(Tensor k, Tensor v, std::optional<Tensor> bi
 bool joinable(const KeyPiece& a, const KeyPiece& b) noexcept {
   const auto same = [](const ConstView& x, const ConstView& y) { return x.dtype == y.dtype; };
   // Biases may be the same for all batches or heads, which then must hold for both.
-  const bool biases = !a.bias_view || (same(*a.bias_view, *b.bias_view) && a.bias_view->shape[0] == b.bias_view->shape[0] &&
-                                       a.bias_view->shape[1] == b.bias_view->shape[1]);
+  const bool biases =
+      !a.bias_view || (same(*a.bias_view, *b.bias_view) && a.bias_view->shape[0] == b.bias_view->shape[0] &&
+                       a.bias_view->shape[1] == b.bias_view->shape[1]);
   return a.owned && b.owned && a.keys() <= b.keys() && same(a.key_view, b.key_view) &&
          same(a.value_view, b.value_view) && biases;
 }

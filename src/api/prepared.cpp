@@ -46,9 +46,8 @@ Prepared prepare(std::span<const ConstView> keys, std::span<const ConstView> val
   const ConstView& k = keys.front();
   api::check_options(options.options, api::check_shapes(api::no_queries(options, k), keys, values), 1);
   const auto& biases = options.options.mask.key_bias;
-  state->pieces.push_back(api::make_piece(k, values.front(),
-                                          biases.empty() ? std::nullopt : std::optional(biases.front()),
-                                          options.borrow));
+  state->pieces.push_back(api::make_piece(
+      k, values.front(), biases.empty() ? std::nullopt : std::optional(biases.front()), options.borrow));
   api::build(*state);
   return Prepared(std::move(state));
 }
@@ -116,14 +115,12 @@ Prepared Prepared::append(std::span<const ConstView> keys, std::span<const Const
   // Shapes and biases are checked before anything is copied.
   Options options = state_->options.options;
   options.mask.key_bias.assign(key_bias.begin(), key_bias.end());
-  api::check_options(options,
-                     api::check_shapes(api::no_queries(state_->options, keys.front()), keys, values), 1);
+  api::check_options(options, api::check_shapes(api::no_queries(state_->options, keys.front()), keys, values), 1);
   if (keys.front().shape[2] == 0) {
     return *this;
   }
   const auto bias = biased ? std::optional(key_bias.front()) : std::nullopt;
-  return Prepared(
-      api::extended(*state_, api::make_piece(keys.front(), values.front(), bias, state_->options.borrow)));
+  return Prepared(api::extended(*state_, api::make_piece(keys.front(), values.front(), bias, state_->options.borrow)));
 }
 
 }  // namespace polyattn

@@ -122,13 +122,13 @@ std::vector<std::optional<planning::PreparedHead>> grown_heads(const PreparedSta
                                                                const std::vector<planning::PreparedHead>& heads) {
   std::vector<engines::HeadProblem> added = problems_of(state, piece, representatives(state));
   std::vector<std::optional<planning::PreparedHead>> grown(heads.size());
-  for_each_head(context_of(state), static_cast<std::int64_t>(heads.size()),
-                [&](std::int64_t i, const base::Context& inner) {
-                  const base::FloatEnvironment environment;
-                  set_samples(state, usize(i), added[usize(i)]);
-                  grown[usize(i)] = planning::append_to_head(heads[usize(i)], added[usize(i)], state.request,
-                                                             state.domains[usize(i)], inner);
-                });
+  for_each_head(
+      context_of(state), static_cast<std::int64_t>(heads.size()), [&](std::int64_t i, const base::Context& inner) {
+        const base::FloatEnvironment environment;
+        set_samples(state, usize(i), added[usize(i)]);
+        grown[usize(i)] =
+            planning::append_to_head(heads[usize(i)], added[usize(i)], state.request, state.domains[usize(i)], inner);
+      });
   return grown;
 }
 

@@ -68,8 +68,8 @@ template <class T>
 std::int64_t finish(const engines::HeadProblem& problem, const engines::MomentTotals& totals, const Request& request,
                     PolynomialChoice& choice, std::shared_ptr<const engines::PreparedMoments<T>>& moments,
                     const base::Context& context) {
-  moments = std::make_shared<const engines::PreparedMoments<T>>(engines::prepare_moments<T>(
-      choice.frame, choice.values, choice.features, choice.table, totals, context.memory));
+  moments = std::make_shared<const engines::PreparedMoments<T>>(
+      engines::prepare_moments<T>(choice.frame, choice.values, choice.features, choice.table, totals, context.memory));
   return refused_rows<T>(problem, choice, *moments, request, context);
 }
 
@@ -182,18 +182,16 @@ PreparedHead prepare_head(const engines::HeadProblem& problem, const Request& re
   sums->unit = engines::weight_unit(choice->frame);
   sums->constant = constant_of(problem, choice->values, context);
   choice->values.mean = sums->constant.mean;
-  sums->refused =
-      choice->arithmetic == Arithmetic::float32
-          ? sum_as<float>(problem, request, *choice, choice->moments32, sums->totals, context)
-          : sum_as<double>(problem, request, *choice, choice->moments64, sums->totals, context);
+  sums->refused = choice->arithmetic == Arithmetic::float32
+                      ? sum_as<float>(problem, request, *choice, choice->moments32, sums->totals, context)
+                      : sum_as<double>(problem, request, *choice, choice->moments64, sums->totals, context);
   choice->frame.log_weight = base::Buffer<double>();  // summed, and not read again
   head.sums = std::move(sums);
   return head;
 }
 
 std::optional<PreparedHead> append_to_head(const PreparedHead& head, const engines::HeadProblem& added,
-                                           const Request& request, const Domain& domain,
-                                           const base::Context& context) {
+                                           const Request& request, const Domain& domain, const base::Context& context) {
   require_bias(added);
   const std::int64_t keys = head.decision.plan.statistics.keys + added.n_kv();
   if (keys >= 2 * head.planned_keys) {

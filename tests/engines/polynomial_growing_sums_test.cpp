@@ -95,13 +95,12 @@ void expect_moments(const HeadData& head, const Grown& grown, int degree) {
         const long double key = wide(head.k[usize(j)]);
         const long double log_weight =
             wide(head.bias[usize(j)]) + wide(frame.metric[0]) * wide(frame.query_centre[0]) * key;
-        const auto x = static_cast<long double>(
-            static_cast<T>((head.k[usize(j)] - frame.key_centre[0]) / frame.key_scale[0]));
+        const auto x =
+            static_cast<long double>(static_cast<T>((head.k[usize(j)] - frame.key_centre[0]) / frame.key_scale[0]));
         ASSERT_LE(std::fabs(x), 1.0L);
-        const long double value =
-            c == head.value_dim
-                ? 1.0L
-                : wide(head.v[usize(head.value_dim * j + c)]) - wide(grown.setup.values.centre[usize(c)]);
+        const long double value = c == head.value_dim ? 1.0L
+                                                      : wide(head.v[usize(head.value_dim * j + c)]) -
+                                                            wide(grown.setup.values.centre[usize(c)]);
         const long double term = std::exp(log_weight - wide(frame.log_scale)) * std::pow(x, t) * value;
         sum += term;
         absolute += std::fabs(term);
@@ -208,7 +207,8 @@ TEST(GrownFrames, ChargeForAddedFarKeys) {
     const std::size_t first = shells.shells.size() / 2;
     engines::leave_out(frame, extent, shells, first);
     engines::hide_far_keys(frame, shells);
-    const auto grown = engines::grow_frame(frame, engines::weight_unit(frame), extent, added.problem(), serial_context());
+    const auto grown =
+        engines::grow_frame(frame, engines::weight_unit(frame), extent, added.problem(), serial_context());
     ASSERT_TRUE(grown);
     std::int64_t far = 0;
     for (std::int64_t i = 0; i <= 50; ++i) {

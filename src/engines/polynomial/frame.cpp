@@ -145,8 +145,8 @@ QueryExtent query_extent(const HeadProblem& problem, const base::Context& contex
     std::vector<double> square(usize(q.ld), 0.0);
     double poison = 0.0;
     for (std::size_t l = 0; l < dim; ++l) {
-      const simd::ColumnMeasure found = statistics_kernels().measure(
-          {q.column(l), q.ld, extent.centre[l], std::fabs(metric[l]), square.data()});
+      const simd::ColumnMeasure found =
+          statistics_kernels().measure({q.column(l), q.ld, extent.centre[l], std::fabs(metric[l]), square.data()});
       part.half.push_back(found.half);
       part.max_abs = std::max(part.max_abs, found.largest);
       poison += found.poison;
@@ -265,10 +265,10 @@ KeyExtent measure_keys(const HeadProblem& problem, Frame& frame, const base::Con
     const std::size_t b = usize(keys.block);
     std::vector<double> square(usize(keys.ld), 0.0);
     for (std::size_t l = 0; l < dim; ++l) {
-      halves[b].push_back(statistics_kernels()
-                              .measure({keys.column(l), keys.ld, frame.key_centre[l], std::fabs(frame.metric[l]),
-                                        square.data()})
-                              .half);
+      halves[b].push_back(
+          statistics_kernels()
+              .measure({keys.column(l), keys.ld, frame.key_centre[l], std::fabs(frame.metric[l]), square.data()})
+              .half);
     }
     norms[b] = statistics_kernels().largest(square.data(), keys.ld);
     const auto at = std::find(square.begin(), square.end(), norms[b]);
