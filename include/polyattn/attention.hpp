@@ -130,7 +130,9 @@ class POLYATTN_EXPORT Prepared {
   [[nodiscard]] Plan plan(const ConstView& q) const;
   [[nodiscard]] Result query(const ConstView& q) const;
   Report query_into(const Destinations& out, const ConstView& q) const;
-  /// A new object that also holds these keys, values and (if the original had one) key biases.
+  /// A new object that also holds these keys, values and (if the original had one) key biases. Cost: as to prepare the
+  /// new keys alone, unless the head must be planned anew (docs/api.md says when). Error (invalid_argument) if shapes
+  /// do not fit what is prepared, (non_finite) if a visible key or value is not finite.
   [[nodiscard]] Prepared append(std::span<const ConstView> keys, std::span<const ConstView> values,
                                 std::span<const ConstView> key_bias = {}) const;
 

@@ -233,10 +233,12 @@ void Execution::hand_over(std::vector<std::int64_t> list) {
   failing.all = false;
   failing.rows = std::move(list);
   failing.targets = failing.rows;
-  const auto& log_weight = choice.frame.log_weight;
+  const auto& log_weight = choice.frame.log_weight;  // of prepared keys it is not kept, but their rows see all keys
   const auto first = std::find_if(log_weight.begin(), log_weight.end(), [](double w) { return w != -kInfinity; });
   const auto hidden = static_cast<std::int64_t>(first - log_weight.begin());
-  const auto sees_nothing = [&](std::int64_t row) { return problem.mask.visible(row, problem.n_kv()) <= hidden; };
+  const auto sees_nothing = [&](std::int64_t row) {
+    return problem.mask.causal ? problem.mask.visible(row, problem.n_kv()) <= hidden : choice.frame.visible_keys == 0;
+  };
   if (request.strict && request.engine == Engine::polynomial) {
     const auto refused = static_cast<std::int64_t>(failing.rows.size()) -
                          std::count_if(failing.rows.begin(), failing.rows.end(), sees_nothing);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace polyattn::planning {
 
@@ -140,7 +141,7 @@ engines::ValueRange value_range(const engines::HeadProblem& problem, const doubl
   return range;
 }
 
-std::vector<double> mean_value(const engines::HeadProblem& problem, const base::Context& context) {
+ConstantAnswer constant_answer(const engines::HeadProblem& problem, const base::Context& context) {
   const std::size_t columns = usize(problem.value_dim());
   const std::vector<double> bias = load_bias(problem, 0, problem.has_bias() ? problem.n_kv() : 0);
   const double largest = bias.empty() ? 0.0 : *std::max_element(bias.begin(), bias.end());
@@ -175,7 +176,26 @@ std::vector<double> mean_value(const engines::HeadProblem& problem, const base::
   for (double& value : mean) {
     value = weight > 0.0 ? value / weight : 0.0;
   }
-  return mean;
+  return {std::move(mean), weight, largest};
+}
+
+ConstantAnswer join(const ConstantAnswer& a, const ConstantAnswer& b) {
+  if (!(a.weight > 0.0) || !(b.weight > 0.0)) {
+    return a.weight > 0.0 ? a : b;
+  }
+  ConstantAnswer out = a;
+  out.largest = std::max(a.largest, b.largest);
+  const double weight_a = a.weight * std::exp(a.largest - out.largest);
+  const double weight_b = b.weight * std::exp(b.largest - out.largest);
+  out.weight = weight_a + weight_b;
+  for (std::size_t c = 0; c < out.mean.size(); ++c) {
+    out.mean[c] = a.mean[c] * (weight_a / out.weight) + b.mean[c] * (weight_b / out.weight);
+  }
+  return out;
+}
+
+std::vector<double> mean_value(const engines::HeadProblem& problem, const base::Context& context) {
+  return constant_answer(problem, context).mean;
 }
 
 void require_bias(const engines::HeadProblem& problem) {

@@ -1,5 +1,6 @@
 // Keys prepared once, for query sets that come later.
 
+#include "support/prepared.hpp"
 #include "polyattn/attention.hpp"
 #include "support/answer.hpp"
 #include "support/choices.hpp"
@@ -41,15 +42,6 @@ QueryDomain representative(const Problem& problem) {
   QueryDomain domain;
   domain.representative = problem.q.view();
   return domain;
-}
-
-Prepared prepared_for(const Problem& problem, const QueryDomain& domain, const Options& options,
-                      PrepareOptions rest = {}) {
-  rest.options = problem.options(with_certificates(options));
-  rest.query_heads = problem.q.shape[1];
-  const std::array keys{problem.k.view()};
-  const std::array values{problem.v.view()};
-  return prepare(keys, values, domain, rest);
 }
 
 /// Not strict: rows outside the domain may have to go to exact.
@@ -131,36 +123,6 @@ TEST_P(PreparedKeys, QueryIntoWritesWhatQueryReturns) {
   EXPECT_EQ(bits_of(output), bits_of(prepared.query(problem.q.view()).output));
 }
 
-/// The first `count` keys of every head, with their values and biases, and the rest.
-Problem part_of(const Problem& problem, std::int64_t begin, std::int64_t end) {
-  Problem part = problem;
-  const auto cut = [&](const Stored& stored) {
-    std::vector<double> values;
-    for (std::int64_t b = 0; b < stored.shape[0]; ++b) {
-      for (std::int64_t h = 0; h < stored.shape[1]; ++h) {
-        values.insert(values.end(), stored.row(b, h, begin), stored.row(b, h, begin) + (end - begin) * stored.shape[3]);
-      }
-    }
-    return store(stored.dtype, {stored.shape[0], stored.shape[1], end - begin, stored.shape[3]}, values);
-  };
-  part.k = cut(problem.k);
-  part.v = cut(problem.v);
-  if (problem.bias) {
-    part.bias = cut(*problem.bias);
-  }
-  return part;
-}
-
-Prepared appended(const Prepared& prepared, const Problem& part) {
-  const std::array keys{part.k.view()};
-  const std::array values{part.v.view()};
-  if (!part.bias) {
-    return prepared.append(keys, values);
-  }
-  const std::array biases{part.bias->view()};
-  return prepared.append(keys, values, biases);
-}
-
 TEST_P(PreparedKeys, AppendIsPreparingTheWhole) {
   for (const bool biased : {true, false}) {
     Problem problem = base_problem();
@@ -194,20 +156,7 @@ TEST_P(PreparedKeys, AppendedKeysFarAway) {
   far.k = store(DType::float64, far.k.shape, keys);
   const Prepared first = prepared_for(part_of(near, 0, 90), box(), relaxed(GetParam()));
   const Result result = appended(first, part_of(far, 0, 90)).query(near.q.view());
-  Problem both = near;
-  const auto join = [](const Stored& a, const Stored& b) {
-    std::vector<double> values;
-    for (std::int64_t at = 0; at < a.shape[0] * a.shape[1]; ++at) {
-      for (const Stored* s : {&a, &b}) {
-        const double* begin = s->row(at / a.shape[1], at % a.shape[1], 0);
-        values.insert(values.end(), begin, begin + s->shape[2] * s->shape[3]);
-      }
-    }
-    return store(a.dtype, {a.shape[0], a.shape[1], a.shape[2] + b.shape[2], a.shape[3]}, values);
-  };
-  both.k = join(near.k, far.k);
-  both.v = join(near.v, far.v);
-  both.bias = join(*near.bias, *far.bias);
+  const Problem both = joined(near, far);
   EXPECT_TRUE(within_bounds(judge(both, result)));
 }
 

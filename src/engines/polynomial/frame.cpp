@@ -251,7 +251,8 @@ std::vector<double> weighted_mean(const std::vector<WeightBlock>& parts, double 
   return mean;
 }
 
-/// Extent of the keys about their centre, and the few farthest.
+}  // namespace
+
 KeyExtent measure_keys(const HeadProblem& problem, Frame& frame, const base::Context& context) {
   const std::size_t dim = usize(frame.dim());
   const auto blocks = usize(base::blocks_of(problem.n_kv(), kRows));
@@ -291,15 +292,9 @@ KeyExtent measure_keys(const HeadProblem& problem, Frame& frame, const base::Con
   return extent;
 }
 
-}  // namespace
-
-Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const base::Context& context) {
-  Frame frame;
-  const std::size_t dim = usize(problem.dim());
+KeyWeights weigh_keys(const HeadProblem& problem, Frame& frame, const base::Context& context) {
+  const std::size_t dim = usize(frame.dim());
   const auto blocks = usize(base::blocks_of(problem.n_kv(), kRows));
-  frame.metric = metric_of(problem);
-  frame.query_centre = extent.centre;
-  frame.query_half = extent.half;
   frame.log_weight = base::Buffer<double>(problem.n_kv(), context.memory);
   std::vector<WeightBlock> parts(blocks);
   // Hidden keys are parked where their terms are 0.
@@ -317,36 +312,51 @@ Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const ba
     parts[usize(keys.block)] = log_weights(problem, frame, keys, log_weight);
     parts[usize(keys.block)].visible = visible;
   });
-  WeightBlock all;
+  KeyWeights all;
+  double terms = 0.0;
   for (const WeightBlock& part : parts) {
     all.largest = std::max(all.largest, part.largest);
-    all.terms = std::max(all.terms, part.terms);
+    terms = std::max(terms, part.terms);
     all.max_abs = std::max(all.max_abs, part.max_abs);
     all.norm_before = std::max(all.norm_before, part.norm_before);
     all.visible += part.visible;
   }
-  frame.visible_keys = all.visible;
-  frame.max_abs_key = all.max_abs;
-  frame.log_scale = all.visible > 0 ? all.largest : 0.0;
   // log_weight: products, differences and a sum of dim + 1 terms; then the subtraction of M and of a block's exponent,
   // whose magnitudes are at most twice the terms, the product with log2 e, which is rounded itself, and exp2 (at most
   // 1.154 U, and 8 ulp allowed).
-  frame.weight_error = (static_cast<double>(dim) + 24.0) * kU64 * all.terms + 1000.0 * kU64;
-  frame.key_centre = weighted_mean(parts, frame.log_scale, dim);
-  set_key_extent(frame, extent, measure_keys(problem, frame, context));
-  // As given: |q| |k| for the dot score; for the Gaussian one half the largest squared distance.
-  double query_norm = extent.norm;
+  all.error = (static_cast<double>(dim) + 24.0) * kU64 * terms + 1000.0 * kU64;
+  all.mean = weighted_mean(parts, all.visible > 0 ? all.largest : 0.0, dim);
+  return all;
+}
+
+double radius_as_given(const HeadProblem& problem, const QueryExtent& queries, double norm_before) noexcept {
+  // |q| |k| for the dot score; for the Gaussian one half the largest squared distance.
+  double query_norm = queries.norm;
   if (problem.score.kind == ScoreKind::dot) {
     double shift = 0.0;
-    for (std::size_t l = 0; l < dim; ++l) {
-      shift += std::fabs(frame.metric[l]) * extent.centre[l] * extent.centre[l];
+    for (const double centre : queries.centre) {
+      shift += std::fabs(problem.score.scale) * centre * centre;
     }
     query_norm += std::sqrt(shift);
-    frame.radius_before = query_norm * std::sqrt(all.norm_before);
-  } else {
-    const double reach = query_norm + std::sqrt(all.norm_before);
-    frame.radius_before = 0.5 * reach * reach;
+    return query_norm * std::sqrt(norm_before);
   }
+  const double reach = query_norm + std::sqrt(norm_before);
+  return 0.5 * reach * reach;
+}
+
+Frame make_frame(const HeadProblem& problem, const QueryExtent& extent, const base::Context& context) {
+  Frame frame;
+  frame.metric = metric_of(problem);
+  frame.query_centre = extent.centre;
+  frame.query_half = extent.half;
+  const KeyWeights keys = weigh_keys(problem, frame, context);
+  frame.visible_keys = keys.visible;
+  frame.max_abs_key = keys.max_abs;
+  frame.log_scale = keys.visible > 0 ? keys.largest : 0.0;
+  frame.weight_error = keys.error;
+  frame.key_centre = keys.mean;
+  set_key_extent(frame, extent, measure_keys(problem, frame, context));
+  frame.radius_before = radius_as_given(problem, extent, keys.norm_before);
   return frame;
 }
 

@@ -41,7 +41,8 @@ struct FarCharge {
 /// Keys of largest norm that predictions look at.
 inline constexpr std::size_t kFarKeys = 16;
 
-struct Frame {
+/// A frame without what it says of single keys.
+struct FrameShape {
   std::vector<double> query_centre;
   std::vector<double> key_centre;
   std::vector<double> metric;
@@ -60,9 +61,12 @@ struct Frame {
   FarCharge far{};
   std::int64_t visible_keys = 0;
   std::vector<std::int64_t> far_keys;  ///< a few keys of largest norm, for predictions
-  base::Buffer<double> log_weight;     ///< per key, -inf where hidden
 
   [[nodiscard]] std::int64_t dim() const noexcept { return static_cast<std::int64_t>(metric.size()); }
+};
+
+struct Frame : FrameShape {
+  base::Buffer<double> log_weight;  ///< per key, -inf where hidden
 };
 
 /// The metric of a score: its scale on every axis, or 1/H^2.
@@ -81,6 +85,25 @@ struct KeyExtent {
   std::vector<double> half;
   double norm = 0.0;
 };
+
+/// Log weights of a set of keys, and what belongs to them.
+struct KeyWeights {
+  double largest = -std::numeric_limits<double>::infinity();  ///< -inf if no key is visible
+  double error = 0.0;                                         ///< bound on the rounding of any, see Frame::weight_error
+  double max_abs = 0.0;
+  double norm_before = 0.0;  ///< largest squared norm as given, in the metric
+  std::int64_t visible = 0;
+  std::vector<double> mean;  ///< of the keys, weighted
+};
+
+/// The two passes over the keys that make_frame consists of, for a frame that has its metric and centres already: the
+/// first sets frame.log_weight, from metric and query_centre, and checks that visible keys are finite. The second
+/// measures keys whose log weight is not -inf about key_centre, and adds to frame.far_keys.
+KeyWeights weigh_keys(const HeadProblem& problem, Frame& frame, const base::Context& context);
+KeyExtent measure_keys(const HeadProblem& problem, Frame& frame, const base::Context& context);
+/// Bound on |s_ij| as given, from the largest `norm_before`.
+double radius_as_given(const HeadProblem& problem, const QueryExtent& queries, double norm_before) noexcept;
+
 /// Sets what follows from the extent of queries and keys: scales, z and the radius.
 void set_key_extent(Frame& frame, const QueryExtent& queries, const KeyExtent& keys);
 

@@ -1,0 +1,56 @@
+#pragma once
+
+/// What Prepared holds: pieces of keys, the domain, and for every head a decision with its sums. Immutable once built.
+
+#include "api/key_pieces.hpp"
+#include "api/validate.hpp"
+#include "base/memory.hpp"
+#include "planning/prepared_head.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+namespace polyattn::detail {
+
+struct PreparedState {
+  explicit PreparedState(std::uint64_t max_memory) : memory(std::make_shared<base::MemoryMeter>(max_memory)) {}
+  std::shared_ptr<base::MemoryMeter> memory;     ///< first: it must outlive what it counts
+  PrepareOptions options;                        ///< biases are those of the pieces
+  QueryDomain domain;                            ///< the caller's; `representative` views the copy below
+  std::shared_ptr<const Tensor> representative;  ///< copy of the caller's
+  api::KeyPieces pieces;
+  api::CallShape shape;
+  planning::Request request;
+  std::vector<planning::Domain> domains;     ///< per head, as the two below
+  std::vector<std::vector<double>> samples;  ///< representatives drawn from a declared domain
+  std::vector<planning::PreparedHead> heads;
+  PlanReport report;
+
+  [[nodiscard]] std::vector<planning::HeadDecision> decisions() const;
+};
+
+}  // namespace polyattn::detail
+
+namespace polyattn::api {
+
+/// Throws Error (unsupported) for what belongs to one query set, of a length not known yet.
+void check_preparable(const Options& options);
+
+/// Queries of no rows, as these keys would have them.
+ConstView no_queries(const PrepareOptions& options, const ConstView& k) noexcept;
+
+void set_domain(detail::PreparedState& state, const QueryDomain& domain);
+
+/// Problems over all pieces; `q` gives batch, heads and queries.
+std::vector<engines::HeadProblem> problems_over(const detail::PreparedState& state, const ConstView& q);
+
+/// Fills everything that follows from options, domain and pieces. Cost: planning, and sums over all keys.
+void build(detail::PreparedState& state);
+
+/// The state with one more piece. Heads whose plans carry the new keys add them; others are prepared anew.
+std::shared_ptr<const detail::PreparedState> extended(const detail::PreparedState& state,
+                                                      std::shared_ptr<const KeyPiece> piece);
+
+}  // namespace polyattn::api
