@@ -23,7 +23,7 @@ void expect_no_failure(const Census& census) {
 }
 
 TEST(Certificate, HoldsOverRandomAndAdversarialProblems) {
-  Census random = survey(1, 16000 / kShare);
+  Census random = survey(1, 10000 / kShare);
   const Census climbed = search(1, 800 / kShare, 30);
   expect_no_failure(random);
   expect_no_failure(climbed);

@@ -24,12 +24,13 @@ void expect_no_failure(const HeadCensus& census) {
 }
 
 TEST(CertifiedHeads, HoldsWhereItsPartsAreWeakest) {
-  HeadCensus all = survey_heads(1, 1200 / kShare);
-  const HeadCensus climbed = search_heads(1, 32 / kShare, 30);
+  HeadCensus all = survey_heads(1, 2000 / kShare);
+  const HeadCensus climbed = search_heads(1, 48 / kShare, 30);
   std::cout << "closest calls:\n" << closest_heads(climbed, 2);
   all.add(climbed);
   std::cout << summary(all);
   expect_no_failure(all);
+  EXPECT_GE(all.heads(), 30000 / kShare);
   for (const FamilyCensus& family : all.families) {
     EXPECT_GE(2 * family.answered, family.rows) << "a family that is refused tests nothing";
   }

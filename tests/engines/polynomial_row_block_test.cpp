@@ -21,6 +21,8 @@ namespace {
 using base::usize;
 constexpr long double kLess = 1.0L - 1e-12L;  // what float64 may round away of a bound
 constexpr long double kMore = 1.0L + 1e-9L;
+/// Bounds themselves may underflow: weights sum to about 1 or more, and rounding, which is added, is never this small.
+constexpr long double kUnderflow = 0x1p-1000L;
 constexpr long double kFar = 1.2L;  // a twin that is looser than this is not the same certificate
 
 long double wide(double x) { return static_cast<long double>(x); }
@@ -81,10 +83,10 @@ void check_choice(const Row<T>& row) {
   const long double uniform =
       wide(row.entry.moment_error) * std::pow(wide(rows.made_for[row.r]), 2 * row.entry.q) * weight;
   const long double own = wide(row.entry.slack) * weight;
-  ASSERT_GE(wide(rows.uniform[row.r]), kLess * (uniform + own));
-  ASSERT_LE(wide(rows.uniform[row.r]), kMore * (uniform + row.slack()));
-  ASSERT_GE(wide(rows.error[row.r]), kLess * (std::min(alone, uniform) + own));
-  ASSERT_LE(wide(rows.error[row.r]), kMore * (std::min(alone, uniform) + row.slack()));
+  ASSERT_GE(wide(rows.uniform[row.r]), kLess * (uniform + own) - kUnderflow);
+  ASSERT_LE(wide(rows.uniform[row.r]), kMore * (uniform + row.slack()) + kUnderflow);
+  ASSERT_GE(wide(rows.error[row.r]), kLess * (std::min(alone, uniform) + own) - kUnderflow);
+  ASSERT_LE(wide(rows.error[row.r]), kMore * (std::min(alone, uniform) + row.slack()) + kUnderflow);
 }
 
 /// (1 + m / 16)^16 of the lanes, of which exp(m) is the reference.
@@ -105,11 +107,11 @@ void check_denominator(const Row<T>& row) {
     absolute += std::fabs(wide(row.entry.coefficients[t])) * std::pow(row.box(), static_cast<int>(t));
   }
   ASSERT_LE(std::fabs(wide(rows.denominator[row.r]) - denominator), 1e-14L * size);
-  ASSERT_GE(wide(rows.rounding_scale[row.r]), kLess * row.gamma() * absolute);
-  ASSERT_LE(wide(rows.rounding_scale[row.r]), kMore * row.gamma() * absolute);
+  ASSERT_GE(wide(rows.rounding_scale[row.r]), kLess * row.gamma() * absolute - kUnderflow);
+  ASSERT_LE(wide(rows.rounding_scale[row.r]), kMore * row.gamma() * absolute + kUnderflow);
   const long double rounding = row.gamma() * absolute * high + wide(rows.tiny[row.r]);
-  ASSERT_GE(wide(rows.rounding_denominator[row.r]), kLess * rounding);
-  ASSERT_LE(wide(rows.rounding_denominator[row.r]), kMore * rounding);
+  ASSERT_GE(wide(rows.rounding_denominator[row.r]), kLess * rounding - kUnderflow);
+  ASSERT_LE(wide(rows.rounding_denominator[row.r]), kMore * rounding + kUnderflow);
   const bool linear = row.block.moments.features.degree() >= 1;
   const long double first = linear ? wide(row.weight_sum(1)) : 0.0L;
   const long double sum = first - (linear ? row.gamma() * row.box() * high + wide(rows.tiny[row.r]) : row.box() * high);
@@ -179,10 +181,10 @@ void check_finish(const Row<T>& row) {
                                       std::fabs(wide(answer)) * wide(rows.rounding_denominator[row.r]));
   }
   const long double low = wide(rows.denominator_low[row.r]);
-  ASSERT_GE(wide(rows.approximation[row.r]), kLess * least / low);
-  ASSERT_LE(wide(rows.approximation[row.r]), kFar * most / low);
-  ASSERT_GE(wide(rows.rounding[row.r]), kLess * rounding / low);
-  ASSERT_LE(wide(rows.rounding[row.r]), kMore * rounding / low);
+  ASSERT_GE(wide(rows.approximation[row.r]), kLess * least / low - kUnderflow);
+  ASSERT_LE(wide(rows.approximation[row.r]), kFar * most / low + kUnderflow);
+  ASSERT_GE(wide(rows.rounding[row.r]), kLess * rounding / low - kUnderflow);
+  ASSERT_LE(wide(rows.rounding[row.r]), kMore * rounding / low + kUnderflow);
 }
 
 /// Against the scalar reference: the same or another polynomial, but no worse by what decides; numbers in step.
@@ -199,15 +201,15 @@ void check_twin(const Row<T>& row, const engines::RowCertificate& scalar) {
   }
   ASSERT_LE(std::fabs(rows.denominator[row.r] - scalar.denominator), 4.0 * scalar.rounding_denominator + 1e-300);
   const long double slack = kMore * row.slack();
-  ASSERT_GE(wide(rows.error[row.r]), kLess * wide(scalar.error) - 1e-12L * slack);
-  ASSERT_LE(wide(rows.error[row.r]), kFar * wide(scalar.error) + slack);
-  ASSERT_LE(wide(rows.uniform[row.r]), kFar * wide(scalar.uniform) + slack);
-  ASSERT_GE(wide(rows.rounding_scale[row.r]), kLess * wide(scalar.rounding_scale));
-  ASSERT_LE(wide(rows.rounding_scale[row.r]), kFar * wide(scalar.rounding_scale));
-  ASSERT_GE(wide(rows.tiny[row.r]), kLess * wide(scalar.tiny));
-  ASSERT_LE(wide(rows.tiny[row.r]), kFar * wide(scalar.tiny));
-  ASSERT_GE(wide(rows.moment_loss[row.r]), kLess * wide(scalar.moment_loss));
-  ASSERT_LE(wide(rows.moment_loss[row.r]), kFar * wide(scalar.moment_loss));
+  ASSERT_GE(wide(rows.error[row.r]), kLess * wide(scalar.error) - 1e-12L * slack - kUnderflow);
+  ASSERT_LE(wide(rows.error[row.r]), kFar * wide(scalar.error) + slack + kUnderflow);
+  ASSERT_LE(wide(rows.uniform[row.r]), kFar * wide(scalar.uniform) + slack + kUnderflow);
+  ASSERT_GE(wide(rows.rounding_scale[row.r]), kLess * wide(scalar.rounding_scale) - kUnderflow);
+  ASSERT_LE(wide(rows.rounding_scale[row.r]), kFar * wide(scalar.rounding_scale) + kUnderflow);
+  ASSERT_GE(wide(rows.tiny[row.r]), kLess * wide(scalar.tiny) - kUnderflow);
+  ASSERT_LE(wide(rows.tiny[row.r]), kFar * wide(scalar.tiny) + kUnderflow);
+  ASSERT_GE(wide(rows.moment_loss[row.r]), kLess * wide(scalar.moment_loss) - kUnderflow);
+  ASSERT_LE(wide(rows.moment_loss[row.r]), kFar * wide(scalar.moment_loss) + kUnderflow);
 }
 
 struct Counts {

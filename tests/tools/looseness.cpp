@@ -27,6 +27,10 @@ constexpr double kShareServed = 0.99;
 constexpr double kMostMoments = 60000.0;
 constexpr int kMostDegree = 24;
 
+/// How a row's polynomial is chosen: as the engine does, by the smaller of the bounds by variance and by range; by the
+/// bound by range alone; or by the bound by chords at the mean of the values instead of that by range.
+enum class Choice : std::uint8_t { as_built, by_range, by_chord };
+
 /// Which parts of the certificate are taken.
 struct Steps {
   const char* name;
@@ -38,6 +42,7 @@ struct Steps {
   bool far = true;     ///< far keys left out
   bool jensen = true;  ///< lower bounds of the denominator
   bool computed = true;
+  Choice choice = Choice::as_built;
 };
 
 constexpr std::array kSteps{
@@ -57,6 +62,10 @@ constexpr std::array kSteps{
     Steps{"all without value-weighted moments", true, true, 2, true, false, true},
     Steps{"all, the denominator's bound by Jensen alone", true, true, 2, true, true, true, true, false},
     Steps{"all, the denominator's bound from the sum alone", true, true, 2, true, true, true, false, true},
+    Steps{"all, polynomials chosen without the variance", true, true, 2, true, true, true, true, true,
+          Choice::by_range},
+    Steps{"all, polynomials chosen by chords at the mean", true, true, 2, true, true, true, true, true,
+          Choice::by_chord},
 };
 constexpr std::size_t kAll = 7;
 constexpr std::size_t kCumulative = 8;
@@ -69,9 +78,22 @@ struct Outcome {
 };
 using Outcomes = std::array<Outcome, kSteps.size()>;
 
-void leave_far_keys_out(const engines::HeadProblem& problem, const engines::QueryExtent& extent,
-                        engines::Frame& frame) {
+/// |q - qc| that the share of the rows which must be served does not exceed.
+double served_norm(const HeadData& head, const engines::Frame& frame) {
+  std::vector<double> norms;
+  for (std::int64_t i = 0; i < head.n_q; ++i) {
+    const double square = engines::centred_square(frame.metric, head.q.data() + i * head.dim, frame.query_centre);
+    norms.push_back(engines::metric_norm(square, usize(head.dim)));
+  }
+  std::sort(norms.begin(), norms.end());
+  return norms[usize(std::llround(kShareServed * static_cast<double>(norms.size() - 1)))];
+}
+
+/// As the planner would: a twentieth of the tolerance may be lost by the farthest row that must be served.
+void leave_far_keys_out(const HeadData& head, engines::Frame& frame) {
   const base::Context context = serial_context();
+  const engines::HeadProblem problem = head.problem();
+  const double norm = served_norm(head, frame);
   const engines::KeyShells shells = engines::key_shells(problem, frame, context);
   double mass = 0.0;
   for (const engines::KeyShell& shell : shells.shells) {
@@ -79,14 +101,14 @@ void leave_far_keys_out(const engines::HeadProblem& problem, const engines::Quer
   }
   std::size_t kept = shells.shells.size();
   double left_out = 0.0;
-  while (kept > 1) {  // a twentieth of the tolerance for the farthest row
-    left_out += std::exp(shells.shells[kept - 1].log_mass + extent.norm * shells.shells[kept - 1].norm);
+  while (kept > 1) {
+    left_out += std::exp(shells.shells[kept - 1].log_mass + norm * shells.shells[kept - 1].norm);
     if (!(left_out <= 0.05 * kTolerance * mass)) {
       break;
     }
     --kept;
   }
-  engines::leave_out(frame, extent, shells, kept);
+  engines::leave_out(frame, engines::query_extent(problem, context), shells, kept);
   engines::hide_far_keys(frame, shells);
 }
 
@@ -105,6 +127,20 @@ engines::PolynomialTable table_of(const engines::PolynomialTable& full, const St
     }
   }
   return table;
+}
+
+void choose(Choice choice, engines::KeySideBounds& bounds) {
+  if (choice == Choice::by_range) {
+    bounds.largest_deviation = kInfinity;
+  } else if (choice == Choice::by_chord && bounds.low.size() + 1 <= usize(engines::kChordColumns)) {
+    double chord = 0.0;
+    for (std::size_t c = 0; c < bounds.low.size(); ++c) {
+      const double width = bounds.high[c] - bounds.low[c];
+      const double share = (bounds.mean[c] - bounds.low[c]) * (bounds.high[c] - bounds.mean[c]);
+      chord = std::max(chord, width > 0.0 ? 2.0 * share / width : 0.0);
+    }
+    bounds.range = chord;
+  }
 }
 
 /// Certified error of the rows of a block under some steps, as a share of the range, and what was measured.
@@ -164,6 +200,7 @@ void certify_degree(const engines::HeadProblem& problem, PolynomialSetup& setup,
         moments.bounds.largest_deviation = kInfinity;
         std::fill(moments.bounds.deviation.begin(), moments.bounds.deviation.end(), kInfinity);
       }
+      choose(steps.choice, moments.bounds);
       if (!steps.jensen) {
         moments.bounds.weight_low = 0.0;
       }
@@ -186,7 +223,7 @@ Outcomes examine(const HeadData& head) {
   const engines::HeadProblem problem = head.problem();
   const HeadTruth<long double> truth = truth_of<long double>(head);
   std::array<PolynomialSetup, 2> setups{make_setup(problem, 0), make_setup(problem, 0)};
-  leave_far_keys_out(problem, engines::query_extent(problem, serial_context()), setups[1].frame);
+  leave_far_keys_out(head, setups[1].frame);
   Outcomes result;
   for (int degree = 0; degree <= kMostDegree; ++degree) {
     const auto features = engines::make_features(head.dim, degree, head.value_dim, false);

@@ -10,9 +10,10 @@ using base::usize;
 
 enum class Kind : std::uint8_t { cloud, kernel, biased };
 
-/// Points of N(0, 1) coordinates, or in kernels half of the time uniform or in clusters of the same spread.
+/// Points of N(0, 1) coordinates; those of kernels may also be uniform, in clusters, or with tails as columns of tables
+/// have them.
 void draw_places(HeadData& head, Kind kind, Random& random) {
-  const std::int64_t shape = kind == Kind::kernel ? random.integer(0, 2) : 0;
+  const std::int64_t shape = kind == Kind::kernel ? random.integer(0, 3) : 0;
   std::vector<double> centres(usize(4 * head.dim));
   for (double& c : centres) {
     c = random.normal();
@@ -20,9 +21,11 @@ void draw_places(HeadData& head, Kind kind, Random& random) {
   const auto fill = [&](std::vector<double>& points, std::int64_t rows) {
     for (std::int64_t row = 0; row < rows; ++row) {
       const std::int64_t cluster = random.integer(0, 3);
+      const double tail = std::exp(0.6 * random.normal());
       for (std::int64_t l = 0; l < head.dim; ++l) {
         points.push_back(shape == 0   ? random.normal()
                          : shape == 1 ? random.uniform(-1.7, 1.7)
+                         : shape == 2 ? 0.6 * tail * random.normal()
                                       : centres[usize(cluster * head.dim + l)] + 0.3 * random.normal());
       }
     }
@@ -59,7 +62,7 @@ HeadData looseness_head(std::int64_t index) {
   constexpr std::array<std::int64_t, 7> kDims{2, 3, 4, 6, 8, 12, 16};
   constexpr std::array<std::int64_t, 3> kColumns{1, 4, 16};
   constexpr std::array<double, 4> kSpreads{0.15, 0.3, 0.6, 1.0};  // standard deviation of the scores
-  constexpr std::array<double, 4> kBandwidths{1.0, 1.5, 2.0, 3.0};
+  constexpr std::array<double, 4> kBandwidths{0.7, 1.0, 1.5, 2.5};
   Random random(static_cast<std::uint64_t>(index) + 1000);
   const auto kind = static_cast<Kind>(index % 3);
   HeadData head;
