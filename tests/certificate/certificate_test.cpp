@@ -3,29 +3,15 @@
 // answer is close to its bound.
 
 #include "support/census.hpp"
+#include "support/sanitized.hpp"
 
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <iostream>
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define POLYATTN_TEST_SANITIZED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define POLYATTN_TEST_SANITIZED 1
-#endif
-#endif
-
 namespace polyattn::test {
 namespace {
-
-// Sanitizers look for other mistakes than wrong bounds, at twenty times the cost: a share of the problems will do.
-#if defined(POLYATTN_TEST_SANITIZED)
-constexpr int kShare = 16;
-#else
-constexpr int kShare = 1;
-#endif
 
 void expect_no_failure(const Census& census) {
   for (std::size_t i = 0; i < census.failures.size() && i < 20; ++i) {
@@ -37,7 +23,7 @@ void expect_no_failure(const Census& census) {
 }
 
 TEST(Certificate, HoldsOverRandomAndAdversarialProblems) {
-  Census random = survey(1, 16000 / kShare);
+  Census random = survey(1, 10000 / kShare);
   const Census climbed = search(1, 800 / kShare, 30);
   expect_no_failure(random);
   expect_no_failure(climbed);
