@@ -52,8 +52,7 @@ void Planner::try_degree(const engines::Frame& frame, const engines::ValueRange&
   best.candidate.degree = table.degree;
   best.candidate.rank = rank;
   best.candidate.seconds = seconds;
-  best.candidate.bytes =
-      static_cast<double>(polynomial_bytes(problem, {rank, table.degree, spread}, arithmetic, 1));
+  best.candidate.bytes = static_cast<double>(polynomial_bytes(problem, {rank, table.degree, spread}, arithmetic, 1));
   best.candidate.predicted_bound = prediction.bound;
   best.candidate.fallback_share = prediction.failing_share;
 }
@@ -67,7 +66,7 @@ Find Planner::best_degree(const engines::Frame& frame, const engines::ValueRange
   candidate.seconds = kInfinity;
   candidate.predicted_bound = kInfinity;
   const bool forced = request.engine == Engine::polynomial;
-  const bool may_spread = !problem.mask.causal && problem.value_dim() >= engines::kChordColumns;
+  const bool may_spread = problem.value_dim() >= engines::kChordColumns;
   const double radius = served_radius(frame, sample);
   const int first = request.degree.value_or(0);
   const int last = request.degree.value_or(kMaxPlannedDegree);
@@ -112,8 +111,8 @@ Find Planner::best_degree(const engines::Frame& frame, const engines::ValueRange
   return best;
 }
 
-Find Planner::polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values,
-                                   const Sample& sample, Arithmetic arithmetic) {
+Find Planner::polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
+                                   Arithmetic arithmetic) {
   const bool forced = request.engine == Engine::polynomial;
   Find find;
   Candidate& candidate = find.candidate;
