@@ -61,10 +61,11 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   const double tokens = (keys + queries) * (90.0 * dim + 150.0 * columns + 30.0 * size.degree * columns + 1200.0);
   double seconds = features / (kPolynomialShare * rate(arithmetic)) + tokens / float32_ + 2e-4;
   if (problem.mask.causal) {
-    const double half_block = 0.5 * static_cast<double>(engines::causal_block(problem.n_kv()));
+    const double moments = moment_count(problem, size);
+    const auto block = static_cast<double>(engines::causal_block(problem.dim(), problem.value_dim(), moments));
     // Every block scales all moments anew.
-    seconds += keys / (2.0 * half_block) * rank * columns * 2e-9;
-    seconds += exact_seconds(problem, queries * half_block, arithmetic);
+    seconds += keys / block * (moments * 5e-10 + 3e-6);
+    seconds += exact_seconds(problem, queries * (0.5 * block + 20.0), arithmetic);
   }
   return seconds;
 }
@@ -86,7 +87,15 @@ std::int64_t polynomial_bytes(const engines::HeadProblem& problem, const Polynom
   const std::int64_t row_scratch =
       block * (element * (problem.dim() + 128 + (size.degree + 1) * (simd::kEvaluationGroup + columns)) +
                8 * ((size.degree + 1) * (columns + 2) + 2 * columns + problem.dim() + 32));
-  return moments + threads * (key_scratch + row_scratch) + 8 * problem.n_kv() + 40 * problem.n_q();
+  std::int64_t causal = 0;
+  if (problem.mask.causal) {  // moments and keys of two blocks, and of every thread the sums of a tile and of its rows
+    const std::int64_t columns_of_keys = 2 * problem.dim() + problem.value_dim() + 1;
+    causal = static_cast<std::int64_t>(moment_count(problem, size)) * element +
+             2 * (simd::kMomentBlock * columns_of_keys + simd::kPackedRows * (problem.value_dim() + 16)) * element +
+             threads * (simd::kTile * (problem.dim() + problem.value_dim() + 2 * simd::kKeyBlock + 3) * element +
+                        8 * block * (columns + 3));
+  }
+  return moments + threads * (key_scratch + row_scratch) + causal + 8 * problem.n_kv() + 40 * problem.n_q();
 }
 
 }  // namespace polyattn::planning

@@ -66,7 +66,7 @@ Find Planner::best_degree(const engines::Frame& frame, const engines::ValueRange
   candidate.seconds = kInfinity;
   candidate.predicted_bound = kInfinity;
   const bool forced = request.engine == Engine::polynomial;
-  const bool may_spread = !problem.mask.causal && problem.value_dim() >= engines::kChordColumns;
+  const bool may_spread = problem.value_dim() >= engines::kChordColumns;
   const double radius = served_radius(frame, sample);
   const int first = request.degree.value_or(0);
   const int last = request.degree.value_or(kMaxPlannedDegree);

@@ -76,6 +76,15 @@ struct MomentBlock {
   double* totals;         ///< all moments
 };
 
+/// scaled = weights * totals, element by element, rounded to T.
+template <class T>
+struct ScaleBlock {
+  const double* weights;
+  const double* totals;
+  std::ptrdiff_t count;
+  T* scaled;
+};
+
 /// sums[t][column][token] = sum over features of degree t of feature(token) * moments[feature][column], t <= degree,
 /// for the columns that have one.
 template <class T>
@@ -213,6 +222,7 @@ template <class T>
 struct PolynomialKernels {
   void (*moments)(const MomentBlock<T>&) noexcept;
   void (*weigh)(const WeighBlock<T>&) noexcept;
+  void (*scale)(const ScaleBlock<T>&) noexcept;
   void (*evaluate)(const EvaluationBlock<T>&) noexcept;
   void (*choose)(const ChooseBlock&) noexcept;
   void (*certify)(const CertifyBlock&) noexcept;

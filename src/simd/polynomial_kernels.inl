@@ -2,9 +2,11 @@
 
 #include "simd/polynomial_moments.inl"
 #include "simd/polynomial_rows.inl"
+#include "simd/polynomial_scaling.inl"
 #include "simd/polynomial_sums.inl"
 
 template <class F>
 constexpr PolynomialKernels<typename F::Scalar> polynomial_kernels() noexcept {
-  return {&moments_kernel<F>, &weigh_kernel<F>, &evaluate_kernel<F>, &choose_kernel, &certify_kernel, &finish_kernel};
+  return {&moments_kernel<F>, &weigh_kernel<F>, &scale_kernel<typename F::Scalar>, &evaluate_kernel<F>, &choose_kernel,
+          &certify_kernel,    &finish_kernel};
 }

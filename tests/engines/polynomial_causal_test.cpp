@@ -53,6 +53,11 @@ void expect_right(const HeadData& head, int degree, double largest_bound = kInfi
   EXPECT_EQ(run.summary.answered, answered);
 }
 
+std::int64_t block_of(const HeadData& head, int degree) {
+  const auto moments = engines::make_features(head.dim, degree, head.value_dim).moments();
+  return engines::causal_block(head.dim, head.value_dim, static_cast<double>(moments));
+}
+
 template <class T>
 class CausalRows : public testing::Test {};
 using Arithmetics = testing::Types<float, double>;
@@ -142,12 +147,76 @@ TYPED_TEST(CausalRows, GaussianScores) {
   }
 }
 
-TYPED_TEST(CausalRows, LongSequencesUseLongBlocks) {
+TYPED_TEST(CausalRows, LongSequences) {
   constexpr std::int64_t kKeys = 8192 + 700;
   HeadData head = causal_head(10, 30, kKeys, kKeys - 30, 0.3);
   expect_right<TypeParam, long double>(head, 3, 0.1);
   head.mask.offset = 1020;  // rows whose prefixes end around a block
   expect_right<TypeParam, long double>(head, 3, 0.1);
+}
+
+// The block's own keys are exact: with nothing before them the polynomial errs by nothing.
+TYPED_TEST(CausalRows, TheFirstBlockIsExact) {
+  const HeadData head = causal_head(19, 600, 600, 0);
+  const PolynomialRun run = run_head<TypeParam>(head, 1);
+  const std::int64_t first = block_of(head, 1);
+  ASSERT_LT(first, head.n_q);
+  for (std::int64_t i = 0; i < first; ++i) {
+    ASSERT_EQ(run.approximation[usize(i)], 0.0) << i;
+    ASSERT_LT(run.rounding[usize(i)], 1e-4) << i;
+  }
+  EXPECT_GT(run.approximation[usize(first)], 0.0);
+  EXPECT_LE((clearance_of<long double>(head, run, truth_of<long double>(head)).answer), 1.0);
+}
+
+// Sums of w s^2 |v| bound many columns better than their range does, and the exact part leaves that as it is.
+TYPED_TEST(CausalRows, SpreadColumns) {
+  HeadData head = random_head(20, 300, 300, 3, 12, 0.4);
+  head.mask.causal = true;
+  const PolynomialSetup plain = make_setup(head.problem(), 4);
+  const PolynomialSetup spread = make_setup(head.problem(), 4, serial_context(), true);
+  ASSERT_TRUE(spread.features.spread);
+  const PolynomialRun without = run_polynomial<TypeParam>(head.problem(), plain);
+  const PolynomialRun with = run_polynomial<TypeParam>(head.problem(), spread);
+  const HeadTruth<long double> truth = truth_of<long double>(head);
+  EXPECT_LE((clearance_of<long double>(head, with, truth).answer), 1.0);
+  EXPECT_LE((clearance_of<long double>(head, with, truth).lse), 1.0);
+  double sum_without = 0.0;
+  double sum_with = 0.0;
+  for (std::int64_t i = 0; i < 300; ++i) {
+    ASSERT_TRUE(with.answered[usize(i)] != 0 && without.answered[usize(i)] != 0) << i;
+    sum_without += without.approximation[usize(i)];
+    sum_with += with.approximation[usize(i)];
+  }
+  EXPECT_LT(sum_with, 0.9 * sum_without);
+}
+
+// The longest blocks, where moments are many: every alignment of rows, key blocks of the kernel and blocks again.
+TYPED_TEST(CausalRows, LongBlocks) {
+  for (const std::int64_t n : {255, 256, 257, 500, 513}) {
+    HeadData head = random_head(21, n, n, 9, 3, 0.2);
+    head.mask.causal = true;
+    ASSERT_GT(block_of(head, 4), engines::kCausalBlock);
+    SCOPED_TRACE("keys " + std::to_string(n));
+    expect_right<TypeParam, long double>(head, 4, 0.1);
+    head.mask.offset = -45;
+    expect_right<TypeParam, long double>(head, 4, 0.1);
+  }
+}
+
+TEST(CausalBlock, IsAWholeNumberOfTheLeastAndGrowsWithTheMoments) {
+  for (const std::int64_t dim : {1, 3, 8, 64}) {
+    std::int64_t before = 0;
+    for (double moments = 1.0; moments < 1e8; moments *= 3.0) {
+      const std::int64_t block = engines::causal_block(dim, 64, moments);
+      EXPECT_EQ(block % engines::kCausalBlock, 0);
+      EXPECT_LE(block, simd::kMomentBlock);
+      EXPECT_GE(block, before);
+      before = block;
+    }
+    EXPECT_EQ(before, simd::kMomentBlock);
+    EXPECT_EQ(engines::causal_block(dim, 64, 1.0), engines::kCausalBlock);
+  }
 }
 
 TYPED_TEST(CausalRows, ErrorsStayBelowTheCertificate) {

@@ -328,5 +328,24 @@ TYPED_TEST(PolynomialKernels, WeighMultipliesAndSums) {
   }
 }
 
+TYPED_TEST(PolynomialKernels, ScaleRoundsEveryProductOnce) {
+  using T = TypeParam;
+  Random random(8);
+  for (const std::ptrdiff_t count : {0, 1, 7, 8, 33, 1000}) {
+    const auto weights = random_values<double>(random, count);
+    auto totals = random_values<double>(random, count);
+    for (std::ptrdiff_t i = 0; i < count; i += 5) {
+      totals[at(i)] *= std::exp2(-140.0 - static_cast<double>(i % 20));  // subnormal as float, or 0
+    }
+    for (const simd::KernelTable* table : simd::available()) {
+      std::vector<T> scaled(at(count), T(7));
+      kernels_of<T>(*table).scale({weights.data(), totals.data(), count, scaled.data()});
+      for (std::ptrdiff_t i = 0; i < count; ++i) {
+        ASSERT_EQ(scaled[at(i)], static_cast<T>(weights[at(i)] * totals[at(i)])) << table->name << ", " << i;
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace polyattn::test

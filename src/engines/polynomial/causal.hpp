@@ -4,14 +4,18 @@
 
 #include "engines/polynomial/evaluate.hpp"
 
+#include <cstdint>
+
 namespace polyattn::engines {
+
+/// Keys of a block, a multiple of kCausalBlock and at most kMomentBlock. A row sees half a block exactly, in the mean,
+/// and every block scales all moments anew: the length balances the two. It depends on sizes only, never on threads.
+std::int64_t causal_block(std::int64_t dim, std::int64_t value_dim, double moments) noexcept;
 
 /// As evaluate_rows, for a causal mask. Keys are taken in blocks (causal_block); a row that sees L keys uses the
 /// moments of the whole blocks before L and the exact tile kernel for the rest, both in the frame's coordinates. The
 /// moments are kept relative to the largest weight seen so far (a power of two), so that early rows do not vanish
-/// beside later, heavier keys. Keys of a block: short for short sequences, where fewer pairs are then done exactly.
-std::int64_t causal_block(std::int64_t keys) noexcept;
-
+/// beside later, heavier keys.
 template <class T>
 EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                               const FeatureList& features, const PolynomialTable& table, const Acceptance& acceptance,

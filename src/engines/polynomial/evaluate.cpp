@@ -1,8 +1,7 @@
 #include "engines/polynomial/evaluate.hpp"
 
 #include "engines/polynomial/kernels.hpp"
-#include "engines/polynomial/row_block.hpp"
-#include "engines/polynomial/row_outputs.hpp"
+#include "engines/polynomial/row_answers.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -34,9 +33,11 @@ void flatten_table(PreparedMoments<T>& moments) {
   }
 }
 
-/// The underflow terms of every polynomial, as certify_row computes them for a row.
+}  // namespace
+
 template <class T>
 void bound_entries(PreparedMoments<T>& moments) {
+  flatten_table(moments);
   const KeySideBounds& keys = moments.bounds;
   const double degree = moments.table.degree;
   const double sums =
@@ -63,8 +64,8 @@ void bound_entries(PreparedMoments<T>& moments) {
                                  std::exp(std::min(moments.table.radii[r], 700.0)) * (1.0 + 1e-13));
   }
 }
-
-}  // namespace
+template void bound_entries<float>(PreparedMoments<float>&);
+template void bound_entries<double>(PreparedMoments<double>&);
 
 template <class T>
 PreparedMoments<T> prepare_moments(const Frame& frame, const ValueRange& values, const FeatureList& features,
@@ -81,104 +82,8 @@ PreparedMoments<T> prepare_moments(const Frame& frame, const ValueRange& values,
   moment_weights(features, frame.z.data(), weights.data());
   scale_moments(totals, weights.data(), out.scaled);
   bound_entries(out);
-  flatten_table(out);
   return out;
 }
-
-namespace {
-
-/// What is the same for all blocks of rows of a call.
-template <class T>
-struct Answering {
-  const HeadProblem& problem;
-  const Frame& frame;
-  const PreparedMoments<T>& moments;
-  const Acceptance& acceptance;
-  const HeadOutputs& out;
-  std::vector<std::uint8_t>& answered;
-  AnswerScale scale;
-  bool wants_lse;
-  const std::int64_t* targets;
-
-  [[nodiscard]] std::int64_t target(std::int64_t row) const noexcept { return targets == nullptr ? row : targets[row]; }
-  EvaluationSummary write(RowBlock<T>& rows) const;
-  [[nodiscard]] bool accept(const RowBlock<T>& rows, std::int64_t place, std::vector<double>& centred) const;
-  void store(const RowBlock<T>& rows, std::int64_t first, std::int64_t last) const;
-  void store_at(const RowBlock<T>& rows, std::int64_t first, std::int64_t last, std::int64_t row) const;
-};
-
-/// With log-sum-exp, row by row.
-template <class T>
-bool Answering<T>::accept(const RowBlock<T>& rows, std::int64_t place, std::vector<double>& centred) const {
-  for (std::size_t l = 0; l < centred.size(); ++l) {
-    centred[l] = rows.centred[l * usize(rows.block) + usize(place)];
-  }
-  const RowCertificate certificate = certificate_of(frame, moments, rows, place);
-  return accept_row(problem, frame, scale, acceptance,
-                    {target(rows.first + place), rows.approximation[place], rows.rounding[place], rows.largest[place],
-                     &certificate, centred.data(), frame.log_scale},
-                    out);
-}
-
-/// Answers of a run of accepted rows.
-template <class T>
-void Answering<T>::store(const RowBlock<T>& rows, std::int64_t first, std::int64_t last) const {
-  if (targets != nullptr) {
-    for (std::int64_t r = first; r < last; ++r) {
-      store_at(rows, r, r + 1, target(rows.first + r));
-    }
-    return;
-  }
-  store_at(rows, first, last, rows.first + first);
-}
-
-template <class T>
-void Answering<T>::store_at(const RowBlock<T>& rows, std::int64_t first, std::int64_t last, std::int64_t row) const {
-  base::store_columns(out.output, row, last - first, rows.answer.data() + first, rows.block, problem.value_dim());
-  std::fill_n(answered.begin() + row, last - first, std::uint8_t{1});
-  if (wants_lse) {
-    return;  // everything else is written
-  }
-  const auto put = [&](double* array, const double* from) {
-    if (array != nullptr) {
-      std::copy(from + first, from + last, array + row);
-    }
-  };
-  put(out.approximation, rows.approximation);
-  put(out.rounding, rows.rounding);
-  put(out.storage, rows.storage);
-  if (out.relative != nullptr) {
-    std::fill_n(out.relative + row, last - first, std::numeric_limits<double>::infinity());
-  }
-}
-
-/// Writes the rows of a block that meet the acceptance.
-template <class T>
-EvaluationSummary Answering<T>::write(RowBlock<T>& rows) const {
-  EvaluationSummary summary;
-  std::vector<double> centred(usize(wants_lse ? frame.dim() : 0));
-  if (!wants_lse) {
-    complete_bounds(frame, moments, scale, out.output.dtype, rows);
-  }
-  std::int64_t first = -1;  // of a run of accepted rows
-  for (std::int64_t r = 0; r <= rows.count; ++r) {
-    const bool accepted =
-        r < rows.count && rows.refused[usize(r)] == 0 &&
-        (wants_lse ? accept(rows, r, centred) : rows.approximation[r] + rows.rounding[r] <= acceptance.tolerance);
-    if (accepted) {
-      ++summary.answered;
-      summary.smallest_denominator =
-          std::min(summary.smallest_denominator, rows.denominator_low[r] / moments.bounds.weight_high);
-      first = first < 0 ? r : first;
-    } else if (first >= 0) {
-      store(rows, first, r);
-      first = -1;
-    }
-  }
-  return summary;
-}
-
-}  // namespace
 
 template <class T>
 EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
@@ -196,7 +101,7 @@ EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, 
     scratch.emplace_back(features, block, context.memory);
   }
   const Answering<T> answering{
-      problem, frame, moments, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out),
+      problem, frame, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out),
       targets};
   EvaluationSummary summary;
   std::mutex mutex;
@@ -209,7 +114,7 @@ EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, 
     kernels.evaluate({features.program(), rows.y.data(), block, moments.scaled.data(), rows.outer.data(),
                       rows.groups.data(), rows.partial.data(), rows.sums.data()});
     certify_row_block(values, moments, rows);
-    const EvaluationSummary here = answering.write(rows);
+    const EvaluationSummary here = answering.write(moments, rows);
     {
       const std::lock_guard lock(mutex);
       summary.answered += here.answered;

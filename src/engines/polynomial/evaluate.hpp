@@ -50,6 +50,11 @@ template <class T>
 PreparedMoments<T> prepare_moments(const Frame& frame, const ValueRange& values, const FeatureList& features,
                                    const PolynomialTable& table, const MomentTotals& totals, base::MemoryMeter* memory);
 
+/// The underflow terms of every polynomial and what underflowing weights may change, as certify_row computes them for a
+/// row: from table, features and rounding, the number of keys, and of the bounds z_sum, largest_absolute, weight_high.
+template <class T>
+void bound_entries(PreparedMoments<T>& moments);
+
 struct EvaluationSummary {
   std::int64_t answered = 0;
   double smallest_denominator = std::numeric_limits<double>::infinity();  ///< D_low / W over answered rows

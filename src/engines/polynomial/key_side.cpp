@@ -1,11 +1,13 @@
 #include "engines/polynomial/key_side.hpp"
 
+#include "engines/polynomial/kernels.hpp"
 #include "numerics/rounding.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
+#include <utility>
 
 namespace polyattn::engines {
 
@@ -44,8 +46,14 @@ template RoundingModel rounding_model<float>(int, std::int64_t, std::int64_t) no
 template RoundingModel rounding_model<double>(int, std::int64_t, std::int64_t) noexcept;
 
 KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
-                             const RoundingModel& rounding) {
-  KeySideBounds out;
+                             const RoundingModel& rounding, KeySideBounds storage) {
+  KeySideBounds out = std::move(storage);
+  for (std::vector<double>* array :
+       {&out.low, &out.high, &out.mean, &out.deviation, &out.half_inverse, &out.absolute}) {
+    array->clear();
+  }
+  out.z_sum = out.range = out.largest_answer = out.largest_deviation = out.largest_absolute = out.typical_distance =
+      0.0;
   const auto value_dim = static_cast<std::int64_t>(totals.absolute.size());
   const double g = rounding.gamma;
   const double weight = totals.totals[usize(value_dim)];
@@ -89,9 +97,8 @@ KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const
 
 template <class T>
 void scale_moments(const MomentTotals& totals, const double* weights, base::Buffer<T>& scaled) noexcept {
-  for (std::size_t f = 0; f < totals.totals.size(); ++f) {
-    scaled[f] = static_cast<T>(weights[f] * totals.totals[f]);
-  }
+  polynomial_kernels<T>().scale(
+      {weights, totals.totals.data(), static_cast<std::ptrdiff_t>(totals.totals.size()), scaled.data()});
 }
 template void scale_moments<float>(const MomentTotals&, const double*, base::Buffer<float>&) noexcept;
 template void scale_moments<double>(const MomentTotals&, const double*, base::Buffer<double>&) noexcept;

@@ -43,8 +43,9 @@ struct KeySideBounds {
   std::vector<double> absolute;
 };
 
+/// `storage` is reused: bounds of many blocks need no memory of their own.
 KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
-                             const RoundingModel& rounding);
+                             const RoundingModel& rounding, KeySideBounds storage = {});
 
 /// scaled = fl_T(multinomial weight * total), moment by moment: what evaluate multiplies features of y with.
 template <class T>

@@ -44,20 +44,23 @@ constexpr auto row_arrays() {
                                            &Block::largest,
                                            &Block::approximation,
                                            &Block::rounding,
-                                           &Block::storage});
+                                           &Block::storage,
+                                           &Block::lost,
+                                           &Block::log_scale});
 }
 
 }  // namespace
 
 template <class T>
-RowBlock<T>::RowBlock(const FeatureList& features, std::int64_t rows, base::MemoryMeter* memory)
+RowBlock<T>::RowBlock(const FeatureList& features, std::int64_t rows, base::MemoryMeter* memory, bool with_exact)
     : block(rows),
+      joined(with_exact),
       y(features.dim() * block, memory),
       outer(features.outer_count() * block, memory),
       groups((features.degree() + 1) * simd::group_stride(simd::kEvaluationGroup, block), memory),
       partial((features.degree() + 1) * features.columns() * block, memory),
-      sums((features.degree() + 1) * features.columns() * block, memory),
-      coefficients((features.degree() + 1) * block, memory),
+      sums((features.degree() + 1 + (joined ? 1 : 0)) * features.columns() * block, memory),
+      coefficients((features.degree() + 1 + (joined ? 1 : 0)) * block, memory),
       answer(features.value_dim * block, memory),
       moments(features.value_dim + 1 <= kChordColumns ? features.value_dim * block : 0, memory),
       centred(features.dim() * block, memory),
@@ -112,6 +115,7 @@ void load_row_block(const HeadProblem& problem, const Frame& frame, const Featur
   const std::int64_t block = rows.block;
   rows.first = first;
   rows.count = count;
+  std::fill_n(rows.log_scale, block, frame.log_scale);
   std::fill(rows.centred.begin(), rows.centred.end(), 0.0);
   base::load_columns(problem.queries, first, count, rows.centred.data(), block);
   require_finite_columns(problem, "q", rows.centred.data(), first, count, features.dim(), block);
@@ -146,6 +150,7 @@ void classify_rows(const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcep
     rows.entry[usize(r)] = at;
     rows.made_for[r] = table.radii[at];
     rows.slack[r] = moments.class_slack[at];
+    rows.lost[r] = moments.class_lost[at];
   }
   for (int q = 0; q <= most; ++q) {
     const double* errors = moments.flat_errors.data() + usize(q) * table.radii.size();
@@ -224,7 +229,7 @@ simd::FinishBlock finish_block(const ValueRange& values, const PreparedMoments<T
   simd::FinishBlock finish{};
   finish.tokens = rows.block;
   finish.columns = features.value_dim;
-  finish.degree = features.degree();
+  finish.degree = features.degree() + (rows.joined ? 1 : 0);
   finish.sums = rows.sums.data();
   finish.stride_columns = features.columns();
   finish.coefficients = rows.coefficients.data();
@@ -266,7 +271,7 @@ simd::FinishBlock finish_block(const ValueRange& values, const PreparedMoments<T
 }  // namespace
 
 template <class T>
-void certify_row_block(const ValueRange& values, const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcept {
+void begin_certificates(const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcept {
   const FeatureList& features = moments.features;
   const std::int64_t block = rows.block;
   classify_rows(moments, rows);
@@ -288,9 +293,26 @@ void certify_row_block(const ValueRange& values, const PreparedMoments<T>& momen
   certify.denominator_low = rows.denominator_low;
   certify.rounding_scale = rows.rounding_scale;
   certify.rounding_denominator = rows.rounding_denominator;
-  const auto& kernels = polynomial_kernels<T>();
-  kernels.certify(certify);
-  for (std::int64_t r = 0; r < block; ++r) {
+  polynomial_kernels<T>().certify(certify);
+}
+
+template <class T>
+void no_certificates(const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcept {
+  classify_rows(moments, rows);
+  std::fill(rows.sums.begin(), rows.sums.end(), 0.0);
+  std::fill(rows.coefficients.begin(), rows.coefficients.end(), 0.0);
+  std::fill(rows.moments.begin(), rows.moments.end(), 0.0);
+  for (double* array :
+       {rows.error, rows.uniform, rows.tiny, rows.denominator, rows.denominator_low, rows.rounding_scale,
+        rows.rounding_denominator, rows.moment, rows.moment_scale, rows.moment_loss, rows.moment_error, rows.slack,
+        rows.second, rows.spread_loss, rows.spread_error, rows.lost}) {
+    std::fill_n(array, rows.block, 0.0);
+  }
+}
+
+template <class T>
+void finish_certificates(const ValueRange& values, const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcept {
+  for (std::int64_t r = 0; r < rows.block; ++r) {
     const bool sound = rows.refused[usize(r)] == 0 && rows.denominator_low[r] > 0.0 &&
                        std::isfinite(rows.denominator[r]) && rows.denominator[r] != 0.0;
     if (!sound) {
@@ -299,7 +321,13 @@ void certify_row_block(const ValueRange& values, const PreparedMoments<T>& momen
       rows.denominator_low[r] = 1.0;
     }
   }
-  kernels.finish(finish_block(values, moments, rows));
+  polynomial_kernels<T>().finish(finish_block(values, moments, rows));
+}
+
+template <class T>
+void certify_row_block(const ValueRange& values, const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcept {
+  begin_certificates(moments, rows);
+  finish_certificates(values, moments, rows);
 }
 
 template <class T>
@@ -309,7 +337,7 @@ void complete_bounds(const Frame& frame, const PreparedMoments<T>& moments, cons
   const bool far = !frame.far.mass.empty();
   for (std::int64_t r = 0; r < rows.count; ++r) {
     const double moved = rounding.score * rows.box[r] + rounding.weight + frame.weight_error;
-    const double lost = moments.class_lost[rows.entry[usize(r)]] / rows.denominator_low[r];
+    const double lost = rows.lost[r] / rows.denominator_low[r];
     rows.rounding[r] = (rows.rounding[r] + scale.range * (score_movement(moved) + lost) +
                         answer_rounding(scale, rows.largest[r]) + stored_rounding(output, rows.largest[r])) *
                        (1.0 + 1e-12);
@@ -331,7 +359,7 @@ RowCertificate certificate_of(const Frame& frame, const PreparedMoments<T>& mome
   out.error = rows.error[place];
   out.rounding_denominator = rows.rounding_denominator[place];
   out.perturbation = moments.rounding.score * rows.box[place] + moments.rounding.weight + frame.weight_error;
-  out.lost = moments.class_lost[rows.entry[usize(place)]];
+  out.lost = rows.lost[place];
   const double far = frame.far.at(rows.norm[place]);
   out.far = far == 0.0 ? 0.0 : far * std::exp(2.0 * out.perturbation);  // true mass, perturbed denominator
   return out;
@@ -343,6 +371,13 @@ template void load_row_block<float>(const HeadProblem&, const Frame&, const Feat
                                     RowBlock<float>&);
 template void load_row_block<double>(const HeadProblem&, const Frame&, const FeatureList&, std::int64_t, std::int64_t,
                                      RowBlock<double>&);
+template void begin_certificates<float>(const PreparedMoments<float>&, RowBlock<float>&) noexcept;
+template void begin_certificates<double>(const PreparedMoments<double>&, RowBlock<double>&) noexcept;
+template void no_certificates<float>(const PreparedMoments<float>&, RowBlock<float>&) noexcept;
+template void no_certificates<double>(const PreparedMoments<double>&, RowBlock<double>&) noexcept;
+template void finish_certificates<float>(const ValueRange&, const PreparedMoments<float>&, RowBlock<float>&) noexcept;
+template void finish_certificates<double>(const ValueRange&, const PreparedMoments<double>&,
+                                          RowBlock<double>&) noexcept;
 template void certify_row_block<float>(const ValueRange&, const PreparedMoments<float>&, RowBlock<float>&) noexcept;
 template void certify_row_block<double>(const ValueRange&, const PreparedMoments<double>&, RowBlock<double>&) noexcept;
 template void complete_bounds<float>(const Frame&, const PreparedMoments<float>&, const AnswerScale&, DType,

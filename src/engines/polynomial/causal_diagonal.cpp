@@ -1,0 +1,200 @@
+#include "engines/polynomial/causal_diagonal.hpp"
+
+#include "base/checked.hpp"
+#include "engines/exact/certificate.hpp"
+#include "engines/exact/kernels.hpp"
+#include "numerics/rounding.hpp"
+#include "simd/exact_kernels.hpp"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <limits>
+
+namespace polyattn::engines {
+
+namespace {
+
+using base::usize;
+using numerics::kU64;
+using simd::kKeyBlock;
+using simd::kLog2E;
+using simd::kRowGroup;
+using simd::kTile;
+
+/// Rows of a tile: fewer than it has room for, so that they divide a block of rows and see less of what is masked.
+constexpr std::int64_t kLanes = 32;
+/// Values beyond it are packed smaller, so that their sums stay finite.
+template <class T>
+constexpr double kLargest = sizeof(T) == sizeof(float) ? 0x1p100 : 0x1p1000;
+
+}  // namespace
+
+template <class T>
+DiagonalModel<T> diagonal_model(const Frame& frame, const ValueRange& values, std::int64_t block) {
+  DiagonalModel<T> model;
+  KeyStatistics& statistics = model.statistics;
+  statistics.keys = statistics.visible = block;
+  statistics.values_exact = false;
+  for (std::int64_t l = 0; l < frame.dim(); ++l) {
+    const double z = frame.z[usize(l)];
+    model.query_factor.push_back(z * kLog2E / frame.query_scale[usize(l)]);
+    model.packed_query = std::max(model.packed_query, std::fabs(z) * kLog2E * (1.0 + 1e-6));
+    statistics.key_min.push_back(-1.001);  // |x| <= 1, rounded
+    statistics.key_max.push_back(1.001);
+  }
+  model.size = frame.radius * kLog2E * (1.0 + 1e-6);
+  for (std::size_t c = 0; c < values.low.size(); ++c) {
+    // v - mu rounded to float64 and to T.
+    const double scale = std::max(std::fabs(values.low[c]), std::fabs(values.high[c])) + std::fabs(values.centre[c]);
+    const double size = std::max(values.high[c] - values.centre[c], values.centre[c] - values.low[c]);
+    const double slack = 4.0 * kU64 * scale + 1.01 * (sizeof(T) == sizeof(float) ? numerics::kU32 : kU64) * size +
+                         static_cast<double>(std::numeric_limits<T>::min());
+    statistics.value_min.push_back(values.low[c] - values.centre[c] - slack);
+    statistics.value_max.push_back(values.high[c] - values.centre[c] + slack);
+  }
+  model.largest = statistics.largest_value();
+  model.value_factor = model.largest > kLargest<T> ? T(0x1p-32) : T(1);
+  return model;
+}
+
+template <class T>
+DiagonalBound bound_diagonal(const DiagonalModel<T>& model, double range, double spread) {
+  KeyStatistics statistics = model.statistics;
+  statistics.bias_min = -range;
+  statistics.bias_max = 0.0;
+  statistics.bias_spread = spread;
+  HeadScore score;
+  score.kind = ScoreKind::dot;
+  score.scale = 1.0;
+  const auto dim = static_cast<std::int64_t>(model.query_factor.size());
+  const RowCertifier<T> certifier(score, dim, statistics, 0.0, false, DType::float64);
+  RowMeasures worst;
+  worst.keys = statistics.keys;
+  worst.size = model.size;
+  worst.packed_query = model.packed_query;
+  worst.row_max = -(worst.size + range * kLog2E + 1.0) * (1.0 + 1e-6);
+  worst.clipped = false;
+  const ExactBound bound = certifier.certify(worst, false);
+  // Beside the exact engine's: one more term of the sum over degrees, at most 64 of them.
+  constexpr double kSteps = 128.0;
+  return {range, spread, bound.rounding, (std::expm1(bound.lse) + kSteps * kU64) * (1.0 + 1e-12)};
+}
+
+template <class T>
+DiagonalRows<T>::DiagonalRows(std::int64_t dim, std::int64_t value_dim, std::int64_t block, base::MemoryMeter* memory)
+    : exponent(block, memory),
+      sum(block, memory),
+      queries(kTile * dim, T(0), memory),
+      state(kTile * (value_dim + 3), memory),
+      mask(kTile * kKeyBlock, memory),
+      scratch(kTile * kKeyBlock, memory) {}
+
+namespace {
+
+/// Rows [begin, begin + lanes) of a block as queries of the tile; visible keys of the block, by lane.
+template <class T>
+std::int64_t load_tile(const HeadProblem& problem, const DiagonalModel<T>& model, const DiagonalKeys<T>& keys,
+                       const RowBlock<T>& rows, std::int64_t begin, std::int64_t lanes, DiagonalRows<T>& out,
+                       std::array<std::int64_t, kLanes>& visible) noexcept {
+  for (std::size_t l = 0; l < model.query_factor.size(); ++l) {
+    const double factor = model.query_factor[l];
+    const double* centred = rows.centred.data() + static_cast<std::int64_t>(l) * rows.block + begin;
+    T* query = out.queries.data() + static_cast<std::int64_t>(l) * kTile;
+    for (std::int64_t i = 0; i < kLanes; ++i) {
+      query[i] = static_cast<T>(rows.inside[begin + i] != 0.0 ? centred[i] * factor : 0.0);
+    }
+  }
+  std::int64_t longest = 0;
+  for (std::int64_t i = 0; i < kLanes; ++i) {
+    const std::int64_t seen = i < lanes ? problem.mask.visible(rows.first + begin + i, problem.n_kv()) - keys.first : 0;
+    visible[usize(i)] = std::clamp<std::int64_t>(seen, 0, keys.count);
+    longest = std::max(longest, visible[usize(i)]);
+  }
+  return longest;
+}
+
+/// One key block of the kernel into the tile's state.
+template <class T>
+void absorb_keys(const DiagonalModel<T>& model, const DiagonalKeys<T>& keys, std::int64_t b, std::int64_t value_dim,
+                 const std::array<std::int64_t, kLanes>& visible, std::int64_t longest, DiagonalRows<T>& out) noexcept {
+  const auto dim = static_cast<std::int64_t>(model.query_factor.size());
+  const std::int64_t first = b * kKeyBlock;
+  const std::int64_t last = std::min<std::int64_t>(kKeyBlock, longest - first);
+  const std::int64_t padded = base::round_up_to(last, kRowGroup);
+  const T* mask = nullptr;
+  if (std::any_of(visible.begin(), visible.end(), [&](std::int64_t v) { return v < first + last; })) {
+    std::array<T, kTile> from{};
+    std::array<T, kTile> to{};
+    for (std::size_t i = 0; i < usize(kLanes); ++i) {
+      to[i] = static_cast<T>(std::clamp<std::int64_t>(visible[i] - first, 0, kKeyBlock));
+    }
+    exact_kernels<T>().mask_ranges(from.data(), to.data(), kLanes, padded, out.mask.data());
+    mask = out.mask.data();
+  }
+  T* state = out.state.data();
+  exact_kernels<T>().absorb({keys.keys.data() + first * dim, keys.values.data() + first * value_dim,
+                             keys.bias.data() + first, keys.offset[usize(b)], 0, padded / kRowGroup},
+                            {dim,
+                             value_dim,
+                             kLanes,
+                             simd::TileScore::dot,
+                             out.queries.data(),
+                             nullptr,
+                             {},
+                             mask,
+                             false,
+                             true,
+                             out.scratch.data()},
+                            {state, state + kTile, state + 2 * kTile, state + 3 * kTile});
+}
+
+}  // namespace
+
+template <class T>
+void sum_diagonal(const HeadProblem& problem, const FeatureList& features, const DiagonalModel<T>& model,
+                  const DiagonalKeys<T>& keys, RowBlock<T>& rows, DiagonalRows<T>& out) noexcept {
+  const std::int64_t value_dim = problem.value_dim();
+  double* part = rows.sums.data() + (features.degree() + 1) * features.columns() * rows.block;
+  for (std::int64_t begin = 0; begin < rows.block; begin += kLanes) {
+    const std::int64_t lanes = std::clamp<std::int64_t>(rows.count - begin, 0, kLanes);
+    std::array<std::int64_t, kLanes> visible{};
+    const std::int64_t longest = keys.visible ? load_tile(problem, model, keys, rows, begin, lanes, out, visible) : 0;
+    T* state = out.state.data();
+    std::fill(out.state.begin(), out.state.end(), T(0));
+    std::fill_n(state, kTile, std::numeric_limits<T>::lowest());
+    std::fill_n(state + kTile, kTile, -std::numeric_limits<T>::infinity());
+    for (std::int64_t b = 0; b * kKeyBlock < longest; ++b) {
+      if (keys.offset[usize(b)] > -std::numeric_limits<T>::infinity()) {
+        absorb_keys(model, keys, b, value_dim, visible, longest, out);
+      }
+    }
+    for (std::int64_t i = 0; i < kLanes; ++i) {
+      const auto sum = static_cast<double>(state[2 * kTile + i]);
+      out.sum[usize(begin + i)] = sum;
+      out.exponent[usize(begin + i)] = sum > 0.0 ? keys.exponent + static_cast<double>(state[i]) : 0.0;
+    }
+    for (std::int64_t c = 0; c < value_dim; ++c) {
+      const T* sums = state + (3 + c) * kTile;
+      double* to = part + c * rows.block + begin;
+      for (std::int64_t i = 0; i < kLanes; ++i) {
+        to[i] = static_cast<double>(sums[i]);
+      }
+    }
+  }
+}
+
+template struct DiagonalModel<float>;
+template struct DiagonalModel<double>;
+template DiagonalModel<float> diagonal_model<float>(const Frame&, const ValueRange&, std::int64_t);
+template DiagonalModel<double> diagonal_model<double>(const Frame&, const ValueRange&, std::int64_t);
+template DiagonalBound bound_diagonal<float>(const DiagonalModel<float>&, double, double);
+template DiagonalBound bound_diagonal<double>(const DiagonalModel<double>&, double, double);
+template struct DiagonalRows<float>;
+template struct DiagonalRows<double>;
+template void sum_diagonal<float>(const HeadProblem&, const FeatureList&, const DiagonalModel<float>&,
+                                  const DiagonalKeys<float>&, RowBlock<float>&, DiagonalRows<float>&) noexcept;
+template void sum_diagonal<double>(const HeadProblem&, const FeatureList&, const DiagonalModel<double>&,
+                                   const DiagonalKeys<double>&, RowBlock<double>&, DiagonalRows<double>&) noexcept;
+
+}  // namespace polyattn::engines
