@@ -1,10 +1,12 @@
-// polyattn info: what a file holds.
+// polyattn info: what a file holds; with --calibrate, how fast this machine is.
 
+#include "calibration.hpp"
 #include "command.hpp"
 #include "exit_codes.hpp"
 #include "io/element.hpp"
 #include "io/safetensors.hpp"
 #include "io/tensor_file.hpp"
+#include "polyattn/calibration.hpp"
 #include "results.hpp"
 #include "signals.hpp"
 
@@ -100,19 +102,45 @@ void tell_contents(const std::string& path, std::string& text, Json& list) {
   }
 }
 
+/// Measured anew, and put nowhere but into the JSON.
+void tell_speeds(const std::optional<std::string>& json_path) {
+  const Calibration speeds = measure_calibration();
+  const CalibrationKey key = calibration_key();
+  const std::string text = fmt::format(
+      "{} ({}), one thread, in 1e9 a second\n"
+      "  exact, multiply-adds:       float32 {:.1f}, float64 {:.1f}\n"
+      "  exact, exponentials:        float32 {:.2f}, float64 {:.2f}\n"
+      "  polynomials, multiply-adds: float32 {:.1f}, float64 {:.1f}\n"
+      "  bytes from memory:          {:.1f}\n",
+      key.processor, key.instruction_set, 1e-9 * speeds.float32_fma, 1e-9 * speeds.float64_fma,
+      1e-9 * speeds.float32_exp, 1e-9 * speeds.float64_exp, 1e-9 * speeds.float32_polynomial,
+      1e-9 * speeds.float64_polynomial, 1e-9 * speeds.memory_bytes);
+  publish(json_path, to_json(speeds, key), text);
+}
+
 int run(int argc, char** argv) {
   std::vector<std::string> names;
   std::optional<std::string> json_path;
+  bool calibrate = false;
   CLI::App app("What a file holds: type, shape, extremes, NaN and infinities.", "polyattn info");
   app.add_option("files", names, "FILE.npy, FILE.safetensors:NAME, or FILE.safetensors for its contents")
       ->type_name("FILE ...");
   text_flag(app, "--json", json_path, "FILE", "The same as JSON; - for standard output");
+  app.add_flag("--calibrate", calibrate,
+               "Instead: measure this machine, for --calibration of attend and plan (JSON with --json)");
   app.footer(
       "Examples:\n"
+      "  polyattn info --calibrate --json machine.json\n"
       "  polyattn info q.npy k.npy v.npy\n"
       "  polyattn info model.safetensors\n"
       "  polyattn info model.safetensors:layers.0.q --json -\n");
   if (const auto code = parse(app, argc, argv)) return *code;
+  if (calibrate) {
+    if (!names.empty()) throw UsageError("info --calibrate takes no files");
+    io::check_outputs(file_outputs({json_path}), {});
+    tell_speeds(json_path);
+    return exit_done;
+  }
   if (names.empty()) throw UsageError("info needs at least one file");
   std::vector<std::string> inputs;
   inputs.reserve(names.size());

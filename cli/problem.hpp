@@ -25,7 +25,7 @@ struct ProblemFlags {
 
 /// How to compute it: flags attend and plan share.
 struct EngineFlags {
-  std::optional<std::string> engine, arithmetic, degree, dtype, guarantee, unseen_share, confidence;
+  std::optional<std::string> engine, arithmetic, degree, dtype, guarantee, unseen_share, confidence, calibration;
   bool strict = false;
 };
 

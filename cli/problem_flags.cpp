@@ -1,5 +1,6 @@
 // From the flags of attend, plan and verify to polyattn::Options.
 
+#include "calibration.hpp"
 #include "io/tensor_file.hpp"
 #include "problem.hpp"
 
@@ -176,6 +177,9 @@ void add_engine_flags(CLI::App& app, EngineFlags& flags) {
   text_flag(app, "--degree", flags.degree, "G",
             "Degree of the polynomial engine (default: the cheapest that suffices)");
   app.add_flag("--strict", flags.strict, "A forced engine fails instead of handing rows it cannot certify to exact");
+  text_flag(app, "--calibration", flags.calibration, "WHAT",
+            "Speeds that predictions use: none (default), the same choices on every machine; auto: this machine's, "
+            "measured once and kept; or a file of info --calibrate");
   text_flag(app, "--dtype", flags.dtype, "TYPE",
             "Type of the output: float16, float32 or float64 (default: Q's; float32 for 16-bit Q)");
 }
@@ -231,6 +235,7 @@ void apply_engine_flags(const EngineFlags& flags, Options& options) {
   }
   if (flags.strict && options.engine == Engine::automatic) throw UsageError("--strict needs a forced --engine");
   options.strict = flags.strict;
+  options.calibration = calibration_of(flags.calibration);
   if (flags.dtype) {
     if (*flags.dtype == "bfloat16") {
       throw UsageError("--dtype bfloat16: .npy has no such type; use float16 or float32");

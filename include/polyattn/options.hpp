@@ -130,12 +130,18 @@ constexpr const char* name_of(Arithmetic arithmetic) noexcept {
   return "unknown";
 }
 
-/// Speeds the planner's cost model uses, in operations per second of one thread. Without a calibration the planner
-/// takes fixed defaults, the same on every machine, so that its choices are reproducible.
+/// Speeds the planner's cost model uses, per second of one thread. Without a calibration, and for speeds that are 0,
+/// the planner takes fixed defaults, the same on every machine, so that its choices are reproducible; where only the
+/// multiply-adds of an arithmetic are given, its other speeds keep their proportion to them.
+/// measure_calibration() (calibration.hpp) measures them.
 struct Calibration {
-  double float32_fma = 0.0;   ///< fused multiply-adds per second in float32
-  double float64_fma = 0.0;   ///< the same in float64
-  double memory_bytes = 0.0;  ///< bytes per second read from main memory
+  double float32_fma = 0.0;         ///< multiply-adds of the exact engine in float32
+  double float64_fma = 0.0;         ///< the same in float64
+  double memory_bytes = 0.0;        ///< bytes read from main memory
+  double float32_exp = 0.0;         ///< exponentials of the exact engine, with what else it does for a pair
+  double float64_exp = 0.0;         ///< the same in float64
+  double float32_polynomial = 0.0;  ///< multiply-adds of the polynomial engine in float32
+  double float64_polynomial = 0.0;  ///< the same in float64
 };
 
 /// Called now and then with the fraction done in [0, 1]; returning false cancels (Error, code cancelled).

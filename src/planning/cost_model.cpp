@@ -1,6 +1,7 @@
 #include "planning/cost_model.hpp"
 
 #include "engines/polynomial/causal.hpp"
+#include "planning/predict.hpp"
 
 #include <algorithm>
 
@@ -8,20 +9,27 @@ namespace polyattn::planning {
 
 namespace {
 
-constexpr double kFloat32Fma = 1.2e11;  // fused multiply-adds a second
-constexpr double kFloat64Fma = 0.6e11;
 constexpr double kBytes = 1.0e10;
-constexpr double kExpCost = 12.0;    // multiply-adds that take as long as one exponential and its bookkeeping
-constexpr double kExactShare = 0.9;  // of peak, by the exact kernels
-constexpr double kPolynomialShare = 0.55;
+/// Planning runs on the baseline of the processor family: seconds an axis of a row, or of a row and a key.
+constexpr double kTryAxis = 6e-10;
+constexpr std::int64_t kTriedRows = 9 * kSampledRows;  // so many strata (predict.cpp)
 
 }  // namespace
 
+CostModel::Speeds CostModel::speeds_of(const Speeds& usual, double fma, double exp, double polynomial,
+                                       double scale) noexcept {
+  const double proportion = fma > 0.0 ? fma / usual.fma : 1.0;
+  return {scale * proportion * usual.fma, scale * (exp > 0.0 ? exp : proportion * usual.exp),
+          scale * (polynomial > 0.0 ? polynomial : proportion * usual.polynomial)};
+}
+
 CostModel::CostModel(const std::optional<Calibration>& calibration, int threads) noexcept {
+  constexpr Speeds kFloat32{1.08e11, 9.0e9, 6.6e10};
+  constexpr Speeds kFloat64{5.4e10, 4.5e9, 3.3e10};
   const Calibration given = calibration.value_or(Calibration{});
   const double scale = std::max(1, threads);
-  float32_ = scale * (given.float32_fma > 0.0 ? given.float32_fma : kFloat32Fma);
-  float64_ = scale * (given.float64_fma > 0.0 ? given.float64_fma : kFloat64Fma);
+  float32_ = speeds_of(kFloat32, given.float32_fma, given.float32_exp, given.float32_polynomial, scale);
+  float64_ = speeds_of(kFloat64, given.float64_fma, given.float64_exp, given.float64_polynomial, scale);
   bytes_ = given.memory_bytes > 0.0 ? given.memory_bytes : kBytes;
 }
 
@@ -33,9 +41,10 @@ double CostModel::exact_seconds(const engines::HeadProblem& problem, double pair
                                 Arithmetic arithmetic) const noexcept {
   const auto dim = static_cast<double>(problem.dim());
   const double score = problem.score.kind == engines::ScoreKind::gaussian ? 1.3 * dim : dim;
-  const double work = pairs * (score + static_cast<double>(problem.value_dim()) + kExpCost);
+  const Speeds& speed = speeds(arithmetic);
+  const double work = pairs * ((score + static_cast<double>(problem.value_dim())) / speed.fma + 1.0 / speed.exp);
   const double packing = static_cast<double>(problem.n_kv()) * (dim + static_cast<double>(problem.value_dim())) * 8.0;
-  return work / (kExactShare * rate(arithmetic)) + packing / bytes_ + 2e-6;
+  return work + packing / bytes_ + 2e-6;
 }
 
 namespace {
@@ -59,7 +68,7 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   // A feature costs a load, a product and a store beside its multiply-adds; a token its conversion and its certificate.
   const double features = (keys + queries) * (moment_count(problem, size) + 2.0 * rank);
   const double tokens = (keys + queries) * (90.0 * dim + 150.0 * columns + 30.0 * size.degree * columns + 1200.0);
-  double seconds = features / (kPolynomialShare * rate(arithmetic)) + tokens / float32_ + 2e-4;
+  double seconds = features / speeds(arithmetic).polynomial + tokens / (1.1 * float32_.fma) + 2e-4;
   if (problem.mask.causal) {
     const double moments = moment_count(problem, size);
     const auto block = static_cast<double>(engines::causal_block(problem.dim(), problem.value_dim(), moments));
@@ -70,9 +79,22 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   return seconds;
 }
 
-double CostModel::statistics_seconds(const engines::HeadProblem& problem) const noexcept {
-  const auto rows = static_cast<double>(problem.n_q() + problem.n_kv());
-  return rows * static_cast<double>(problem.dim() * 5 + problem.value_dim() * 2) * 8.0 / bytes_ + 1e-3;
+double CostModel::try_seconds(const engines::HeadProblem& problem) const noexcept {
+  const auto dim = static_cast<double>(problem.dim());
+  const auto columns = static_cast<double>(problem.value_dim());
+  const double pairs = static_cast<double>(kTriedRows * std::min<std::int64_t>(problem.n_kv(), kSampledKeys));
+  const auto ranked = static_cast<double>(std::min(problem.n_q(), kRankedRows));
+  return kTryAxis * (pairs * (dim + 2.0 * columns + 40.0) + ranked * (3.0 * dim + 100.0)) + 1e-4;
+}
+
+double CostModel::search_seconds(const engines::HeadProblem& problem) const noexcept {
+  const auto dim = static_cast<double>(problem.dim());
+  const auto columns = static_cast<double>(problem.value_dim());
+  const auto rows = static_cast<double>(problem.n_q());
+  const auto keys = static_cast<double>(problem.n_kv());
+  const double passes = (3.0 * rows + 5.0 * keys) * dim + 2.0 * keys * columns + 20.0 * keys;
+  const double centres = 20.0 * static_cast<double>(std::min<std::int64_t>(problem.n_q(), 1024)) * dim;
+  return kTryAxis * (passes + centres) + try_seconds(problem);
 }
 
 std::int64_t polynomial_bytes(const engines::HeadProblem& problem, const PolynomialSize& size, Arithmetic arithmetic,

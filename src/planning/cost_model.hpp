@@ -28,15 +28,24 @@ class CostModel {
   /// Polynomial: both sides; causal adds the exact part inside key blocks.
   [[nodiscard]] double polynomial_seconds(const engines::HeadProblem& problem, double queries,
                                           const PolynomialSize& size, Arithmetic arithmetic) const noexcept;
-  /// Reading K, V and Q a few times.
-  [[nodiscard]] double statistics_seconds(const engines::HeadProblem& problem) const noexcept;
+  /// Looking for polynomials: a few passes over Q, K and V, and one try of a reach (reach.hpp).
+  [[nodiscard]] double search_seconds(const engines::HeadProblem& problem) const noexcept;
+  /// Sampled rows against sampled keys, and degrees for them.
+  [[nodiscard]] double try_seconds(const engines::HeadProblem& problem) const noexcept;
 
  private:
-  [[nodiscard]] double rate(Arithmetic arithmetic) const noexcept {
+  /// Per second.
+  struct Speeds {
+    double fma;         ///< multiply-adds of exact
+    double exp;         ///< its exponentials
+    double polynomial;  ///< multiply-adds of polynomials
+  };
+  static Speeds speeds_of(const Speeds& usual, double fma, double exp, double polynomial, double scale) noexcept;
+  [[nodiscard]] const Speeds& speeds(Arithmetic arithmetic) const noexcept {
     return arithmetic == Arithmetic::float64 ? float64_ : float32_;
   }
-  double float32_;
-  double float64_;
+  Speeds float32_;
+  Speeds float64_;
   double bytes_;
 };
 

@@ -4,6 +4,7 @@
 #include "engines/capabilities.hpp"
 #include "engines/exact/certificate.hpp"
 #include "engines/exact/exact.hpp"
+#include "planning/glance.hpp"
 #include "planning/planner.hpp"
 
 #include <algorithm>
@@ -234,6 +235,28 @@ Candidate nothing_to_do(const Request& request, const char* reason) {
   return nothing;
 }
 
+/// Why no approximate engine is considered; means nothing where one is.
+std::string why_not(const engines::HeadProblem& problem, const Request& request, const Glance& seen) {
+  if (request.want_row_max) {
+    return "the row maximum comes from exact only";
+  }
+  if (problem.non_finite == NonFinite::propagate) {
+    return "NaN and infinity are to propagate";
+  }
+  if (request.tolerance.value == 0.0) {
+    return "tolerance 0 asks for exact in the input's own type";
+  }
+  if (!engines::supports_polynomial(problem)) {
+    return "no approximate engine has these masks or soft-capping";
+  }
+  if (seen.worth) {
+    return "too small for a statistics pass to pay";
+  }
+  return seen.degree < 0 ? "no degree that might do is cheaper than exact, going by a few rows"
+                         : "degree " + std::to_string(seen.degree) +
+                               " or more would be needed, going by a few rows: no cheaper than exact, search included";
+}
+
 /// `facts` are measured if they are needed and not there. With `settle`, they are used up by the decision.
 HeadDecision decide_with(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                          const Domain* domain, std::optional<HeadFacts>& facts, bool settle) {
@@ -245,15 +268,14 @@ HeadDecision decide_with(const engines::HeadProblem& problem, const Request& req
                            request.tolerance.value > 0.0 && request.engine == Engine::automatic &&
                            engines::supports_polynomial(problem);
   const bool small = plan.exact_seconds < kSmallProblemSeconds && domain == nullptr;
-  const bool look_closer = !empty && (forced_polynomial || (approximate && !small) ||
-                                      (request.full_report && request.engine != Engine::reference));
-  planner.eligible = approximate && !small;
-  planner.ineligible = request.want_row_max                         ? "the row maximum comes from exact only"
-                       : problem.non_finite == NonFinite::propagate ? "NaN and infinity are to propagate"
-                       : request.tolerance.value == 0.0 ? "tolerance 0 asks for exact in the input's own type"
-                       : !engines::supports_polynomial(problem)
-                           ? "no approximate engine has these masks or soft-capping"
-                           : "too small for a statistics pass to pay";
+  Glance seen;
+  if (approximate && !small && domain == nullptr && request.guarantee == Guarantee::certified) {
+    seen = glance(problem, request, planner.cost, planner.queries, planner.pairs);
+  }
+  planner.eligible = approximate && !small && seen.worth;
+  planner.ineligible = why_not(problem, request, seen);
+  const bool look_closer =
+      !empty && (forced_polynomial || planner.eligible || (request.full_report && request.engine != Engine::reference));
   if (!look_closer) {
     if (forced_polynomial) {
       plan.candidates.push_back(nothing_to_do(request, "nothing to compute"));

@@ -1,7 +1,6 @@
 #include "planning/execution.hpp"
 
 #include "base/error.hpp"
-#include "engines/exact/certificate.hpp"
 #include "engines/exact/exact.hpp"
 #include "engines/finite.hpp"
 #include "engines/polynomial/causal.hpp"
@@ -14,7 +13,6 @@
 #include <iterator>
 #include <limits>
 #include <optional>
-#include <type_traits>
 
 namespace polyattn::planning {
 
@@ -75,101 +73,6 @@ void Execution::run_reference() {
   }
   if (missing > 0) {
     not_reachable(missing, worst, "reference");
-  }
-}
-
-/// One arithmetic over a list of rows; returns those that miss the tolerance. Unless `last`, nothing is computed if the
-/// a-priori bound already says that this arithmetic cannot do it for scores of the size seen.
-template <class T>
-RowList Execution::exact_pass(const RowList& list, bool last) {
-  const auto know = [&](const engines::KeyStatistics& keys) {
-    if (!list.all) {
-      return;  // rows that are left say nothing of the head, whose range is known
-    }
-    const bool rounded = std::is_same_v<T, float> && !base::fits_float32(problem.values);
-    know_range(rounded ? value_range(problem, nullptr, 0.0, context).range() : keys.value_range());
-    value_sum = keys.value_sum;
-    visible = keys.visible;
-  };
-  const bool wants = asks_for_bound();
-  // A float32 output alone may cost more than the tolerance, or a range of 0 asks for float64: on to the next.
-  const auto hopeless = [&](const engines::KeyStatistics& keys) {
-    return !last && wants && request.tolerance.value > 0.0 &&
-           (report.value_range == 0.0 || tolerance < keys.largest_value() * 0x1p-26);
-  };
-  if (group.few(list)) {
-    const engines::KeyStatistics keys = group.few_rows<T>(problem, list, outputs, context);
-    know(keys);
-    if (hopeless(keys)) {
-      return list;
-    }
-  } else {
-    const engines::PackedKeys<T>& packed = group.packed<T>(problem, context);
-    know(packed.statistics);
-    if (hopeless(packed.statistics)) {
-      return list;
-    }
-    engines::exact_rows(problem, packed, list, outputs, context);
-  }
-  RowList missing;
-  missing.all = false;
-  const std::int64_t count = list.count(problem.n_q());
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t row = list.target(i);
-    rows.engine[usize(row)] = Engine::exact;
-    const bool known = std::isfinite(rows.rounding[usize(row)]);
-    if (last && !known && std::is_same_v<T, float> && problem.non_finite == NonFinite::error) {
-      base::fail(ErrorCode::non_finite, "arithmetic", "float64 or auto for numbers of this size",
-                 "float32, whose range batch " + std::to_string(problem.batch) + ", head " +
-                     std::to_string(problem.head) + ", row " + std::to_string(row) + " exceeds");
-    }
-    // NaN or infinity that is to propagate has no bound in any arithmetic.
-    const bool hopeless_row = last && !known && problem.non_finite == NonFinite::propagate;
-    if (!hopeless_row && ((wants && !row_meets(row)) || (!last && !known))) {
-      missing.rows.push_back(row);
-      missing.targets.push_back(row);
-    }
-  }
-  return missing;
-}
-
-void Execution::run_exact(RowList list, bool handed_over) {
-  Arithmetic arithmetic = decision.exact_arithmetic;
-  // Rows handed over by an engine with a pinned arithmetic may use whichever suffices.
-  if (handed_over && request.engine == Engine::polynomial) {
-    arithmetic = Arithmetic::automatic;
-  }
-  const bool free = arithmetic == Arithmetic::automatic;
-  if (free && !asks_for_bound()) {
-    arithmetic = request.native_float32 ? Arithmetic::float32 : Arithmetic::float64;
-  }
-  RowList missing = std::move(list);
-  Arithmetic used = Arithmetic::float64;
-  if (arithmetic != Arithmetic::float64) {
-    const std::int64_t before = missing.count(problem.n_q());
-    missing = exact_pass<float>(missing, !free);
-    if (missing.count(problem.n_q()) < before || before == 0) {
-      used = Arithmetic::float32;
-    }
-    if (!free && (missing.all || !missing.rows.empty())) {
-      not_reachable(missing.count(problem.n_q()), kNaN, "exact in float32");
-    }
-  }
-  if (missing.all || !missing.rows.empty()) {
-    if (missing.count(problem.n_q()) > 0) {
-      used = Arithmetic::float64;
-    }
-    missing = exact_pass<double>(missing, true);
-    if (!missing.rows.empty() && report.value_range > 0.0) {
-      double worst = 0.0;
-      for (const std::int64_t row : missing.rows) {
-        worst = std::max(worst, rows.bound(row));
-      }
-      not_reachable(static_cast<std::int64_t>(missing.rows.size()), worst, "exact in float64");
-    }
-  }
-  if (!handed_over) {
-    report.arithmetic = used;
   }
 }
 

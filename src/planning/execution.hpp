@@ -88,6 +88,11 @@ struct Execution {
   double largest_error(const std::vector<std::int64_t>& list);
   void run_exact(engines::RowList list, bool handed_over);
   template <class T>
+  [[nodiscard]] double range_of(const engines::KeyStatistics& keys) const;
+  [[nodiscard]] bool sure_of_float32(const engines::KeyStatistics& keys, const engines::RowList& some) const;
+  template <class T>
+  bool most_miss(const engines::RowList& list, const engines::PackedKeys<T>* packed);
+  template <class T>
   engines::RowList exact_pass(const engines::RowList& list, bool last);
   [[noreturn]] void not_reachable(std::int64_t count, double worst, const char* engine) const;
   void finish(double* row_bounds, Engine* row_engine, double seconds);

@@ -23,8 +23,8 @@ constexpr double kFarShare = 0.05;
 /// Shells of keys are looked at where their pass, seconds a key as measured here, is a small part of what is planned.
 constexpr double kShellSeconds = 3e-8;
 constexpr double kShellPays = 10.0;
-/// A try of another reach takes a millisecond or two: not for less than this.
-constexpr double kReachSeconds = 0.003;
+/// Tries of other reaches may together cost this part of what is planned, by all that is known before.
+constexpr double kTriesShare = 0.03;
 constexpr std::int64_t kMaxRank = std::int64_t{1} << 24;
 
 }  // namespace
@@ -188,14 +188,20 @@ void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueR
   for (const Find& find : found) {
     seconds = std::min(seconds, find.candidate.seconds);
   }
+  const double try_seconds = cost.try_seconds(problem);
   const double shell_seconds = kShellSeconds * static_cast<double>(problem.n_kv());
-  if (plan().tolerance > 0.0 && std::isfinite(frame.radius) && seconds > kReachSeconds) {
+  if (plan().tolerance > 0.0 && std::isfinite(frame.radius) && kTriesShare * seconds > try_seconds) {
     if (may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
       shells = measured_shells(frame);
     }
     const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
                                                  request.density_tolerance.value_or(1.0)});
+    double left = kTriesShare * seconds;
     for (const Reach& reach : reaches(problem, frame, extent, shells, allowed, domain != nullptr)) {
+      left -= try_seconds;
+      if (left < 0.0 && domain == nullptr) {
+        break;
+      }
       try_reach(frame, values, extent, reach);
     }
   }

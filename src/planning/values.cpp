@@ -88,14 +88,15 @@ engines::ValueRange value_range(const engines::HeadProblem& problem, const doubl
     const std::int64_t first = block * kRows;
     std::int64_t count = std::min(kRows, problem.n_kv() - first);
     std::vector<double>& values = scratch[usize(thread)];
-    values.resize(usize(count) * columns);
-    base::load_columns(problem.values, first, count, values.data(), count);
-    const std::int64_t ld = count;
+    const std::int64_t ld = count + (count % 512 == 0 ? 8 : 0);  // columns a power of two apart share few cache lines
+    values.resize(usize(ld) * columns);
+    base::load_columns(problem.values, first, count, values.data(), ld);
     if (problem.has_bias()) {  // visible values move to the front; the first that is not finite is named by its row
       const std::vector<double> bias = load_bias(problem, first, count);
       std::vector<double> row(columns);
       std::int64_t kept = 0;
-      for (std::int64_t r = 0; r < ld; ++r) {
+      const std::int64_t all = count;
+      for (std::int64_t r = 0; r < all; ++r) {
         if (bias[usize(r)] == -kInfinity) {
           continue;
         }

@@ -93,7 +93,10 @@ TEST(Decide, CausalMasksToo) {
 TEST(Decide, AHugeRadiusGoesToExact) {
   for (const double spread : {10.0, 100.0, 1e8}) {
     const HeadData head = random_head(2, 4000, 4000, 8, 2, spread);
-    const HeadDecision decision = decide(head, request_of(1e-3));
+    Request request = request_of(1e-3);
+    EXPECT_FALSE(decide(head, request).plan.statistics_known) << "a glance is enough";
+    request.full_report = true;
+    const HeadDecision decision = decide(head, request);
     expect_consistent(decision);
     EXPECT_EQ(decision.plan.engine, Engine::exact) << spread;
     EXPECT_GT(decision.plan.statistics.radius_after, 100.0);
@@ -131,6 +134,36 @@ TEST(Decide, SmallProblemsGoToExactWithoutStatistics) {
   expect_consistent(decision);
   EXPECT_EQ(decision.plan.engine, Engine::exact);
   EXPECT_FALSE(decision.plan.statistics_known);
+}
+
+// Wide scores, or so many coordinates that no degree pays: seen at a glance, before any pass over the data.
+TEST(Decide, WhatAGlanceRulesOutGoesToExactWithoutStatistics) {
+  for (const HeadData& head : {random_head(9, 3000, 3000, 2, 1, 30.0), random_head(9, 1024, 1024, 128, 64, 0.4)}) {
+    const HeadDecision decision = decide(head, request_of(1e-4));
+    expect_consistent(decision);
+    EXPECT_EQ(decision.plan.engine, Engine::exact);
+    EXPECT_FALSE(decision.plan.statistics_known) << decision.plan.why;
+  }
+}
+
+// plan() looks at everything, attend only at what it needs: the choice is the same.
+TEST(Decide, AFullReportDoesNotChangeTheChoice) {
+  for (const std::int64_t dim : {2, 8, 64}) {
+    for (const std::int64_t n : {300, 1500, 5000}) {
+      for (const double spread : {0.05, 0.3, 2.0}) {
+        const HeadData head = random_head(10, n, n, dim, 2, spread / std::sqrt(static_cast<double>(dim)));
+        Request request = request_of(1e-3);
+        const HeadDecision brief = decide(head, request);
+        request.full_report = true;
+        const HeadDecision full = decide(head, request);
+        EXPECT_EQ(brief.plan.engine, full.plan.engine) << dim << " " << n << " " << spread;
+        EXPECT_EQ(brief.plan.degree, full.plan.degree);
+        if (brief.plan.engine == Engine::polynomial) {
+          EXPECT_EQ(brief.plan.arithmetic, full.plan.arithmetic);
+        }
+      }
+    }
+  }
 }
 
 TEST(Decide, AFullReportNamesEveryEngine) {

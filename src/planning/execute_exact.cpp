@@ -1,0 +1,216 @@
+// Exact answers: float32 where it may do, float64 where it must.
+
+#include "base/error.hpp"
+#include "engines/exact/certificate.hpp"
+#include "engines/exact/exact.hpp"
+#include "engines/exact/stream.hpp"
+#include "planning/execution.hpp"
+#include "planning/values.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace polyattn::planning {
+
+namespace {
+
+using base::usize;
+using engines::KeyStatistics;
+using engines::RowList;
+
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
+/// Of so many rows one is tried before float32 answers them all: it may cost a few per cent of what it may save.
+constexpr std::int64_t kRowsForATry = 32;
+constexpr std::int64_t kMostTries = 16;
+static_assert(kMostTries <= engines::kFewRows);
+
+/// Up to `count` rows of the list, evenly spaced.
+RowList spaced(const RowList& list, std::int64_t rows, std::int64_t count) {
+  RowList some;
+  some.all = false;
+  const std::int64_t stride = rows / count;
+  for (std::int64_t i = 0; i < count; ++i) {
+    some.rows.push_back(list.row(i * stride + stride / 2));
+    some.targets.push_back(list.target(i * stride + stride / 2));
+  }
+  return some;
+}
+
+/// What float32's a-priori bound needs to know of these rows.
+engines::QueryStatistics query_statistics(const engines::HeadProblem& problem, const RowList& list) {
+  engines::QueryStatistics queries;
+  const std::size_t dim = usize(problem.dim());
+  queries.query_min.assign(dim, std::numeric_limits<double>::infinity());
+  queries.query_max.assign(dim, -std::numeric_limits<double>::infinity());
+  queries.queries_exact = base::fits_float32(problem.queries);
+  std::vector<double> row(dim);
+  for (const std::int64_t i : list.rows) {
+    base::load_rows(problem.queries, i, 1, row.data(), problem.dim());
+    double square = 0.0;
+    for (std::size_t l = 0; l < dim; ++l) {
+      queries.query_min[l] = std::min(queries.query_min[l], row[l]);
+      queries.query_max[l] = std::max(queries.query_max[l], row[l]);
+      square += row[l] * row[l];
+    }
+    queries.max_norm = std::max(queries.max_norm, std::sqrt(square) * (1.0 + 1e-12));
+  }
+  return queries;
+}
+
+}  // namespace
+
+/// The range of the values as stored, whatever the engine made of them.
+template <class T>
+double Execution::range_of(const KeyStatistics& keys) const {
+  const bool rounded = std::is_same_v<T, float> && !base::fits_float32(problem.values);
+  return rounded ? value_range(problem, nullptr, 0.0, context).range() : keys.value_range();
+}
+
+/// Whether the a-priori bound of float32 meets the tolerance for these rows.
+bool Execution::sure_of_float32(const KeyStatistics& keys, const RowList& some) const {
+  const engines::ScoreFacts facts{problem.soft_cap, !problem.mask.from_first(), problem.pairs.additive.data != nullptr};
+  return !facts.pairs && !request.lse_tolerance && !request.density_tolerance &&
+         engines::exact_bound<float>(problem.score, keys, query_statistics(problem, some), request.output, facts)
+                 .rounding <= tolerance;
+}
+
+/// Whether most of a few rows miss the tolerance in float32. Which rows float32 answers then depends on the others;
+/// what it answers does not.
+template <class T>
+bool Execution::most_miss(const RowList& list, const engines::PackedKeys<T>* packed) {
+  if (!std::is_same_v<T, float> || !asks_for_bound()) {
+    return false;
+  }
+  const std::int64_t count = list.count(problem.n_q());
+  const std::int64_t most = packed != nullptr ? kMostTries : engines::kSingleRows;
+  const std::int64_t tries = std::min(most, count / kRowsForATry);
+  if (tries == 0) {
+    return false;
+  }
+  const RowList some = spaced(list, count, tries);
+  if (packed != nullptr && sure_of_float32(packed->statistics, some)) {
+    return false;
+  }
+  try {
+    if (packed != nullptr) {
+      engines::exact_rows(problem, *packed, some, outputs, context);
+    } else {
+      const KeyStatistics keys = engines::stream_rows<T>(problem, some, outputs, context);
+      if (list.all) {
+        know_range(range_of<T>(keys));
+      }
+    }
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::non_finite) {
+      throw;
+    }
+    return false;  // the pass over all rows names the first
+  }
+  const auto misses =
+      std::count_if(some.targets.begin(), some.targets.end(), [&](std::int64_t row) { return !row_meets(row); });
+  return 2 * misses > tries;
+}
+
+/// One arithmetic over a list of rows; returns those that miss the tolerance. Unless `last`, nothing or little is
+/// computed where this arithmetic is seen not to do.
+template <class T>
+RowList Execution::exact_pass(const RowList& list, bool last) {
+  const auto know = [&](const KeyStatistics& keys) {
+    if (!list.all) {
+      return;  // rows that are left say nothing of the head, whose range is known
+    }
+    know_range(range_of<T>(keys));
+    value_sum = keys.value_sum;
+    visible = keys.visible;
+  };
+  const bool wants = asks_for_bound();
+  // A float32 output alone may cost more than the tolerance, or a range of 0 asks for float64: on to the next.
+  const auto hopeless = [&](const KeyStatistics& keys) {
+    return !last && wants && request.tolerance.value > 0.0 &&
+           (report.value_range == 0.0 || tolerance < keys.largest_value() * 0x1p-26);
+  };
+  if (group.few(list)) {
+    if (!last && most_miss<T>(list, nullptr)) {
+      return list;
+    }
+    const KeyStatistics keys = group.few_rows<T>(problem, list, outputs, context);
+    know(keys);
+    if (hopeless(keys)) {
+      return list;
+    }
+  } else {
+    const engines::PackedKeys<T>& packed = group.packed<T>(problem, context);
+    know(packed.statistics);
+    if (hopeless(packed.statistics) || (!last && most_miss<T>(list, &packed))) {
+      return list;
+    }
+    engines::exact_rows(problem, packed, list, outputs, context);
+  }
+  RowList missing;
+  missing.all = false;
+  const std::int64_t count = list.count(problem.n_q());
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t row = list.target(i);
+    rows.engine[usize(row)] = Engine::exact;
+    const bool known = std::isfinite(rows.rounding[usize(row)]);
+    if (last && !known && std::is_same_v<T, float> && problem.non_finite == NonFinite::error) {
+      base::fail(ErrorCode::non_finite, "arithmetic", "float64 or auto for numbers of this size",
+                 "float32, whose range batch " + std::to_string(problem.batch) + ", head " +
+                     std::to_string(problem.head) + ", row " + std::to_string(row) + " exceeds");
+    }
+    // NaN or infinity that is to propagate has no bound in any arithmetic.
+    const bool hopeless_row = last && !known && problem.non_finite == NonFinite::propagate;
+    if (!hopeless_row && ((wants && !row_meets(row)) || (!last && !known))) {
+      missing.rows.push_back(row);
+      missing.targets.push_back(row);
+    }
+  }
+  return missing;
+}
+
+void Execution::run_exact(RowList list, bool handed_over) {
+  Arithmetic arithmetic = decision.exact_arithmetic;
+  // Rows handed over by an engine with a pinned arithmetic may use whichever suffices.
+  if (handed_over && request.engine == Engine::polynomial) {
+    arithmetic = Arithmetic::automatic;
+  }
+  const bool free = arithmetic == Arithmetic::automatic;
+  if (free && !asks_for_bound()) {
+    arithmetic = request.native_float32 ? Arithmetic::float32 : Arithmetic::float64;
+  }
+  RowList missing = std::move(list);
+  Arithmetic used = Arithmetic::float64;
+  if (arithmetic != Arithmetic::float64) {
+    const std::int64_t before = missing.count(problem.n_q());
+    missing = exact_pass<float>(missing, !free);
+    if (missing.count(problem.n_q()) < before || before == 0) {
+      used = Arithmetic::float32;
+    }
+    if (!free && (missing.all || !missing.rows.empty())) {
+      not_reachable(missing.count(problem.n_q()), kNaN, "exact in float32");
+    }
+  }
+  if (missing.all || !missing.rows.empty()) {
+    if (missing.count(problem.n_q()) > 0) {
+      used = Arithmetic::float64;
+    }
+    missing = exact_pass<double>(missing, true);
+    if (!missing.rows.empty() && report.value_range > 0.0) {
+      double worst = 0.0;
+      for (const std::int64_t row : missing.rows) {
+        worst = std::max(worst, rows.bound(row));
+      }
+      not_reachable(static_cast<std::int64_t>(missing.rows.size()), worst, "exact in float64");
+    }
+  }
+  if (!handed_over) {
+    report.arithmetic = used;
+  }
+}
+
+}  // namespace polyattn::planning
