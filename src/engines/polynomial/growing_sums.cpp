@@ -13,7 +13,6 @@ namespace polyattn::engines {
 
 namespace {
 
-using base::usize;
 using numerics::kU64;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
