@@ -97,6 +97,7 @@ void pack_values(const HeadProblem& problem, const Frame& frame, const ValueRang
                  const DiagonalModel<T>& model, DiagonalKeys<T>& out) {
   const std::int64_t value_dim = problem.value_dim();
   const std::int64_t stride = base::round_up_to(value_dim, kPackedRows);
+  const simd::ExactKernels<T>& kernels = exact_kernels<T>();
   const bool narrow = base::fits_float32(problem.values);
   for (std::int64_t group = 0; group < base::round_up_to(out.count, kPackedRows); group += kPackedRows) {
     const std::int64_t first = out.first + group;
@@ -106,8 +107,8 @@ void pack_values(const HeadProblem& problem, const Frame& frame, const ValueRang
     } else {
       centre_rows(problem, frame, values, model.value_factor, first, here, out.scratch, out.rows.data(), stride);
     }
-    exact_kernels<T>().pack_values(out.rows.data(), stride, value_dim, group % kKeyBlock,
-                                   out.values.data() + group / kKeyBlock * kKeyBlock * value_dim);
+    kernels.pack_values(out.rows.data(), stride, value_dim, group % kKeyBlock,
+                        out.values.data() + group / kKeyBlock * kKeyBlock * value_dim);
   }
 }
 
