@@ -110,10 +110,14 @@ std::int64_t polynomial_bytes(const engines::HeadProblem& problem, const Polynom
       block * (element * (problem.dim() + 128 + (size.degree + 1) * (simd::kEvaluationGroup + columns)) +
                8 * ((size.degree + 1) * (columns + 2) + 2 * columns + problem.dim() + 32));
   std::int64_t causal = 0;
-  if (problem.mask.causal) {  // moments and keys of two blocks, and of every thread the sums of a tile and of its rows
-    const std::int64_t columns_of_keys = 2 * problem.dim() + problem.value_dim() + 1;
-    causal = static_cast<std::int64_t>(moment_count(problem, size)) * element +
-             2 * (simd::kMomentBlock * columns_of_keys + simd::kPackedRows * (problem.value_dim() + 16)) * element +
+  if (problem.mask.causal) {  // moments and keys of some blocks, and of every thread the sums of a tile and of its rows
+    const std::int64_t stages = 2 * engines::causal_round(threads);
+    const std::int64_t key_block =
+        engines::causal_block(problem.dim(), problem.value_dim(), moment_count(problem, size));
+    const std::int64_t stage = static_cast<std::int64_t>(moment_count(problem, size)) +
+                               key_block * (2 * problem.dim() + problem.value_dim() + 1) +
+                               simd::kPackedRows * (problem.value_dim() + 16);
+    causal = stages * stage * element +
              threads * (simd::kTile * (problem.dim() + problem.value_dim() + 2 * simd::kKeyBlock + 3) * element +
                         8 * block * (columns + 3));
   }

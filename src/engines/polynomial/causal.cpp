@@ -11,10 +11,13 @@
 #include <numbers>
 #include <utility>
 
-// Key block by key block, two things side by side that share nothing but what the block before prepared:
+// Round by round of a few key blocks, two things side by side that share nothing but what the round before prepared:
 //
-//   rows whose prefix ends in the block: the keys before it by moments, those inside it exactly, joined (causal_join);
-//   the key side: the block's keys join the moments, from which the next block's rows are prepared.
+//   rows whose prefix ends in one of the blocks: the keys before it by moments, those inside it exactly, joined
+//   (causal_join);
+//   the key side, in one thread: block by block, keys join the moments, from which the next round's rows are prepared.
+//
+// How many blocks a round has decides only how often threads wait for each other.
 
 namespace polyattn::engines {
 
@@ -22,7 +25,7 @@ namespace {
 
 using base::usize;
 
-/// What the rows of one block read.
+/// What the rows of one key block read.
 template <class T>
 struct Stage {
   bool empty = true;      ///< no key before the block is visible
@@ -31,18 +34,24 @@ struct Stage {
   DiagonalKeys<T> diagonal;
 };
 
-/// Rows whose visible prefix ends in [key_first, key_last): prefixes grow with the row, so they are consecutive.
-struct RowSpan {
+/// Rows [begin, begin + count) of one stage.
+struct RowItem {
+  std::int64_t stage = 0;
   std::int64_t begin = 0;
-  std::int64_t end = 0;
+  std::int64_t count = 0;
 };
-RowSpan rows_ending_in(const HeadProblem& problem, std::int64_t key_first, std::int64_t key_last) {
-  const std::int64_t m = problem.n_kv();
+
+/// The rows whose visible prefix ends in [key_first, key_last), at most `row_block` an item: prefixes grow with the
+/// row, so they are consecutive.
+void add_items(const HeadProblem& problem, std::int64_t key_first, std::int64_t key_last, std::int64_t stage,
+               std::int64_t row_block, std::vector<RowItem>& items) {
   const auto first_row_seeing = [&](std::int64_t count) {  // least row with visible(row) >= count
     return count <= 0 ? std::int64_t{0} : std::clamp<std::int64_t>(count - 1 - problem.mask.offset, 0, problem.n_q());
   };
-  const bool last = key_last >= m;
-  return {first_row_seeing(key_first), last ? problem.n_q() : first_row_seeing(key_last)};
+  const std::int64_t end = key_last >= problem.n_kv() ? problem.n_q() : first_row_seeing(key_last);
+  for (std::int64_t begin = first_row_seeing(key_first); begin < end; begin += row_block) {
+    items.push_back({stage, begin, std::min(row_block, end - begin)});
+  }
 }
 
 template <class T>
@@ -153,36 +162,51 @@ EvaluationSummary Causal<T>::run(const PolynomialTable& table) {
     rows.emplace_back(features, row_block, context.memory, true);
     exact.emplace_back(frame.dim(), problem.value_dim(), row_block, context.memory);
   }
-  Stage<T> now = make_stage(table);
-  Stage<T> next = make_stage(table);
+  const std::int64_t round = causal_round(context.threads);
+  std::vector<Stage<T>> now;
+  std::vector<Stage<T>> next;
+  for (std::int64_t i = 0; i < round; ++i) {
+    now.push_back(make_stage(table));
+    next.push_back(make_stage(table));
+  }
+  const std::int64_t blocks = base::blocks_of(problem.n_kv(), block);
+  // Stages of blocks [first, first + round); `before` is that of the block before, whose keys are not yet summed.
+  const auto key_side = [&](std::int64_t first, const Stage<T>* before, std::vector<Stage<T>>& stages) {
+    for (std::int64_t i = 0; i < std::min(round, blocks - first); ++i) {
+      if (before != nullptr) {
+        add(before->diagonal);
+      }
+      prepare(before == nullptr ? DiagonalBound{} : before->diagonal.bound, (first + i) * block, stages[usize(i)]);
+      before = &stages[usize(i)];
+    }
+  };
   EvaluationSummary summary;
   std::mutex mutex;
+  std::vector<RowItem> items;
   const double work = moment_work(features);
-  if (problem.n_kv() > 0) {
-    prepare({}, 0, now);
-  }
-  for (std::int64_t first = 0; first < problem.n_kv(); first += block) {
-    const std::int64_t last = std::min(first + block, problem.n_kv());
-    const RowSpan span = rows_ending_in(problem, first, last);
-    const std::int64_t row_blocks = base::blocks_of(span.end - span.begin, row_block);
-    base::parallel_for(context, row_blocks + 1, [&](std::int64_t item, int thread) {
+  key_side(0, nullptr, now);
+  for (std::int64_t first = 0; first < blocks; first += round) {
+    items.clear();
+    for (std::int64_t i = 0; i < std::min(round, blocks - first); ++i) {
+      add_items(problem, (first + i) * block, (first + i + 1) * block, i, row_block, items);
+    }
+    base::parallel_for(context, static_cast<std::int64_t>(items.size()) + 1, [&](std::int64_t item, int thread) {
       if (item == 0) {
-        if (last < problem.n_kv()) {
-          add(now.diagonal);
-          prepare(now.diagonal.bound, last, next);
-        }
+        key_side(first + round, &now.back(), next);
         return;
       }
-      const std::int64_t begin = span.begin + (item - 1) * row_block;
+      const RowItem& take = items[usize(item - 1)];
       const EvaluationSummary here =
-          answer(now, begin, std::min(row_block, span.end - begin), rows[usize(thread)], exact[usize(thread)]);
+          answer(now[usize(take.stage)], take.begin, take.count, rows[usize(thread)], exact[usize(thread)]);
       const std::lock_guard lock(mutex);
       summary.answered += here.answered;
       summary.smallest_denominator = std::min(summary.smallest_denominator, here.smallest_denominator);
     });
     std::swap(now, next);
     if (context.progress != nullptr) {
-      context.progress->add(work * static_cast<double>(last - first + span.end - span.begin));
+      const std::int64_t last_key = std::min((first + round) * block, problem.n_kv());
+      const std::int64_t answered = items.empty() ? 0 : items.back().begin + items.back().count - items.front().begin;
+      context.progress->add(work * static_cast<double>(last_key - first * block + answered));
     }
   }
   return summary;
@@ -190,11 +214,13 @@ EvaluationSummary Causal<T>::run(const PolynomialTable& table) {
 
 }  // namespace
 
+std::int64_t causal_round(int threads) noexcept { return threads > 1 ? 8 : 1; }
+
 std::int64_t causal_block(std::int64_t dim, std::int64_t value_dim, double moments) noexcept {
   // In multiply-adds: a pair costs its score, its values and an exponential; a block reads and writes every moment
   // twice, and has its bounds made. The best length is the square root of their ratio, times the square root of two.
   const double pair = 1.1 * static_cast<double>(dim + value_dim + 12);
-  const double once = 50.0 * moments + 3e5;
+  const double once = 110.0 * moments + 5e4;
   const double best = std::sqrt(2.0 * once / pair);
   std::int64_t block = kCausalBlock;
   while (2 * block <= simd::kMomentBlock && static_cast<double>(block) * std::numbers::sqrt2 < best) {

@@ -12,6 +12,10 @@ namespace polyattn::engines {
 /// and every block scales all moments anew: the length balances the two. It depends on sizes only, never on threads.
 std::int64_t causal_block(std::int64_t dim, std::int64_t value_dim, double moments) noexcept;
 
+/// Key blocks whose rows threads answer before they wait for each other; as many again are being prepared. Decides no
+/// bit.
+std::int64_t causal_round(int threads) noexcept;
+
 /// As evaluate_rows, for a causal mask. Keys are taken in blocks (causal_block); a row that sees L keys uses the
 /// moments of the whole blocks before L and the exact tile kernel for the rest, both in the frame's coordinates. The
 /// moments are kept relative to the largest weight seen so far (a power of two), so that early rows do not vanish

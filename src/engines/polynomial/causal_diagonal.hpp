@@ -54,6 +54,7 @@ struct DiagonalKeys {
   base::Buffer<T> coordinates;
   base::Buffer<T> rows;
   std::vector<double> scratch;
+  std::vector<float> narrow;
 };
 /// Keys [first, first + count). `known` is a bound of an earlier block, taken again where it holds and is not far off.
 template <class T>

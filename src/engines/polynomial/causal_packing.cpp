@@ -72,28 +72,43 @@ bool covers(const DiagonalBound& known, const DiagonalBound& wanted) noexcept {
   return close(known.range, wanted.range) && close(known.spread, wanted.spread);
 }
 
+/// Centred values of kPackedRows keys from `first` on, loaded as `Loaded`, which holds them exactly.
+template <class Loaded, class T>
+void centre_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values, T factor, std::int64_t first,
+                 std::int64_t count, std::vector<Loaded>& loaded, T* rows, std::int64_t stride) {
+  const std::int64_t value_dim = problem.value_dim();
+  loaded.resize(usize(kPackedRows * value_dim));
+  base::load_rows(problem.values, first, count, loaded.data(), value_dim);
+  for (std::int64_t r = 0; r < kPackedRows; ++r) {
+    T* row = rows + r * stride;
+    if (r >= count || frame.log_weight[usize(first + r)] == -kInfinity) {
+      std::fill_n(row, value_dim, T(0));
+      continue;
+    }
+    const Loaded* from = loaded.data() + r * value_dim;
+    for (std::int64_t c = 0; c < value_dim; ++c) {
+      row[c] = static_cast<T>(static_cast<double>(from[c]) - values.centre[usize(c)]) * factor;
+    }
+  }
+}
+
 template <class T>
 void pack_values(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                  const DiagonalModel<T>& model, DiagonalKeys<T>& out) {
   const std::int64_t value_dim = problem.value_dim();
   const std::int64_t stride = base::round_up_to(value_dim, kPackedRows);
-  out.scratch.resize(usize(kPackedRows * value_dim));
+  const simd::ExactKernels<T>& kernels = exact_kernels<T>();
+  const bool narrow = base::fits_float32(problem.values);
   for (std::int64_t group = 0; group < base::round_up_to(out.count, kPackedRows); group += kPackedRows) {
+    const std::int64_t first = out.first + group;
     const std::int64_t here = std::min<std::int64_t>(kPackedRows, out.count - group);
-    base::load_rows(problem.values, out.first + group, here, out.scratch.data(), value_dim);
-    for (std::int64_t r = 0; r < kPackedRows; ++r) {
-      T* row = out.rows.data() + r * stride;
-      if (r >= here || frame.log_weight[usize(out.first + group + r)] == -kInfinity) {
-        std::fill_n(row, value_dim, T(0));
-        continue;
-      }
-      const double* loaded = out.scratch.data() + r * value_dim;
-      for (std::int64_t c = 0; c < value_dim; ++c) {
-        row[c] = static_cast<T>(loaded[c] - values.centre[usize(c)]) * model.value_factor;
-      }
+    if (narrow) {
+      centre_rows(problem, frame, values, model.value_factor, first, here, out.narrow, out.rows.data(), stride);
+    } else {
+      centre_rows(problem, frame, values, model.value_factor, first, here, out.scratch, out.rows.data(), stride);
     }
-    exact_kernels<T>().pack_values(out.rows.data(), stride, value_dim, group % kKeyBlock,
-                                   out.values.data() + group / kKeyBlock * kKeyBlock * value_dim);
+    kernels.pack_values(out.rows.data(), stride, value_dim, group % kKeyBlock,
+                        out.values.data() + group / kKeyBlock * kKeyBlock * value_dim);
   }
 }
 
