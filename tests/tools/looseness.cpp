@@ -4,9 +4,11 @@
 // (docs/certificate-looseness.md). Usage: looseness [HEADS]. In float64, so that rounding hides nothing.
 
 #include "engines/polynomial/key_shells.hpp"
+#include "numerics/exp_polynomial.hpp"
 #include "support/polynomial_run.hpp"
 #include "support/row_blocks.hpp"
 #include "tools/looseness_heads.hpp"
+#include "tools/looseness_steps.hpp"
 
 #include <algorithm>
 #include <array>
@@ -26,57 +28,6 @@ constexpr double kTolerance = 1e-3;  ///< of the value range
 constexpr double kShareServed = 0.99;
 constexpr double kMostMoments = 60000.0;
 constexpr int kMostDegree = 24;
-
-/// How a row's polynomial is chosen: as the engine does, by the smaller of the bounds by variance and by range; by the
-/// bound by range alone; or by the bound by chords at the mean of the values instead of that by range.
-enum class Choice : std::uint8_t { as_built, by_range, by_chord };
-
-/// Which parts of the certificate are taken.
-struct Steps {
-  const char* name;
-  bool ladder = true;    ///< a radius for each row
-  bool variance = true;  ///< Cauchy-Schwarz with the values' variance
-  int moments = 2;       ///< even moments: none, the second, all
-  bool chords = true;
-  bool spread = true;  ///< value-weighted second moments, from nine columns on
-  bool far = true;     ///< far keys left out
-  bool jensen = true;  ///< lower bounds of the denominator
-  bool computed = true;
-  Choice choice = Choice::as_built;
-};
-
-constexpr std::array kSteps{
-    Steps{"uniform bound, one radius for all rows", false, false, 0, false, false, false},
-    Steps{"+ a radius for each row", true, false, 0, false, false, false},
-    Steps{"+ variance of the values", true, true, 0, false, false, false},
-    Steps{"+ second moment of the scores", true, true, 1, false, false, false},
-    Steps{"+ every even moment", true, true, 2, false, false, false},
-    Steps{"+ chords (up to 8 columns)", true, true, 2, true, false, false},
-    Steps{"+ value-weighted second moments (from 9 columns)", true, true, 2, true, true, false},
-    Steps{"+ far keys left out: all", true, true, 2, true, true, true},
-    Steps{"all without a radius for each row", false, true, 2, true, true, true},
-    Steps{"all without the variance", true, false, 2, true, true, true},
-    Steps{"all without even moments", true, true, 0, false, false, true},
-    Steps{"all without moments beyond the second", true, true, 1, true, true, true},
-    Steps{"all without chords", true, true, 2, false, true, true},
-    Steps{"all without value-weighted moments", true, true, 2, true, false, true},
-    Steps{"all, the denominator's bound by Jensen alone", true, true, 2, true, true, true, true, false},
-    Steps{"all, the denominator's bound from the sum alone", true, true, 2, true, true, true, false, true},
-    Steps{"all, polynomials chosen without the variance", true, true, 2, true, true, true, true, true,
-          Choice::by_range},
-    Steps{"all, polynomials chosen by chords at the mean", true, true, 2, true, true, true, true, true,
-          Choice::by_chord},
-};
-constexpr std::size_t kAll = 7;
-constexpr std::size_t kCumulative = 8;
-
-/// What one step says of a head.
-struct Outcome {
-  int lowest = -1;                ///< degree; -1: none that was tried
-  std::vector<double> looseness;  ///< certified / measured of the rows, at the lowest degree of all steps together
-  std::vector<double> bound;      ///< certified / range
-};
-using Outcomes = std::array<Outcome, kSteps.size()>;
 
 /// |q - qc| that the share of the rows which must be served does not exceed.
 double served_norm(const HeadData& head, const engines::Frame& frame) {
@@ -169,6 +120,7 @@ void certify(const PolynomialSetup& setup, const Steps& steps, double range,
     }
     out.looseness.push_back(measured > 0.0 ? certified / measured : kInfinity);
     out.bound.push_back(certified / range);
+    out.measured.push_back(measured / range);
   }
   if (!steps.chords) {
     std::swap(chords, rows.moments);
@@ -180,7 +132,7 @@ void certify_degree(const engines::HeadProblem& problem, PolynomialSetup& setup,
                     const HeadTruth<long double>& truth, Outcomes& outcomes) {
   const base::Context context = serial_context();
   setup.features = engines::make_features(problem.dim(), degree, problem.value_dim(), spread);
-  setup.table = engines::make_table(setup.frame.radius, degree);
+  setup.table = engines::make_table(std::min(setup.frame.radius, numerics::kMaxRadius), degree);
   engines::MomentTotals totals = engines::make_totals(setup.features, context.memory);
   engines::sum_moments<double>(problem, setup.frame, setup.values, setup.features, 0, context, totals);
   const std::int64_t block = engines::evaluation_block(setup.features.columns());
@@ -247,6 +199,7 @@ Outcomes examine(const HeadData& head) {
       if (first) {
         result[s].looseness = std::move(found[s].looseness);
         result[s].bound = std::move(found[s].bound);
+        result[s].measured = std::move(found[s].measured);
       }
       done = done && result[s].lowest >= 0;
     }
@@ -257,54 +210,6 @@ Outcomes examine(const HeadData& head) {
   return result;
 }
 
-double quantile(std::vector<double> values, double share) {
-  if (values.empty()) {
-    return 0.0;
-  }
-  const auto at = static_cast<std::ptrdiff_t>(share * static_cast<double>(values.size() - 1));
-  std::nth_element(values.begin(), values.begin() + at, values.end());
-  return values[usize(at)];
-}
-
-template <class Which>
-void print(const std::string& title, const std::vector<std::pair<HeadData, Outcomes>>& heads, const Which& which) {
-  std::size_t count = 0;
-  std::array<std::vector<double>, kSteps.size()> looseness;
-  std::array<std::vector<double>, kSteps.size()> bound;
-  std::array<int, kSteps.size()> served{};
-  std::array<double, kSteps.size()> degrees{};
-  int common = 0;
-  for (const auto& [head, outcomes] : heads) {
-    if (!which(head)) {
-      continue;
-    }
-    ++count;
-    const bool all = std::all_of(outcomes.begin(), outcomes.end(), [](const Outcome& o) { return o.lowest >= 0; });
-    common += all ? 1 : 0;
-    for (std::size_t s = 0; s < kSteps.size(); ++s) {
-      const Outcome& outcome = outcomes[s];
-      looseness[s].insert(looseness[s].end(), outcome.looseness.begin(), outcome.looseness.end());
-      bound[s].insert(bound[s].end(), outcome.bound.begin(), outcome.bound.end());
-      served[s] += outcome.lowest >= 0 ? 1 : 0;
-      degrees[s] += all ? outcome.lowest : 0.0;
-    }
-  }
-  std::printf("### %s: %zu heads\n\n", title.c_str(), count);
-  std::printf(
-      "| | looseness, median | 90th percentile | certified / range, median | heads served | mean degree (%d "
-      "heads) |\n| --- | ---: | ---: | ---: | ---: | ---: |\n",
-      common);
-  for (std::size_t s = 0; s < kSteps.size(); ++s) {
-    if (s == kCumulative) {
-      std::printf("| | | | | | |\n");
-    }
-    std::printf("| %s | %.1f | %.1f | %.2e | %d | %.2f |\n", kSteps[s].name, quantile(looseness[s], 0.5),
-                quantile(looseness[s], 0.9), quantile(bound[s], 0.5), served[s],
-                common > 0 ? degrees[s] / common : 0.0);
-  }
-  std::printf("\n");
-}
-
 int run(std::int64_t count) {
   std::vector<std::pair<HeadData, Outcomes>> heads;
   for (std::int64_t index = 0; index < count; ++index) {
@@ -312,12 +217,12 @@ int run(std::int64_t count) {
     Outcomes outcomes = examine(head);
     heads.emplace_back(std::move(head), std::move(outcomes));
   }
-  print("All", heads, [](const HeadData&) { return true; });
-  print("One or four columns", heads, [](const HeadData& head) { return head.value_dim < 9; });
-  print("Sixteen columns", heads, [](const HeadData& head) { return head.value_dim >= 9; });
-  print("Gaussian kernels", heads,
-        [](const HeadData& head) { return head.score.kind == engines::ScoreKind::gaussian; });
-  print("Biased keys", heads, [](const HeadData& head) { return !head.bias.empty(); });
+  print_looseness("All", heads, [](const HeadData&) { return true; });
+  print_looseness("One or four columns", heads, [](const HeadData& head) { return head.value_dim < 9; });
+  print_looseness("Sixteen columns", heads, [](const HeadData& head) { return head.value_dim >= 9; });
+  print_looseness("Gaussian kernels", heads,
+                  [](const HeadData& head) { return head.score.kind == engines::ScoreKind::gaussian; });
+  print_looseness("Biased keys", heads, [](const HeadData& head) { return !head.bias.empty(); });
   return 0;
 }
 

@@ -67,7 +67,7 @@ HeadData looseness_head(std::int64_t index) {
   const auto kind = static_cast<Kind>(index % 3);
   HeadData head;
   head.n_q = kLoosenessRows;
-  head.n_kv = kLoosenessKeys;
+  head.n_kv = kind == Kind::kernel ? 4 * kLoosenessKeys : kLoosenessKeys;
   head.dim = kDims[usize(random.integer(0, kind == Kind::kernel ? 2 : 6))];
   head.value_dim = kColumns[usize((index / 3) % 3)];
   draw_places(head, kind, random);
