@@ -169,7 +169,7 @@ struct CertifyBlock {
 /// columns:
 ///   approximation = max_c min(error * max(high_c - T, T - low_c), uniform * (deviation_c + (mean_c - T)^2
 ///                   half_inverse_c), moment_error * chord_c + slack * max(high_c - T, T - low_c),
-///                   spread_error * (spread_c + |T| second) + slack * max(high_c - T, T - low_c)) / denominator_low
+///                   spread_error * (spread_c + |T| second)) / denominator_low   (polynomials with q = 1 have no slack)
 ///   chord_c       = ((T - low_c) (high_c m - m_c) + (high_c - T) (m_c - low_c m)) / (high_c - low_c), every bracket
 ///   with
 ///                   what its terms may be off, m and m_c the moments sum w s^p and sum w s^p v; for low_c <= T <=
