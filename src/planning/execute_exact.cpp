@@ -5,6 +5,7 @@
 #include "engines/exact/exact.hpp"
 #include "engines/exact/stream.hpp"
 #include "planning/execution.hpp"
+#include "planning/some_rows.hpp"
 #include "planning/values.hpp"
 
 #include <algorithm>
@@ -27,10 +28,15 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 /// Of so many rows one is tried before float32 answers them all: it may cost a few per cent of what it may save.
 constexpr std::int64_t kRowsForATry = 32;
 constexpr std::int64_t kMostTries = 16;
+/// Keys and rows that a first guess looks at, and how far it must be from the tolerance to be believed.
+constexpr std::int64_t kGuessKeys = 16;
+constexpr std::int64_t kGuessRows = 4;
+constexpr double kSurelyMeets = 0.25;
+constexpr double kSurelyMisses = 3.0;
 static_assert(kMostTries <= engines::kFewRows);
 
 /// Up to `count` rows of the list, evenly spaced.
-RowList spaced(const RowList& list, std::int64_t rows, std::int64_t count) {
+RowList some_of(const RowList& list, std::int64_t rows, std::int64_t count) {
   RowList some;
   some.all = false;
   const std::int64_t stride = rows / count;
@@ -71,6 +77,22 @@ double Execution::range_of(const KeyStatistics& keys) const {
   return rounded ? value_range(problem, nullptr, 0.0, context).range() : keys.value_range();
 }
 
+/// The a-priori bound of float32 for a few rows and keys, as a multiple of the tolerance. NaN: nobody knows.
+double Execution::guess_of_float32(const RowList& list) const {
+  const std::int64_t count = list.count(problem.n_q());
+  const SomeRows keys =
+      load(problem.keys, visible_keys(problem, std::clamp<std::int64_t>(problem.n_kv() / 8, 1, kGuessKeys)));
+  if (!asks_for_bound() || request.lse_tolerance || request.density_tolerance ||
+      problem.pairs.additive.data != nullptr || count < kRowsForATry || keys.index.empty()) {
+    return kNaN;
+  }
+  const SomeRows queries =
+      load(problem.queries, some_of(list, count, std::clamp<std::int64_t>(count / 32, 1, kGuessRows)).rows);
+  const Extremes values = extremes_of(load(problem.values, keys.index), usize(problem.value_dim()));
+  const double allowed = absolute_tolerance(request.tolerance, planning::range_of(values));
+  return allowed > 0.0 ? likely_float32_bound(problem, request.output, queries, keys, values) / allowed : kNaN;
+}
+
 /// Whether the a-priori bound of float32 meets the tolerance for these rows.
 bool Execution::sure_of_float32(const KeyStatistics& keys, const RowList& some) const {
   const engines::ScoreFacts facts{problem.soft_cap, !problem.mask.from_first(), problem.pairs.additive.data != nullptr};
@@ -83,7 +105,7 @@ bool Execution::sure_of_float32(const KeyStatistics& keys, const RowList& some) 
 /// what it answers does not.
 template <class T>
 bool Execution::most_miss(const RowList& list, const engines::PackedKeys<T>* packed) {
-  if (!std::is_same_v<T, float> || !asks_for_bound()) {
+  if (!std::is_same_v<T, float> || !asks_for_bound() || float32_guess <= kSurelyMeets) {
     return false;
   }
   const std::int64_t count = list.count(problem.n_q());
@@ -92,7 +114,7 @@ bool Execution::most_miss(const RowList& list, const engines::PackedKeys<T>* pac
   if (tries == 0) {
     return false;
   }
-  const RowList some = spaced(list, count, tries);
+  const RowList some = some_of(list, count, tries);
   if (packed != nullptr && sure_of_float32(packed->statistics, some)) {
     return false;
   }
@@ -185,7 +207,9 @@ void Execution::run_exact(RowList list, bool handed_over) {
   }
   RowList missing = std::move(list);
   Arithmetic used = Arithmetic::float64;
-  if (arithmetic != Arithmetic::float64) {
+  float32_guess = free && arithmetic == Arithmetic::automatic ? guess_of_float32(missing) : kNaN;
+  const bool in_vain = float32_guess >= kSurelyMisses;
+  if (arithmetic != Arithmetic::float64 && !in_vain) {
     const std::int64_t before = missing.count(problem.n_q());
     missing = exact_pass<float>(missing, !free);
     if (missing.count(problem.n_q()) < before || before == 0) {

@@ -53,9 +53,10 @@ struct Execution {
   RowArrays rows;
   engines::HeadOutputs outputs;
   HeadReport report;
-  double tolerance = 0.0;           ///< absolute; NaN until the value range is known
-  std::vector<double> value_sum{};  ///< of the visible values, where the engine knows
-  std::int64_t visible = 0;         ///< how many there are
+  double tolerance = 0.0;                                           ///< absolute; NaN until the value range is known
+  std::vector<double> value_sum{};                                  ///< of the visible values, where the engine knows
+  std::int64_t visible = 0;                                         ///< how many there are
+  double float32_guess = std::numeric_limits<double>::quiet_NaN();  ///< of its bound, in units of the tolerance
 
   [[nodiscard]] bool asks_for_bound() const noexcept {
     return request.tolerance.value > 0.0 || request.lse_tolerance || request.density_tolerance;
@@ -89,6 +90,7 @@ struct Execution {
   void run_exact(engines::RowList list, bool handed_over);
   template <class T>
   [[nodiscard]] double range_of(const engines::KeyStatistics& keys) const;
+  [[nodiscard]] double guess_of_float32(const engines::RowList& list) const;
   [[nodiscard]] bool sure_of_float32(const engines::KeyStatistics& keys, const engines::RowList& some) const;
   template <class T>
   bool most_miss(const engines::RowList& list, const engines::PackedKeys<T>* packed);

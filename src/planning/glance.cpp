@@ -5,9 +5,9 @@
 
 #include "planning/glance.hpp"
 
-#include "engines/exact/certificate.hpp"
 #include "engines/polynomial/frame.hpp"
 #include "engines/polynomial/key_side.hpp"
+#include "planning/some_rows.hpp"
 #include "polyattn/polynomial.hpp"
 
 #include <algorithm>
@@ -33,54 +33,13 @@ constexpr double kAxisSeconds = 1.0e-9;
 constexpr double kSearchShare = 0.03;
 /// Errors are multiplied with the distance of values from answers, as a rule at least this part of their range.
 constexpr double kTypicalDistance = 0.15;
+/// So far below the tolerance an error is sure to meet it.
+constexpr double kSure = 5.0;
 constexpr int kMatched = 4;  ///< largest q
 constexpr int kHighest = 30;
 /// Of the rows looked at, by radius: polynomials are to serve half of them at least.
 constexpr double kTypicalRow = 0.4;
 constexpr std::int64_t kMostRank = std::int64_t{1} << 24;
-
-/// A few rows of a matrix.
-struct SomeRows {
-  std::vector<std::int64_t> index;
-  std::vector<double> data;  ///< [index.size()][columns]
-};
-
-/// Evenly spaced.
-std::vector<std::int64_t> spaced(std::int64_t rows, std::int64_t most) {
-  std::vector<std::int64_t> index;
-  const std::int64_t count = std::min(most, rows);
-  for (std::int64_t i = 0; i < count; ++i) {
-    index.push_back((2 * i + 1) * rows / (2 * count));
-  }
-  return index;
-}
-
-SomeRows load(const base::Rows& rows, std::vector<std::int64_t> index) {
-  SomeRows some;
-  some.data.resize(index.size() * usize(rows.columns));
-  double* at = some.data.data();
-  for (const std::int64_t i : index) {
-    base::load_rows(rows, i, 1, at, rows.columns);
-    at += rows.columns;
-  }
-  some.index = std::move(index);
-  return some;
-}
-
-/// Keys that are hidden are not read, whatever they hold.
-std::vector<std::int64_t> visible_keys(const engines::HeadProblem& problem, std::int64_t most) {
-  std::vector<std::int64_t> index = spaced(problem.n_kv(), most);
-  if (problem.has_bias()) {
-    index.erase(std::remove_if(index.begin(), index.end(),
-                               [&](std::int64_t j) {
-                                 double bias = 0.0;
-                                 engines::load_bias(problem, j, 1, &bias);
-                                 return bias == -kInfinity;
-                               }),
-                index.end());
-  }
-  return index;
-}
 
 /// The few keys around their mean, with the weights that a shift of the queries leaves them.
 struct LookedAt {
@@ -208,58 +167,6 @@ double least_error(const TypicalRow& row, int degree) {
   return least;
 }
 
-/// Lowest and highest per column, and the largest norm, of a few rows.
-struct Extremes {
-  std::vector<double> low;
-  std::vector<double> high;
-  double norm = 0.0;
-};
-
-Extremes extremes_of(const SomeRows& rows, std::size_t columns) {
-  Extremes out{std::vector<double>(columns, kInfinity), std::vector<double>(columns, -kInfinity)};
-  for (std::size_t i = 0; i < rows.index.size(); ++i) {
-    double square = 0.0;
-    for (std::size_t l = 0; l < columns; ++l) {
-      const double x = rows.data[i * columns + l];
-      out.low[l] = std::min(out.low[l], x);
-      out.high[l] = std::max(out.high[l], x);
-      square += x * x;
-    }
-    out.norm = std::max(out.norm, std::sqrt(square));
-  }
-  return out;
-}
-
-/// The bound of exact in float32 for rows, keys and values like those.
-double float32_bound(const engines::HeadProblem& problem, const Request& request, const SomeRows& queries,
-                     const SomeRows& keys, const Extremes& values) {
-  const Extremes q = extremes_of(queries, usize(problem.dim()));
-  const Extremes k = extremes_of(keys, usize(problem.dim()));
-  engines::KeyStatistics known;
-  known.keys = known.visible = problem.n_kv();
-  known.first_visible = 0;
-  known.max_norm = k.norm;
-  known.key_min = k.low;
-  known.key_max = k.high;
-  known.value_min = values.low;
-  known.value_max = values.high;
-  known.smallest_value = 0x1p-100;
-  known.bias_min = known.bias_max = 0.0;
-  known.keys_exact = base::fits_float32(problem.keys);
-  known.values_exact = base::fits_float32(problem.values);
-  const engines::QueryStatistics asked{q.norm, q.low, q.high, base::fits_float32(problem.queries)};
-  const engines::ScoreFacts facts{problem.soft_cap, !problem.mask.from_first(), false};
-  return engines::exact_bound<float>(problem.score, known, asked, request.output, facts).rounding;
-}
-
-double range_of(const Extremes& values) {
-  double range = 0.0;
-  for (std::size_t c = 0; c < values.low.size(); ++c) {
-    range = std::max(range, values.high[c] - values.low[c]);
-  }
-  return range;
-}
-
 /// Whether float32 is out of the question: the polynomial's terms add up to exp(box), in the mean of coordinates.
 bool needs_float64(const TypicalRow& row, const Request& request, int degree, std::int64_t rank, std::int64_t keys,
                    double tolerance) {
@@ -309,7 +216,7 @@ Glance glance(const engines::HeadProblem& problem, const Request& request, const
     return out;  // nothing to go by
   }
   if (request.arithmetic == Arithmetic::automatic &&
-      !(2.0 * float32_bound(problem, request, some_queries, some_keys, values) <= tolerance * range)) {
+      !(2.0 * likely_float32_bound(problem, request.output, some_queries, some_keys, values) <= tolerance * range)) {
     out.exact_seconds = slowest;
   }
   out.worth = false;
@@ -317,18 +224,22 @@ Glance glance(const engines::HeadProblem& problem, const Request& request, const
     if (!(seconds_of(degree, fastest) < out.exact_seconds)) {
       break;
     }
-    if (kTypicalDistance * least_error(row, degree) / row.mass > tolerance) {
+    const double error = kTypicalDistance * least_error(row, degree) / row.mass;
+    if (error > tolerance) {
       continue;
     }
     const std::int64_t rank = feature_rank(problem.dim(), degree);
     const bool wide = needs_float64(row, request, degree, rank, problem.n_kv(), tolerance);
-    out.degree = degree;
-    out.seconds = seconds_of(degree, wide ? Arithmetic::float64 : fastest);
-    // A search that costs little may be in vain; one that costs more has to be sure to pay, one degree higher even.
-    const bool cheap = out.search_seconds <= kSearchShare * out.exact_seconds;
-    const double expected = cheap ? out.seconds : seconds_of(degree + 1, wide ? Arithmetic::float64 : fastest);
-    out.worth = expected + out.search_seconds < out.exact_seconds;
-    break;
+    const double seconds = seconds_of(degree, wide ? Arithmetic::float64 : fastest);
+    if (out.degree < 0) {
+      out.degree = degree;
+      out.seconds = seconds;
+    }
+    // A search that costs little may be in vain; one that costs more has to be sure to pay.
+    if (out.search_seconds <= kSearchShare * out.exact_seconds || kSure * error <= tolerance) {
+      out.worth = seconds + out.search_seconds < out.exact_seconds;
+      break;
+    }
   }
   return out;
 }
