@@ -9,9 +9,22 @@ namespace polyattn::planning {
 
 namespace {
 
-constexpr double kBytes = 1.0e10;
+// Fitted by bench/fit_costs.py to the rows of bench/costs_bench.cpp; the core was busy, and all speeds are scaled alike
+// to what it does alone.
+constexpr double kBytes = 1.25e10;
+constexpr double kGaussian = 1.3;  ///< multiply-adds an axis of the Gaussian score in float64; float32 hides the rest
+constexpr double kExactRow = 3.3e-8;   ///< seconds, of a query
+constexpr double kExactCall = 3.2e-6;  ///< seconds
+/// Of a row or key of the polynomial engine: seconds an axis, a column, a column and degree, and all else.
+struct TokenSeconds {
+  double axis, column, degree, row;
+  double feature;  ///< of a feature, beside its multiply-adds
+};
+constexpr TokenSeconds kToken32{7.8e-10, 1.1e-9, 1.05e-10, 6.3e-9, 1.26e-11};
+constexpr TokenSeconds kToken64{1.1e-9, 1.3e-9, 2.7e-10, 5.2e-9, 5.5e-11};
+constexpr double kPolynomialCall = 2e-5;  ///< seconds
 /// Planning runs on the baseline of the processor family: seconds an axis of a row, or of a row and a key.
-constexpr double kTryAxis = 6e-10;
+constexpr double kTryAxis = 2.3e-10;
 constexpr std::int64_t kTriedRows = 9 * kSampledRows;  // so many strata (predict.cpp)
 
 }  // namespace
@@ -24,13 +37,17 @@ CostModel::Speeds CostModel::speeds_of(const Speeds& usual, double fma, double e
 }
 
 CostModel::CostModel(const std::optional<Calibration>& calibration, int threads) noexcept {
-  constexpr Speeds kFloat32{1.08e11, 9.0e9, 6.6e10};
-  constexpr Speeds kFloat64{5.4e10, 4.5e9, 3.3e10};
+  constexpr Speeds kFloat32{1.0e11, 1.22e10, 8.1e10};
+  constexpr Speeds kFloat64{5.7e10, 4.2e9, 5.0e10};
   const Calibration given = calibration.value_or(Calibration{});
   const double scale = std::max(1, threads);
   float32_ = speeds_of(kFloat32, given.float32_fma, given.float32_exp, given.float32_polynomial, scale);
   float64_ = speeds_of(kFloat64, given.float64_fma, given.float64_exp, given.float64_polynomial, scale);
   bytes_ = given.memory_bytes > 0.0 ? given.memory_bytes : kBytes;
+  slowness32_ = kFloat32.fma / float32_.fma;
+  slowness64_ = kFloat64.fma / float64_.fma;
+  feature32_ = kFloat32.polynomial / float32_.polynomial;
+  feature64_ = kFloat64.polynomial / float64_.polynomial;
 }
 
 double score_pairs(const engines::HeadProblem& problem) noexcept {
@@ -40,11 +57,16 @@ double score_pairs(const engines::HeadProblem& problem) noexcept {
 double CostModel::exact_seconds(const engines::HeadProblem& problem, double pairs,
                                 Arithmetic arithmetic) const noexcept {
   const auto dim = static_cast<double>(problem.dim());
-  const double score = problem.score.kind == engines::ScoreKind::gaussian ? 1.3 * dim : dim;
+  const auto columns = static_cast<double>(problem.value_dim());
+  const double slowness = arithmetic == Arithmetic::float64 ? slowness64_ : slowness32_;
+  const bool dear = problem.score.kind == engines::ScoreKind::gaussian && arithmetic == Arithmetic::float64;
   const Speeds& speed = speeds(arithmetic);
-  const double work = pairs * ((score + static_cast<double>(problem.value_dim())) / speed.fma + 1.0 / speed.exp);
-  const double packing = static_cast<double>(problem.n_kv()) * (dim + static_cast<double>(problem.value_dim())) * 8.0;
-  return work + packing / bytes_ + 2e-6;
+  const double work = pairs * (((dear ? kGaussian : 1.0) * dim + columns) / speed.fma + 1.0 / speed.exp);
+  const double queries = problem.n_kv() > 0 ? std::min(pairs / static_cast<double>(problem.n_kv()) * 2.0,
+                                                       static_cast<double>(problem.n_q()))
+                                            : 0.0;
+  const double rows = queries + static_cast<double>(problem.n_kv());
+  return work + slowness * kExactRow * queries + rows * (dim + columns) * 8.0 / bytes_ + kExactCall;
 }
 
 namespace {
@@ -65,10 +87,12 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   const auto dim = static_cast<double>(problem.dim());
   const auto keys = static_cast<double>(problem.n_kv());
   const auto rank = static_cast<double>(size.rank);
-  // A feature costs a load, a product and a store beside its multiply-adds; a token its conversion and its certificate.
-  const double features = (keys + queries) * (moment_count(problem, size) + 2.0 * rank);
-  const double tokens = (keys + queries) * (90.0 * dim + 150.0 * columns + 30.0 * size.degree * columns + 1200.0);
-  double seconds = features / speeds(arithmetic).polynomial + tokens / (1.1 * float32_.fma) + 2e-4;
+  const double slowness = arithmetic == Arithmetic::float64 ? slowness64_ : slowness32_;
+  const TokenSeconds& token = arithmetic == Arithmetic::float64 ? kToken64 : kToken32;
+  const double feature = (arithmetic == Arithmetic::float64 ? feature64_ : feature32_) * token.feature;
+  const double features = moment_count(problem, size) / speeds(arithmetic).polynomial + rank * feature;
+  const double rows = token.axis * dim + columns * (token.column + token.degree * size.degree) + token.row;
+  double seconds = (keys + queries) * (features + slowness * rows) + kPolynomialCall;
   if (problem.mask.causal) {
     const double moments = moment_count(problem, size);
     const auto block = static_cast<double>(engines::causal_block(problem.dim(), problem.value_dim(), moments));
@@ -84,7 +108,7 @@ double CostModel::try_seconds(const engines::HeadProblem& problem) const noexcep
   const auto columns = static_cast<double>(problem.value_dim());
   const double pairs = static_cast<double>(kTriedRows * std::min<std::int64_t>(problem.n_kv(), kSampledKeys));
   const auto ranked = static_cast<double>(std::min(problem.n_q(), kRankedRows));
-  return kTryAxis * (pairs * (dim + 2.0 * columns + 40.0) + ranked * (3.0 * dim + 100.0)) + 1e-4;
+  return kTryAxis * (pairs * (dim + 2.0 * columns + 40.0) + ranked * (3.0 * dim + 100.0)) + 4e-5;
 }
 
 double CostModel::search_seconds(const engines::HeadProblem& problem) const noexcept {

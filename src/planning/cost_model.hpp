@@ -47,6 +47,10 @@ class CostModel {
   Speeds float32_;
   Speeds float64_;
   double bytes_;
+  double slowness32_;  ///< usual speed over that of float32 exact: for work that is neither
+  double slowness64_;
+  double feature32_;  ///< the same of polynomials
+  double feature64_;
 };
 
 /// Score pairs a head has: prefix lengths summed.

@@ -34,7 +34,7 @@ Glance glance_at(const engines::HeadProblem& problem, const Request& request) {
 
 // Nothing is read: there is nothing to be read.
 TEST(Glance, SizesAloneSayThatAFewRowsAreNotWorthIt) {
-  for (const std::int64_t rows : {1, 100}) {
+  for (const std::int64_t rows : {1, 16}) {
     engines::HeadProblem problem;
     problem.queries.rows = rows;
     problem.keys.rows = problem.values.rows = 1000;
