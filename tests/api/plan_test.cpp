@@ -26,7 +26,7 @@ Options at_tolerance(double tolerance) {
 
 /// Many keys, few dimensions, a small radius: a problem the polynomial engine wins.
 Problem easy() {
-  return random_problem({.heads = 2, .n_q = 1500, .n_kv = 1500, .dim = 3, .value_dim = 4}, 1.0, DType::float32, 61);
+  return random_problem({.heads = 2, .n_q = 6000, .n_kv = 6000, .dim = 3, .value_dim = 4}, 1.0, DType::float32, 61);
 }
 
 TEST(Plan, ExecuteIsAttendBitForBit) {
@@ -181,7 +181,7 @@ TEST(Report, SaysWhatHappened) {
   options.want_row_engine = true;
   const Result result = attend(problem, options);
   ASSERT_EQ(result.report.heads.size(), 2U);
-  ASSERT_EQ(result.row_engine.size(), 3000U);
+  ASSERT_EQ(result.row_engine.size(), 12000U);
   EXPECT_EQ(result.report.instruction_set, instruction_set());
   EXPECT_EQ(result.report.threads, 2);
   EXPECT_GT(result.report.peak_bytes, 0U);
@@ -189,12 +189,12 @@ TEST(Report, SaysWhatHappened) {
     const HeadReport& head = result.report.heads[h];
     EXPECT_EQ(head.engine, Engine::polynomial);
     EXPECT_FALSE(head.why.empty());
-    EXPECT_EQ(head.rows_total, 1500);
+    EXPECT_EQ(head.rows_total, 6000);
     EXPECT_EQ(head.rows_reference + head.rows_exact + head.rows_polynomial + head.rows_grid + head.rows_clustered,
-              1500);
-    const auto first = result.row_engine.begin() + static_cast<std::ptrdiff_t>(h * 1500);
-    EXPECT_EQ(std::count(first, first + 1500, Engine::polynomial), head.rows_polynomial);
-    EXPECT_EQ(std::count(first, first + 1500, Engine::exact), head.rows_exact);
+              6000);
+    const auto first = result.row_engine.begin() + static_cast<std::ptrdiff_t>(h * 6000);
+    EXPECT_EQ(std::count(first, first + 6000, Engine::polynomial), head.rows_polynomial);
+    EXPECT_EQ(std::count(first, first + 6000, Engine::exact), head.rows_exact);
     EXPECT_LE(head.certificate.bound(), 1e-2);
     EXPECT_GT(head.certificate.approximation, 0.0);
     EXPECT_GT(head.certificate.rounding, 0.0);

@@ -101,8 +101,7 @@ EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, 
     scratch.emplace_back(features, block, context.memory);
   }
   const Answering<T> answering{
-      problem, frame, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out),
-      targets};
+      problem, frame, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out), targets};
   EvaluationSummary summary;
   std::mutex mutex;
   const double work = moment_work(features);
