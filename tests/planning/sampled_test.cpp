@@ -25,11 +25,11 @@ TEST(AttemptRisk, AddsUpToLessThanWhatMayGoWrong) {
     for (const std::int64_t heads : {1, 7, 4096}) {
       long double sum = 0.0L;
       for (int attempt = 60; attempt >= 1; --attempt) {
-        sum += attempt_risk(confidence, heads, attempt);
+        sum += static_cast<long double>(attempt_risk(confidence, heads, attempt));
       }
       sum *= static_cast<long double>(heads);
-      EXPECT_LT(sum, 1.0L - confidence);
-      EXPECT_GT(sum, (1.0L - confidence) * 0.999999L);
+      EXPECT_LT(sum, 1.0L - static_cast<long double>(confidence));
+      EXPECT_GT(sum, (1.0L - static_cast<long double>(confidence)) * 0.999999L);
     }
   }
   EXPECT_NEAR(attempt_risk(0.95, 1, 1), 0.025, 1e-12);
