@@ -19,7 +19,6 @@ namespace polyattn::planning {
 namespace {
 
 using base::usize;
-using engines::HeadOutputs;
 using engines::HeadProblem;
 using engines::RowList;
 
