@@ -45,8 +45,9 @@ TEST(RowsToSample, IsTheFewestThatSuffice) {
     for (const double risk : {0.3, 0.025, 1e-4, 1e-9}) {
       const std::int64_t rows = rows_to_sample(share, risk);
       const long double stays = 1.0L - static_cast<long double>(share);
-      EXPECT_LE(std::pow(stays, static_cast<long double>(rows)), risk * (1.0L + 1e-9L)) << share << " " << risk;
-      EXPECT_GT(std::pow(stays, static_cast<long double>(rows - 1)), risk * (1.0L - 1e-9L)) << share << " " << risk;
+      const auto allowed = static_cast<long double>(risk);
+      EXPECT_LE(std::pow(stays, static_cast<long double>(rows)), allowed * (1.0L + 1e-9L)) << share << " " << risk;
+      EXPECT_GT(std::pow(stays, static_cast<long double>(rows - 1)), allowed * (1.0L - 1e-9L)) << share << " " << risk;
       EXPECT_LE(unseen_share(rows, risk), share);
     }
   }
@@ -56,11 +57,12 @@ TEST(RowsToSample, IsTheFewestThatSuffice) {
 TEST(UnseenShare, IsTheShareThatAllRowsMissWithThatProbability) {
   for (const std::int64_t rows : {1, 20, 300, 100000}) {
     for (const double risk : {0.5, 0.05, 1e-6}) {
-      const long double share = unseen_share(rows, risk);
+      const auto share = static_cast<long double>(unseen_share(rows, risk));
+      const auto allowed = static_cast<long double>(risk);
       const long double missed = std::exp(static_cast<long double>(rows) * std::log1p(-share));
-      EXPECT_LE(missed, risk);  // rounded towards more
+      EXPECT_LE(missed, allowed);  // rounded towards more
       // A share larger by 1e-12 of itself is missed less often by rows * share / (1 - share) times that.
-      EXPECT_GT(missed, risk * (1.0L - 4e-12L * static_cast<long double>(rows) * share / (1.0L - share)));
+      EXPECT_GT(missed, allowed * (1.0L - 4e-12L * static_cast<long double>(rows) * share / (1.0L - share)));
     }
   }
   EXPECT_NEAR(unseen_share(1, 0.05), 0.95, 1e-9);
