@@ -378,7 +378,9 @@ PlanSeries decide_each(const engines::HeadProblem& problem, const Request& reque
     HeadPlan plan;
     bool reachable = true;
     try {
-      plan = decide_with(problem, one, context, nullptr, facts, false).plan;
+      HeadDecision decision = decide_with(problem, one, context, nullptr, facts, false);
+      try_query_groups(problem, one, context, decision);
+      plan = std::move(decision.plan);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::not_reachable) {
         throw;

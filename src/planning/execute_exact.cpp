@@ -47,27 +47,6 @@ RowList some_of(const RowList& list, std::int64_t rows, std::int64_t count) {
   return some;
 }
 
-/// What float32's a-priori bound needs to know of these rows.
-engines::QueryStatistics query_statistics(const engines::HeadProblem& problem, const RowList& list) {
-  engines::QueryStatistics queries;
-  const std::size_t dim = usize(problem.dim());
-  queries.query_min.assign(dim, std::numeric_limits<double>::infinity());
-  queries.query_max.assign(dim, -std::numeric_limits<double>::infinity());
-  queries.queries_exact = base::fits_float32(problem.queries);
-  std::vector<double> row(dim);
-  for (const std::int64_t i : list.rows) {
-    base::load_rows(problem.queries, i, 1, row.data(), problem.dim());
-    double square = 0.0;
-    for (std::size_t l = 0; l < dim; ++l) {
-      queries.query_min[l] = std::min(queries.query_min[l], row[l]);
-      queries.query_max[l] = std::max(queries.query_max[l], row[l]);
-      square += row[l] * row[l];
-    }
-    queries.max_norm = std::max(queries.max_norm, std::sqrt(square) * (1.0 + 1e-12));
-  }
-  return queries;
-}
-
 }  // namespace
 
 /// The range of the values as stored, whatever the engine made of them.
@@ -96,9 +75,11 @@ double Execution::guess_of_float32(const RowList& list) const {
 /// Whether the a-priori bound of float32 meets the tolerance for these rows.
 bool Execution::sure_of_float32(const KeyStatistics& keys, const RowList& some) const {
   const engines::ScoreFacts facts{problem.soft_cap, !problem.mask.from_first(), problem.pairs.additive.data != nullptr};
+  const Extremes rows_of = extremes_of(load(problem.queries, some.rows), usize(problem.dim()));
+  const engines::QueryStatistics asked{rows_of.norm * (1.0 + 1e-12), rows_of.low, rows_of.high,
+                                       base::fits_float32(problem.queries)};
   return !facts.pairs && !request.lse_tolerance && !request.density_tolerance &&
-         engines::exact_bound<float>(problem.score, keys, query_statistics(problem, some), request.output, facts)
-                 .rounding <= tolerance;
+         engines::exact_bound<float>(problem.score, keys, asked, request.output, facts).rounding <= tolerance;
 }
 
 /// Whether most of a few rows miss the tolerance in float32. Which rows float32 answers then depends on the others;

@@ -114,6 +114,19 @@ TEST(QueryGroups, AreTheSameBitsForAnyNumberOfThreads) {
   }
 }
 
+TEST(QueryGroups, SweepsSayWhatPlansSay) {
+  const Curve curve;
+  const std::array tolerances{1e-2, 1e-3};
+  const SweepReport swept = sweep(curve.tokens(), curve.keys(), curve.vectors(), tolerances, curve.options);
+  for (std::size_t i = 0; i < tolerances.size(); ++i) {
+    Options options = curve.options;
+    options.tolerance.value = tolerances[i];
+    const HeadPlan planned = plan(curve.tokens(), curve.keys(), curve.vectors(), options).report().heads.front();
+    EXPECT_EQ(swept.heads.front().rows.at(i).degree, planned.degree) << planned.why;
+    EXPECT_EQ(swept.heads.front().rows.at(i).predicted_seconds, planned.predicted_seconds) << planned.why;
+  }
+}
+
 TEST(QueryGroups, KeepToTheMemoryAllowed) {
   const Curve curve;
   Options options = curve.options;

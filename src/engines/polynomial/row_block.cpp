@@ -222,7 +222,7 @@ void gather_polynomials(const PreparedMoments<T>& moments, RowBlock<T>& rows) no
 
 template <class T>
 simd::FinishBlock finish_block(const ValueRange& values, const PreparedMoments<T>& moments,
-                               const RowBlock<T>& rows) noexcept {
+                               RowBlock<T>& rows) noexcept {
   const KeySideBounds& keys = moments.bounds;
   const FeatureList& features = moments.features;
   const bool spread = features.spread;
@@ -261,7 +261,7 @@ simd::FinishBlock finish_block(const ValueRange& values, const PreparedMoments<T
   finish.spread_scale = rows.moment_scale;
   finish.spread_loss = rows.spread_loss;
   finish.spread_error = rows.spread_error;
-  finish.answer = const_cast<double*>(rows.answer.data());
+  finish.answer = rows.answer.data();
   finish.largest = rows.largest;
   finish.approximation = rows.approximation;
   finish.rounding = rows.rounding;
