@@ -49,26 +49,8 @@ std::vector<double> draw_points(Random& random, std::int64_t rows, std::int64_t 
   return points;
 }
 
-/// Largest |<q - mean q, k - mean k>|, or 0.
-double centred_radius(const SmallProblem& problem) {
-  const std::vector<double> q_mean = mean_of(problem.q, problem.dim);
-  const std::vector<double> k_mean = mean_of(problem.k, problem.dim);
-  double largest = 0.0;
-  for (std::int64_t i = 0; i < problem.n_q; ++i) {
-    for (std::int64_t j = 0; j < problem.n_kv; ++j) {
-      double sum = 0.0;
-      for (std::int64_t l = 0; l < problem.dim; ++l) {
-        sum +=
-            (problem.q[at(i * problem.dim + l)] - q_mean[at(l)]) * (problem.k[at(j * problem.dim + l)] - k_mean[at(l)]);
-      }
-      largest = std::max(largest, std::abs(sum));
-    }
-  }
-  return largest;
-}
-
 void scale_to_radius(SmallProblem& problem, double radius, Random& random) {
-  const double largest = centred_radius(problem);
+  const double largest = largest_centred_score(problem.q, problem.k, problem.dim);
   const double factor = largest > 1e-9 ? radius / largest : 1.0;  // below that it is rounding of equal points
   if (random.chance(0.12)) {
     const double bandwidth = std::sqrt(1.0 / factor);

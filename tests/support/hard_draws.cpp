@@ -39,27 +39,9 @@ std::vector<double> draw_points(Random& random, std::int64_t rows, std::int64_t 
   return points;
 }
 
-/// Largest |<q - mean, k - mean>|.
-double largest_score(const HeadData& head) {
-  const std::vector<double> q_mean = mean_of(head.q, head.dim);
-  const std::vector<double> k_mean = mean_of(head.k, head.dim);
-  double largest = 0.0;
-  for (std::int64_t i = 0; i < head.n_q; ++i) {
-    for (std::int64_t j = 0; j < head.n_kv; ++j) {
-      double sum = 0.0;
-      for (std::int64_t l = 0; l < head.dim; ++l) {
-        sum +=
-            (head.q[usize(i * head.dim + l)] - q_mean[usize(l)]) * (head.k[usize(j * head.dim + l)] - k_mean[usize(l)]);
-      }
-      largest = std::max(largest, std::fabs(sum));
-    }
-  }
-  return largest;
-}
-
 void set_radius(HardHead& hard, double radius, Random& random) {
   HeadData& head = hard.head;
-  const double largest = largest_score(head);
+  const double largest = largest_centred_score(head.q, head.k, head.dim);
   const double factor = largest > 1e-9 ? radius / largest : radius;
   if (random.chance(0.25)) {
     head.score.kind = engines::ScoreKind::gaussian;
@@ -183,7 +165,7 @@ void stretch(HardHead& hard, Random& random) {
     }
   }
   if (random.chance(0.5)) {  // and bring the scores back, as far as a number can
-    const double largest = largest_score(head);
+    const double largest = largest_centred_score(head.q, head.k, head.dim);
     const double back = random.log_uniform(0.01, 3.0) / largest;
     if (std::isfinite(back) && back > 0.0 && head.score.kind == engines::ScoreKind::dot) {
       head.score.scale = back;

@@ -122,6 +122,22 @@ std::vector<double> mean_of(const std::vector<double>& points, std::int64_t dim)
   return mean;
 }
 
+double largest_centred_score(const std::vector<double>& q, const std::vector<double>& k, std::int64_t dim) {
+  const std::vector<double> q_mean = mean_of(q, dim);
+  const std::vector<double> k_mean = mean_of(k, dim);
+  double largest = 0.0;
+  for (std::size_t i = 0; i < q.size(); i += at(dim)) {
+    for (std::size_t j = 0; j < k.size(); j += at(dim)) {
+      double sum = 0.0;
+      for (std::size_t l = 0; l < at(dim); ++l) {
+        sum += (q[i + l] - q_mean[l]) * (k[j + l] - k_mean[l]);
+      }
+      largest = std::max(largest, std::abs(sum));
+    }
+  }
+  return largest;
+}
+
 double chebyshev_error(double x, double radius, int degree) {
   const double half = 0.5 * radius;
   const double angle = std::acos(std::clamp(radius > 0.0 ? x / radius : 0.0, -1.0, 1.0));

@@ -61,6 +61,8 @@ void move(SmallProblem& problem, std::uint64_t seed);
 
 /// Of the rows of [rows, dim] points.
 std::vector<double> mean_of(const std::vector<double>& points, std::int64_t dim);
+/// Largest |<q - mean q, k - mean k>| of points [n][dim], or 0.
+double largest_centred_score(const std::vector<double>& q, const std::vector<double>& k, std::int64_t dim);
 /// The error sum_{k > degree} -2 I_k(radius) T_k(x / radius) of the truncated Chebyshev series of exp at |x| <= radius,
 /// from the series of the Bessel functions: no cancellation however small it is.
 double chebyshev_error(double x, double radius, int degree);
