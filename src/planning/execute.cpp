@@ -7,12 +7,14 @@
 #include "engines/polynomial/causal.hpp"
 #include "engines/reference/reference.hpp"
 #include "planning/values.hpp"
+#include "simd/dispatch.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iterator>
 #include <limits>
+#include <numeric>
 #include <optional>
 
 namespace polyattn::planning {
@@ -209,21 +211,19 @@ double distance_from_mean(const HeadProblem& problem, const base::RowSink& outpu
   base::parallel_for(context, static_cast<std::int64_t>(largest.size()), [&](std::int64_t block, int) {
     const std::int64_t first = block * kRows;
     const std::int64_t count = std::min(kRows, problem.n_q() - first);
-    std::vector<double> values(usize(count * rows.columns));
-    engines::load_columns(rows, first, count, values.data(), count);
-    std::vector<double> counts(usize(count));
-    for (std::int64_t r = 0; r < count; ++r) {
-      counts[usize(r)] = arrays.bound(first + r) == 0.0 && arrays.storage[usize(first + r)] == 0.0 ? 0.0 : 1.0;
-    }
-    double here = 0.0;
+    const std::int64_t ld = base::round_up_to(count, 8);
+    std::vector<double> values(usize(ld * rows.columns), 0.0);
+    std::vector<double> unused(usize(ld));
+    engines::load_columns(rows, first, count, values.data(), ld);
     for (std::size_t c = 0; c < mean.size(); ++c) {
-      const double* column = values.data() + c * usize(count);
-      for (std::int64_t r = 0; r < count; ++r) {
-        const double away = counts[usize(r)] != 0.0 ? std::fabs(column[r] - mean[c]) : 0.0;
-        here = away > here ? away : here;
+      double* column = values.data() + c * usize(ld);
+      for (std::int64_t r = 0; r < ld; ++r) {
+        const bool counts = r < count && !(arrays.bound(first + r) == 0.0 && arrays.stored(first + r) == 0.0);
+        column[r] = counts ? column[r] : mean[c];
       }
+      const double half = simd::kernels().statistics.measure({column, ld, mean[c], 0.0, unused.data()}).half;
+      largest[usize(block)] = std::max(largest[usize(block)], half);
     }
-    largest[usize(block)] = here;
   });
   return *std::max_element(largest.begin(), largest.end());
 }
@@ -233,27 +233,32 @@ double distance_from_mean(const HeadProblem& problem, const base::RowSink& outpu
 void Execution::finish(double* row_bounds, Engine* row_engine, double seconds) {
   report.rows_total = problem.n_q();
   Certificate& certificate = report.certificate;
-  certificate.relative = problem.n_q() > 0 ? 0.0 : kInfinity;
-  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
-    const auto r = usize(i);
-    if (i == 0 || rows.bound(i) > certificate.proved_bound() || std::isnan(rows.bound(i))) {
-      certificate.approximation = rows.approximation[r];
-      certificate.rounding = rows.rounding[r];
+  std::int64_t worst = 0;
+  for (std::int64_t i = 1; i < problem.n_q() && !std::isnan(rows.bound(worst)); ++i) {
+    worst = rows.bound(i) <= rows.bound(worst) ? worst : i;
+  }
+  if (problem.n_q() > 0) {
+    certificate.approximation = rows.approximation[usize(worst)];
+    certificate.rounding = rows.rounding[usize(worst)];
+  }
+  const auto largest = [](const auto& array) {
+    return std::accumulate(array.begin(), array.end(), 0.0, [](double a, double b) { return std::max(a, b); });
+  };
+  certificate.storage = std::max(certificate.storage, largest(rows.storage));
+  certificate.relative = rows.relative.size() > 0 ? largest(rows.relative) : kInfinity;
+  report.rows_exact += std::count(rows.engine.begin(), rows.engine.end(), Engine::exact);
+  report.rows_polynomial += std::count(rows.engine.begin(), rows.engine.end(), Engine::polynomial);
+  report.rows_reference += std::count(rows.engine.begin(), rows.engine.end(), Engine::reference);
+  for (std::int64_t i = 0; i < problem.n_q() && outputs.lse_bound != nullptr; ++i) {
+    if (outputs.lse[i] != -kInfinity) {
+      report.lse_bound = std::max(report.lse_bound, outputs.lse_bound[i]);
     }
-    certificate.storage = std::max(certificate.storage, rows.storage[r]);
-    certificate.relative = std::max(certificate.relative, rows.relative[r]);
-    report.rows_exact += rows.engine[r] == Engine::exact ? 1 : 0;
-    report.rows_polynomial += rows.engine[r] == Engine::polynomial ? 1 : 0;
-    report.rows_reference += rows.engine[r] == Engine::reference ? 1 : 0;
-    if (outputs.lse_bound != nullptr && outputs.lse[r] != -kInfinity) {
-      report.lse_bound = std::max(report.lse_bound, outputs.lse_bound[r]);
-    }
-    if (row_bounds != nullptr) {
-      row_bounds[r] = rows.bound(i);
-    }
-    if (row_engine != nullptr) {
-      row_engine[r] = rows.engine[r];
-    }
+  }
+  for (std::int64_t i = 0; i < problem.n_q() && row_bounds != nullptr; ++i) {
+    row_bounds[i] = rows.bound(i);
+  }
+  if (row_engine != nullptr) {
+    std::copy(rows.engine.begin(), rows.engine.end(), row_engine);
   }
   report.seconds = seconds;
 }
@@ -278,16 +283,19 @@ HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecis
   const auto start = std::chrono::steady_clock::now();
   const bool want_lse = out.lse != nullptr || out.lse_bound != nullptr || request.want_lse || request.lse_tolerance ||
                         request.density_tolerance;
-  Execution run{group, problem, decision, request, context, RowArrays(problem.n_q(), want_lse, context.memory),
-                {},    {},      0.0};
+  const bool sixteen_bits = out.output.dtype == DType::float16 || out.output.dtype == DType::bfloat16;
+  const bool known = decision.plan.engine != Engine::polynomial;  // polynomials bound no relative error
+  Execution run{group,   problem, decision,
+                request, context, RowArrays(problem.n_q(), want_lse, sixteen_bits, known, context.memory),
+                {},      {},      0.0};
   run.outputs.output = out.output;
   run.outputs.lse = want_lse ? run.rows.lse.data() : nullptr;
   run.outputs.lse_bound = want_lse ? run.rows.lse_bound.data() : nullptr;
   run.outputs.row_max = out.row_max;
   run.outputs.approximation = run.rows.approximation.data();
   run.outputs.rounding = run.rows.rounding.data();
-  run.outputs.storage = run.rows.storage.data();
-  run.outputs.relative = run.rows.relative.data();
+  run.outputs.storage = sixteen_bits ? run.rows.storage.data() : nullptr;
+  run.outputs.relative = known ? run.rows.relative.data() : nullptr;
   const HeadPlan& plan = decision.plan;
   run.report.batch = problem.batch;
   run.report.head = problem.head;

@@ -84,7 +84,7 @@ double Execution::largest_error(const std::vector<std::int64_t>& list) {
   for (std::size_t i = 0; i < list.size(); ++i) {
     base::load_rows(stored, list[i], 1, row.data(), problem.value_dim());
     const double seen = distance(row.data(), exact.data() + i * columns, columns) * (1.0 + 1e-15);
-    const double error = (std::max(seen - rows.storage[usize(list[i])], 0.0) + bounds[i]) * (1.0 + 1e-15);
+    const double error = (std::max(seen - rows.stored(list[i]), 0.0) + bounds[i]) * (1.0 + 1e-15);
     largest = std::isnan(error) ? kInfinity : std::max(largest, error);
   }
   return largest;

@@ -16,24 +16,27 @@ namespace polyattn::planning {
 
 /// Per-row results of a head that the report and later stages need.
 struct RowArrays {
-  RowArrays(std::int64_t rows, bool want_lse, base::MemoryMeter* memory)
+  RowArrays(std::int64_t rows, bool want_lse, bool want_storage, bool want_relative, base::MemoryMeter* memory)
       : approximation(rows, 0.0, memory),
         rounding(rows, std::numeric_limits<double>::infinity(), memory),
-        storage(rows, 0.0, memory),
-        relative(rows, std::numeric_limits<double>::infinity(), memory),
+        storage(want_storage ? rows : 0, 0.0, memory),
+        relative(want_relative ? rows : 0, std::numeric_limits<double>::infinity(), memory),
         lse(want_lse ? rows : 0, memory),
         lse_bound(want_lse ? rows : 0, memory),
         engine(base::usize(rows), Engine::exact) {}
   base::Buffer<double> approximation;
   base::Buffer<double> rounding;
-  base::Buffer<double> storage;
-  base::Buffer<double> relative;
+  base::Buffer<double> storage;   ///< or none: the output is not of a 16-bit type
+  base::Buffer<double> relative;  ///< or none: not known of some row
   base::Buffer<double> lse;
   base::Buffer<double> lse_bound;
   std::vector<Engine> engine;
 
   [[nodiscard]] double bound(std::int64_t i) const noexcept {
     return approximation[base::usize(i)] + rounding[base::usize(i)];
+  }
+  [[nodiscard]] double stored(std::int64_t i) const noexcept {
+    return storage.size() == 0 ? 0.0 : storage[base::usize(i)];
   }
 };
 

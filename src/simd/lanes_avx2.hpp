@@ -133,6 +133,11 @@ inline F64 widen_high(F32 a) noexcept {
   return {_mm256_cvtps_pd(_mm256_castps256_ps128(a.hi)), _mm256_cvtps_pd(_mm256_extractf128_ps(a.hi, 1))};
 }
 inline F64 widen_low(F64 a) noexcept { return a; }
+inline void store_as(F64 a, float* p) noexcept {
+  _mm_storeu_ps(p, _mm256_cvtpd_ps(a.lo));
+  _mm_storeu_ps(p + 4, _mm256_cvtpd_ps(a.hi));
+}
+inline void store_as(F64 a, double* p) noexcept { a.store(p); }
 
 inline void load_columns(const float* p, std::ptrdiff_t stride, F32 (&out)[4]) noexcept {
   const auto half = [&](const float* rows, __m256(&columns)[4]) {
@@ -189,6 +194,16 @@ inline double sum(F32 a) noexcept { return sum(widen_low(a) + widen_high(a)); }
 inline void sums(const F64 (&a)[8], double* out) noexcept {
   for (std::ptrdiff_t i = 0; i < 8; ++i) {
     out[i] = sum(a[i]);
+  }
+}
+
+/// The lanes of each vector added up in float: l and l + 8, then l + 4, l + 2, l + 1.
+inline void sums(const F32 (&a)[16], double* out) noexcept {
+  for (std::ptrdiff_t i = 0; i < 16; ++i) {
+    const __m256 eight = _mm256_add_ps(a[i].lo, a[i].hi);
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    out[i] = static_cast<double>(_mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1))));
   }
 }
 

@@ -95,6 +95,8 @@ inline F64 shift_exponent(F64 h, F64 z, F64 x, F64 least) noexcept {
 inline F64 widen_low(F32 a) noexcept { return {_mm512_cvtps_pd(_mm512_castps512_ps256(a.v))}; }
 inline F64 widen_high(F32 a) noexcept { return {_mm512_cvtps_pd(_mm512_extractf32x8_ps(a.v, 1))}; }
 inline F64 widen_low(F64 a) noexcept { return a; }
+inline void store_as(F64 a, float* p) noexcept { _mm256_storeu_ps(p, _mm512_cvtpd_ps(a.v)); }
+inline void store_as(F64 a, double* p) noexcept { a.store(p); }
 
 inline void load_columns(const float* p, std::ptrdiff_t stride, F32 (&out)[4]) noexcept {
   __m512 a[4];
@@ -132,6 +134,31 @@ inline double sum(F64 a) noexcept {
   return _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)));
 }
 inline double sum(F32 a) noexcept { return sum(widen_low(a) + widen_high(a)); }
+
+/// The lanes of sixteen vectors added up in float: l and l + 8, then l + 4, l + 2, l + 1, of all vectors side by side.
+inline void sums(const F32 (&a)[16], double* out) noexcept {
+  __m512 eight[8];
+  for (int i = 0; i < 8; ++i) {
+    eight[i] = _mm512_add_ps(_mm512_shuffle_f32x4(a[2 * i].v, a[2 * i + 1].v, 0x44),
+                             _mm512_shuffle_f32x4(a[2 * i].v, a[2 * i + 1].v, 0xee));
+  }
+  __m512 four[4];
+  for (int i = 0; i < 4; ++i) {
+    four[i] = _mm512_add_ps(_mm512_shuffle_f32x4(eight[2 * i], eight[2 * i + 1], 0x88),
+                            _mm512_shuffle_f32x4(eight[2 * i], eight[2 * i + 1], 0xdd));
+  }
+  __m512 two[2];
+  for (int i = 0; i < 2; ++i) {
+    two[i] = _mm512_add_ps(_mm512_shuffle_ps(four[2 * i], four[2 * i + 1], 0x44),
+                           _mm512_shuffle_ps(four[2 * i], four[2 * i + 1], 0xee));
+  }
+  // Lane 4 k + m holds the sum of vector 4 m + k: put them in order.
+  const __m512 one = _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x88), _mm512_shuffle_ps(two[0], two[1], 0xdd));
+  const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+  const F32 sorted{_mm512_permutexvar_ps(order, one)};
+  widen_low(sorted).store(out);
+  widen_high(sorted).store(out + 8);
+}
 
 /// out[i] = sum(a[i]), the additions of all eight side by side: at every step halves of two vectors are put together.
 inline void sums(const F64 (&a)[8], double* out) noexcept {

@@ -168,6 +168,11 @@ inline F64 widen_high(F32 a) noexcept {
           vcvt_high_f64_f32(a.v[3])};
 }
 inline F64 widen_low(F64 a) noexcept { return a; }
+inline void store_as(F64 a, float* p) noexcept {
+  vst1q_f32(p, vcvt_high_f32_f64(vcvt_f32_f64(a.v[0]), a.v[1]));
+  vst1q_f32(p + 4, vcvt_high_f32_f64(vcvt_f32_f64(a.v[2]), a.v[3]));
+}
+inline void store_as(F64 a, double* p) noexcept { a.store(p); }
 
 inline void load_columns(const float* p, std::ptrdiff_t stride, F32 (&out)[4]) noexcept {
 #pragma GCC unroll 4
@@ -205,6 +210,15 @@ inline double sum(F32 a) noexcept { return sum(widen_low(a) + widen_high(a)); }
 inline void sums(const F64 (&a)[8], double* out) noexcept {
   for (std::ptrdiff_t i = 0; i < 8; ++i) {
     out[i] = sum(a[i]);
+  }
+}
+
+/// The lanes of each vector added up in float: l and l + 8, then l + 4, l + 2, l + 1.
+inline void sums(const F32 (&a)[16], double* out) noexcept {
+  for (std::ptrdiff_t i = 0; i < 16; ++i) {
+    const float32x4_t four = vaddq_f32(vaddq_f32(a[i].v[0], a[i].v[2]), vaddq_f32(a[i].v[1], a[i].v[3]));
+    const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+    out[i] = static_cast<double>(vget_lane_f32(two, 0) + vget_lane_f32(two, 1));
   }
 }
 

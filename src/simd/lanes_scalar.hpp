@@ -179,6 +179,13 @@ inline F64 widen_high(const F32& a) noexcept {
   return out;
 }
 inline F64 widen_low(const F64& a) noexcept { return a; }
+/// Eight numbers, each rounded once.
+template <class T>
+void store_as(const F64& a, T* p) noexcept {
+  for (int i = 0; i < 8; ++i) {
+    p[i] = static_cast<T>(a.v[i]);
+  }
+}
 
 /// out[c] holds column c of `width` rows: lane i is p[i * stride + c].
 template <class T, int W>
@@ -199,6 +206,22 @@ inline double sum(const F32& a) noexcept { return sum(widen_low(a) + widen_high(
 inline void sums(const F64 (&a)[8], double* out) noexcept {
   for (std::ptrdiff_t i = 0; i < 8; ++i) {
     out[i] = sum(a[i]);
+  }
+}
+
+/// The lanes of each vector added up in float: l and l + 8, then l + 4, l + 2, l + 1.
+inline void sums(const F32 (&a)[16], double* out) noexcept {
+  for (std::ptrdiff_t i = 0; i < 16; ++i) {
+    float lane[8];
+    for (int l = 0; l < 8; ++l) {
+      lane[l] = a[i].v[l] + a[i].v[l + 8];
+    }
+    for (int half = 4; half > 0; half /= 2) {
+      for (int l = 0; l < half; ++l) {
+        lane[l] += lane[l + half];
+      }
+    }
+    out[i] = static_cast<double>(lane[0]);
   }
 }
 

@@ -32,4 +32,48 @@ void load_columns_kernel(const ColumnsBlock<typename F::Scalar>& block) noexcept
   }
 }
 
-constexpr LoadingKernels loading_kernels() noexcept { return {&load_columns_kernel<F32>, &load_columns_kernel<F64>}; }
+template <class T>
+inline void place_lanes(F64 x, double centre, double factor, T* out) noexcept {
+  store_as((x - F64::set(centre)) * F64::set(factor), out);
+}
+
+template <class F, class T>
+void place_columns_kernel(const PlaceBlock<typename F::Scalar, T>& block) noexcept {
+  const auto factor = [&](std::ptrdiff_t c) { return block.factor == nullptr ? 1.0 : block.factor[c]; };
+  std::ptrdiff_t r = 0;
+  for (; r + F::width <= block.count; r += F::width) {
+    const auto* from = block.rows + r * block.stride;
+    std::ptrdiff_t c = 0;
+    for (; c + F::columns <= block.columns; c += F::columns) {
+      F column[F::columns];
+      load_columns(from + c, block.stride, column);
+      for (int k = 0; k < F::columns; ++k) {
+        T* to = block.out + (c + k) * block.ld + r;
+        place_lanes(widen_low(column[k]), block.centre[c + k], factor(c + k), to);
+        if constexpr (F::width != F64::width) {
+          place_lanes(widen_high(column[k]), block.centre[c + k], factor(c + k), to + F64::width);
+        }
+      }
+    }
+    for (; c < block.columns; ++c) {
+      double column[F::width];
+      for (std::ptrdiff_t i = 0; i < F::width; ++i) {
+        column[i] = static_cast<double>(from[i * block.stride + c]);
+      }
+      for (std::ptrdiff_t i = 0; i < F::width; i += F64::width) {
+        place_lanes(F64::load(column + i), block.centre[c], factor(c), block.out + c * block.ld + r + i);
+      }
+    }
+  }
+  for (; r < block.count; ++r) {
+    for (std::ptrdiff_t c = 0; c < block.columns; ++c) {
+      const auto x = static_cast<double>(block.rows[r * block.stride + c]);
+      block.out[c * block.ld + r] = static_cast<T>((x - block.centre[c]) * factor(c));
+    }
+  }
+}
+
+constexpr LoadingKernels loading_kernels() noexcept {
+  return {&load_columns_kernel<F32>,          &load_columns_kernel<F64>,         &place_columns_kernel<F32, float>,
+          &place_columns_kernel<F32, double>, &place_columns_kernel<F64, float>, &place_columns_kernel<F64, double>};
+}

@@ -65,7 +65,8 @@ struct FeatureProgram {
   ProductProgram products;
 };
 
-/// Most keys of a moment block; sums within it are chains of at most kMomentBlock / lane width in T, joined in float64.
+/// Most keys of a moment block; sums within it are chains of at most kMomentBlock / lane width in T,
+/// and lanes are joined in T.
 inline constexpr std::ptrdiff_t kMomentBlock = 512;
 /// Features per group on the key side and on the query side.
 inline constexpr std::ptrdiff_t kMomentGroup = 8;
@@ -232,28 +233,19 @@ struct FinishBlock {
   double* rounding;            ///< [tokens]
 };
 
-/// out = (x - centre) * factor, rounded to T.
-template <class T>
-struct PlaceBlock {
-  const double* x;
-  std::ptrdiff_t tokens;
-  double centre;
-  double factor;
-  T* out;
-};
-
-/// Where rows lie, all in float64: x is centred, and
+/// Where rows lie: x is centred, and in float64
 ///   norm   = sqrt(least + sum |metric| x^2) (1 + 1e-6),  radius = box = min(norm key_norm, (least + sum |metric x|
-///   reach) (1 + 1e-6)),  inside = 1 if |x| <= half in every coordinate and radius <= limit, else 0.
-/// Rows from `count` on are padding: 0 before and after. Returns NaN if a number is not finite, else 0.
+///   reach) (1 + 1e-6)),  inside = 1 if |x| <= half in every coordinate and radius <= limit < infinity, else 0;
+/// y = x * factor rounded to T for rows inside, else 0. Returns NaN if a number is not finite, else 0.
+template <class T>
 struct LocateBlock {
-  std::ptrdiff_t tokens;
-  std::ptrdiff_t count;
+  std::ptrdiff_t tokens;  ///< a multiple of 8
   std::ptrdiff_t dim;
   const double* centre;  ///< [dim]
   const double* metric;
   const double* half;
   const double* reach;
+  const double* factor;
   double least;
   double key_norm;
   double limit;
@@ -262,17 +254,7 @@ struct LocateBlock {
   double* box;
   double* radius;
   double* inside;
-};
-
-/// y = x / scale for rows inside, else 0; scales are powers of two.
-template <class T>
-struct CoordinatesBlock {
-  std::ptrdiff_t tokens;
-  std::ptrdiff_t dim;
-  const double* x;  ///< [dim][tokens]
-  const double* inside;
-  const double* scale;  ///< [dim]
-  T* y;                 ///< [dim][tokens]
+  T* y;  ///< [dim][tokens]
 };
 
 /// unit * size + least up to `most`, infinity beyond.
@@ -306,9 +288,7 @@ struct CompleteBlock {
 
 template <class T>
 struct PolynomialKernels {
-  void (*place)(const PlaceBlock<T>&) noexcept;
-  double (*locate)(const LocateBlock&) noexcept;
-  void (*coordinates)(const CoordinatesBlock<T>&) noexcept;
+  double (*locate)(const LocateBlock<T>&) noexcept;
   void (*moments)(const MomentBlock<T>&) noexcept;
   void (*weigh)(const WeighBlock<T>&) noexcept;
   void (*scale)(const ScaleBlock<T>&) noexcept;

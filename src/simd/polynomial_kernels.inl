@@ -10,7 +10,6 @@
 template <class F>
 constexpr PolynomialKernels<typename F::Scalar> polynomial_kernels() noexcept {
   using T = typename F::Scalar;
-  return {&place_kernel<T>, &locate_kernel,   &coordinates_kernel<T>, &moments_kernel<F>,
-          &weigh_kernel<F>, &scale_kernel<T>, &evaluate_kernel<F>,    &choose_kernel,
-          &certify_kernel,  &finish_kernel,   &complete_kernel};
+  return {&locate_kernel<T>, &moments_kernel<F>, &weigh_kernel<F>, &scale_kernel<T>, &evaluate_kernel<F>,
+          &choose_kernel,    &certify_kernel,    &finish_kernel,   &complete_kernel};
 }

@@ -1,80 +1,42 @@
 // Included inside the namespace of one instruction set, after its lanes. See polynomial_kernels.hpp.
 
-// Plain loops over independent rows: compilers turn them into vector code, whose bits are the same everywhere.
-
 template <class T>
-void place_kernel(const PlaceBlock<T>& block) noexcept {
-  const double* __restrict x = block.x;
-  T* __restrict out = block.out;
-  for (std::ptrdiff_t i = 0; i < block.tokens; ++i) {
-    out[i] = static_cast<T>((x[i] - block.centre) * block.factor);
-  }
-}
-
-/// One coordinate: centred, and what it adds to the squared norm and to the bound by boxes.
-inline double locate_column(const LocateBlock& block, std::ptrdiff_t l) noexcept {
-  double* __restrict x = block.x + l * block.tokens;
-  double* __restrict norm = block.norm;
-  double* __restrict box = block.box;
-  double* __restrict inside = block.inside;
-  const double centre = block.centre[l];
-  const double metric = __builtin_fabs(block.metric[l]);
-  const double half = block.half[l];
-  const double reach = block.reach[l];
-  double poison = 0.0;  // NaN as soon as one number is not finite
-  for (std::ptrdiff_t i = 0; i < block.count; ++i) {
-    poison += 0.0 * x[i];
-    x[i] -= centre;
-  }
-  for (std::ptrdiff_t i = 0; i < block.tokens; ++i) {
-    const double away = __builtin_fabs(x[i]);
-    inside[i] = away <= half ? inside[i] : 0.0;
-    norm[i] += metric * away * away;
-    box[i] += metric * away * reach;
-  }
-  return poison;
-}
-
-inline double locate_kernel(const LocateBlock& block) noexcept {
-  for (std::ptrdiff_t i = 0; i < block.tokens; ++i) {
-    block.norm[i] = block.least;
-    block.box[i] = block.least;
-    block.inside[i] = 1.0;
-  }
-  double poison = 0.0;
-  for (std::ptrdiff_t l = 0; l < block.dim; ++l) {
-    poison += locate_column(block, l);
-  }
-  double* __restrict norm = block.norm;
-  double* __restrict box = block.box;
-  double* __restrict inside = block.inside;
-  double* __restrict radius = block.radius;
-  for (std::ptrdiff_t i = 0; i < block.tokens; ++i) {
-    norm[i] = __builtin_sqrt(norm[i]) * (1.0 + 1e-6);
-    const double by_norm = norm[i] * block.key_norm;
-    const double by_box = box[i] * (1.0 + 1e-6);
-    const double least = by_box < by_norm ? by_box : by_norm;
-    radius[i] = least;
-    box[i] = least;
-    inside[i] = least <= block.limit ? inside[i] : 0.0;
-  }
-  return poison;
-}
-
-/// y = centred / scale where the row is inside, else 0.
-template <class T>
-void coordinates_kernel(const CoordinatesBlock<T>& block) noexcept {
-  for (std::ptrdiff_t l = 0; l < block.dim; ++l) {
-    const double* __restrict x = block.x + l * block.tokens;
-    const double* __restrict inside = block.inside;
-    T* __restrict y = block.y + l * block.tokens;
-    const double inverse = 1.0 / block.scale[l];  // a power of two: exact
-    for (std::ptrdiff_t i = 0; i < block.tokens; ++i) {
-      y[i] = static_cast<T>(inside[i] != 0.0 ? x[i] * inverse : 0.0);
+double locate_kernel(const LocateBlock<T>& block) noexcept {
+  const F64 infinite = F64::set(__builtin_inf());
+  F64 poison = F64::zero();
+  for (std::ptrdiff_t i = 0; i < block.tokens; i += F64::width) {
+    F64 norm = F64::set(block.least);
+    F64 box = norm;
+    F64 inside = F64::set(1.0);
+    for (std::ptrdiff_t l = 0; l < block.dim; ++l) {
+      double* x = block.x + l * block.tokens + i;
+      const F64 given = F64::load(x);
+      poison = fma(given, F64::zero(), poison);
+      const F64 centred = given - F64::set(block.centre[l]);
+      centred.store(x);
+      const F64 away = abs(centred);
+      const F64 weighted = F64::set(__builtin_fabs(block.metric[l])) * away;
+      inside = select_less(F64::set(block.half[l]), away, F64::zero(), inside);
+      norm = norm + weighted * away;
+      box = box + weighted * F64::set(block.reach[l]);
+    }
+    norm = sqrt(norm) * F64::set(1.0 + 1e-6);
+    const F64 radius = min(box * F64::set(1.0 + 1e-6), norm * F64::set(block.key_norm));
+    inside = select_less(F64::set(block.limit), radius, F64::zero(), inside);
+    inside = select_less(radius, infinite, inside, F64::zero());  // nor where it is not a number
+    norm.store(block.norm + i);
+    radius.store(block.radius + i);
+    radius.store(block.box + i);
+    inside.store(block.inside + i);
+    for (std::ptrdiff_t l = 0; l < block.dim; ++l) {
+      const F64 y = F64::load(block.x + l * block.tokens + i) * F64::set(block.factor[l]);
+      store_as(select_less(F64::zero(), inside, y, F64::zero()), block.y + l * block.tokens + i);
     }
   }
+  return sum(poison);
 }
 
+/// A plain loop over independent rows: compilers turn it into vector code, whose bits are the same everywhere.
 inline void complete_kernel(const CompleteBlock& block) noexcept {
   const double* __restrict box = block.box;
   const double* __restrict lost = block.lost;

@@ -4,23 +4,19 @@
 template <class F, int N>
 using Registers = F[static_cast<std::size_t>(N)];
 
-/// totals[r][c] += sum(acc[r][c]), eight at a time.
+/// totals[r][c] += the lanes of acc[r][c], as many at a time as lanes.
 template <class F, int R, int C>
 inline void add_sums(const Registers<Registers<F, C>, R>& acc, double* totals, std::ptrdiff_t stride) noexcept {
-  for (int first = 0; first < R * C; first += 8) {
-    F64 wide[8];
-    double out[8];
-    for (int i = 0; i < 8; ++i) {
+  constexpr int kWidth = static_cast<int>(F::width);
+  for (int first = 0; first < R * C; first += kWidth) {
+    F part[F::width];
+    double out[F::width];
+    for (int i = 0; i < kWidth; ++i) {
       const int k = first + i < R * C ? first + i : R * C - 1;
-      const F part = acc[k / C][k % C];
-      if constexpr (F::width == 16) {
-        wide[i] = widen_low(part) + widen_high(part);
-      } else {
-        wide[i] = part;
-      }
+      part[i] = acc[k / C][k % C];
     }
-    sums(wide, out);
-    for (int i = 0; i < 8 && first + i < R * C; ++i) {
+    sums(part, out);
+    for (int i = 0; i < kWidth && first + i < R * C; ++i) {
       totals[(first + i) / C * stride + (first + i) % C] += out[i];
     }
   }

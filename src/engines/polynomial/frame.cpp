@@ -3,7 +3,6 @@
 #include "base/error.hpp"
 #include "engines/columns.hpp"
 #include "engines/finite.hpp"
-#include "engines/polynomial/kernels.hpp"
 #include "numerics/rounding.hpp"
 #include "simd/dispatch.hpp"
 
@@ -417,12 +416,11 @@ template <class T>
 void load_key_coordinates(const HeadProblem& problem, const Frame& frame, std::int64_t first, std::int64_t count, T* x,
                           std::int64_t ld, std::vector<double>& scratch) {
   const std::int64_t dim = frame.dim();
-  scratch.resize(usize(count * dim));
-  load_columns(problem.keys, first, count, scratch.data(), count);
-  for (std::int64_t l = 0; l < dim; ++l) {
-    const double inverse = 1.0 / frame.key_scale[usize(l)];  // a power of two: exact
-    polynomial_kernels<T>().place({scratch.data() + l * count, count, frame.key_centre[usize(l)], inverse, x + l * ld});
+  scratch.resize(usize(dim));
+  for (std::size_t l = 0; l < usize(dim); ++l) {
+    scratch[l] = 1.0 / frame.key_scale[l];  // a power of two: exact
   }
+  place_columns(problem.keys, first, count, frame.key_centre.data(), scratch.data(), x, ld);
   for (std::int64_t j = 0; j < count; ++j) {
     if (frame.log_weight[usize(first + j)] == -kInfinity) {
       for (std::int64_t l = 0; l < dim; ++l) {

@@ -50,7 +50,9 @@ void load_weights(const Frame& frame, std::int64_t first, std::int64_t count, do
   scratch.columns.assign(usize(padded), -std::numeric_limits<double>::infinity());
   std::copy_n(frame.log_weight.data() + first, count, scratch.columns.begin());
   simd::kernels().statistics.exponentials(scratch.columns.data(), shift, padded, scratch.columns.data());
-  polynomial_kernels<T>().place({scratch.columns.data(), count, 0.0, 1.0, scratch.weight.data()});
+  for (std::int64_t j = 0; j < count; ++j) {
+    scratch.weight[usize(j)] = static_cast<T>(scratch.columns[usize(j)]);
+  }
 }
 
 /// Values of keys [first, first + count) less their centre, column by column; 0 where a key is hidden.
@@ -58,12 +60,7 @@ template <class T>
 void load_centred_values(const HeadProblem& problem, const Frame& frame, const ValueRange& values, std::int64_t first,
                          std::int64_t count, MomentScratch<T>& scratch) {
   const std::int64_t value_dim = problem.value_dim();
-  scratch.columns.resize(usize(count * value_dim));
-  load_columns(problem.values, first, count, scratch.columns.data(), count);
-  for (std::int64_t c = 0; c < value_dim; ++c) {
-    polynomial_kernels<T>().place({scratch.columns.data() + c * count, count, values.centre[usize(c)], 1.0,
-                                   scratch.centred.data() + c * scratch.tokens});
-  }
+  place_columns(problem.values, first, count, values.centre.data(), nullptr, scratch.centred.data(), scratch.tokens);
   for (std::int64_t j = 0; j < count; ++j) {
     if (frame.log_weight[usize(first + j)] == -std::numeric_limits<double>::infinity()) {
       for (std::int64_t c = 0; c < value_dim; ++c) {

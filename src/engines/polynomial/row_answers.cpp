@@ -53,6 +53,25 @@ void Answering<T>::store_at(const RowBlock<T>& rows, std::int64_t first, std::in
   }
 }
 
+/// Writes a block whose rows all meet the acceptance, as most do, in one go; nothing and false if one does not.
+template <class T>
+bool Answering<T>::accept_all(const PreparedMoments<T>& moments, const RowBlock<T>& rows,
+                              EvaluationSummary& summary) const {
+  bool all = true;
+  double least = std::numeric_limits<double>::infinity();
+  for (std::int64_t r = 0; r < rows.count; ++r) {
+    all = all && rows.refused[usize(r)] == 0 && rows.approximation[r] + rows.rounding[r] <= acceptance.tolerance;
+    least = std::min(least, rows.denominator_low[r]);
+  }
+  if (!all || rows.joined || rows.count == 0) {
+    return false;
+  }
+  summary.answered = rows.count;
+  summary.smallest_denominator = std::min(summary.smallest_denominator, least / moments.bounds.weight_high);
+  store(rows, 0, rows.count);
+  return true;
+}
+
 /// Writes the rows of a block that meet the acceptance.
 template <class T>
 EvaluationSummary Answering<T>::write(const PreparedMoments<T>& moments, RowBlock<T>& rows) const {
@@ -60,6 +79,9 @@ EvaluationSummary Answering<T>::write(const PreparedMoments<T>& moments, RowBloc
   std::vector<double> centred(usize(wants_lse ? frame.dim() : 0));
   if (!wants_lse) {
     complete_bounds(frame, moments, scale, out.output.dtype, rows);
+  }
+  if (!wants_lse && accept_all(moments, rows, summary)) {
+    return summary;
   }
   std::int64_t first = -1;  // of a run of accepted rows
   for (std::int64_t r = 0; r <= rows.count; ++r) {

@@ -29,6 +29,8 @@ struct Answering {
   void store_at(const RowBlock<T>& rows, std::int64_t first, std::int64_t last, std::int64_t row) const;
   [[nodiscard]] bool accept(const PreparedMoments<T>& moments, const RowBlock<T>& rows, std::int64_t place,
                             std::vector<double>& centred) const;
+  [[nodiscard]] bool accept_all(const PreparedMoments<T>& moments, const RowBlock<T>& rows,
+                                EvaluationSummary& summary) const;
   void store(const RowBlock<T>& rows, std::int64_t first, std::int64_t last) const;
 };
 

@@ -54,7 +54,8 @@ constexpr auto row_arrays() {
 
 template <class T>
 RowBlock<T>::RowBlock(const FeatureList& features, std::int64_t rows, base::MemoryMeter* memory, bool with_exact)
-    : block(rows),
+    : kernels(polynomial_kernels<T>()),
+      block(rows),
       joined(with_exact),
       y(features.dim() * block, memory),
       prefixes(features.prefix_count() * block, memory),
@@ -86,18 +87,22 @@ void load_row_block(const HeadProblem& problem, const Frame& frame, const Featur
   rows.first = first;
   rows.count = count;
   std::fill_n(rows.log_scale, block, frame.log_scale);
-  if (count < block) {
-    std::fill(rows.centred.begin(), rows.centred.end(), 0.0);
+  const std::int64_t dim = features.dim();
+  for (std::int64_t l = 0; l < dim && count < block; ++l) {  // padding lies at the centre
+    std::fill_n(rows.centred.data() + l * block + count, block - count, frame.query_centre[usize(l)]);
   }
   load_columns(problem.queries, first, count, rows.centred.data(), block);
-  simd::LocateBlock locate{};
+  std::vector<double> factor(usize(dim));
+  std::transform(frame.query_scale.begin(), frame.query_scale.end(), factor.begin(),
+                 [](double scale) { return 1.0 / scale; });  // powers of two: exact
+  simd::LocateBlock<T> locate{};
   locate.tokens = block;
-  locate.count = count;
-  locate.dim = features.dim();
+  locate.dim = dim;
   locate.centre = frame.query_centre.data();
   locate.metric = frame.metric.data();
   locate.half = frame.query_half.data();
   locate.reach = frame.key_half.data();
+  locate.factor = factor.data();
   locate.least = static_cast<double>(frame.dim()) * kRadiusUnderflow;
   locate.key_norm = frame.key_norm;
   locate.limit = std::isfinite(frame.radius) ? frame.radius : -1.0;
@@ -106,14 +111,12 @@ void load_row_block(const HeadProblem& problem, const Frame& frame, const Featur
   locate.box = rows.box;
   locate.radius = rows.radius;
   locate.inside = rows.inside;
-  const auto& kernels = polynomial_kernels<T>();
-  if (kernels.locate(locate) != 0.0) {  // centred already: look at the numbers as they were given
-    std::vector<double> given(usize(count * features.dim()));
+  locate.y = rows.y.data();
+  if (rows.kernels.locate(locate) != 0.0) {  // centred already: look at the numbers as they were given
+    std::vector<double> given(usize(count * dim));
     load_columns(problem.queries, first, count, given.data(), count);
-    require_finite_columns(problem, "q", given.data(), first, count, features.dim(), count);
+    require_finite_columns(problem, "q", given.data(), first, count, dim, count);
   }
-  kernels.coordinates(
-      {block, features.dim(), rows.centred.data(), rows.inside, frame.query_scale.data(), rows.y.data()});
 }
 
 namespace {
@@ -165,7 +168,7 @@ void choose_polynomials(const PreparedMoments<T>& moments, RowBlock<T>& rows) no
   choose.chosen_error = rows.moment_error;
   choose.moment_scale = rows.moment_scale;
   choose.moment = rows.second;
-  polynomial_kernels<T>().choose(choose);
+  rows.kernels.choose(choose);
 }
 
 /// Coefficients and moments of what was chosen.
@@ -279,7 +282,7 @@ void begin_certificates(const PreparedMoments<T>& moments, RowBlock<T>& rows) no
   certify.denominator_low = rows.denominator_low;
   certify.rounding_scale = rows.rounding_scale;
   certify.rounding_denominator = rows.rounding_denominator;
-  polynomial_kernels<T>().certify(certify);
+  rows.kernels.certify(certify);
 }
 
 template <class T>
@@ -307,7 +310,7 @@ void finish_certificates(const ValueRange& values, const PreparedMoments<T>& mom
       rows.denominator_low[r] = 1.0;
     }
   }
-  polynomial_kernels<T>().finish(finish_block(values, moments, rows));
+  rows.kernels.finish(finish_block(values, moments, rows));
 }
 
 template <class T>
@@ -344,7 +347,7 @@ void complete_bounds(const Frame& frame, const PreparedMoments<T>& moments, cons
   complete.approximation = rows.approximation;
   complete.rounding = rows.rounding;
   complete.storage = rows.storage;
-  polynomial_kernels<T>().complete(complete);
+  rows.kernels.complete(complete);
 }
 
 template <class T>

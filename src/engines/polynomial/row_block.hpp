@@ -16,6 +16,7 @@ namespace polyattn::engines {
 template <class T>
 struct RowBlock {
   RowBlock(const FeatureList& features, std::int64_t rows, base::MemoryMeter* memory, bool with_exact = false);
+  const simd::PolynomialKernels<T>& kernels;
   std::int64_t block;
   bool joined;             ///< with an exact part
   std::int64_t first = 0;  ///< row of the problem at place 0
