@@ -17,7 +17,8 @@ std::int64_t causal_block(std::int64_t dim, std::int64_t value_dim, double momen
 std::int64_t causal_round(int threads) noexcept;
 
 /// As evaluate_rows, for a causal mask. Keys are taken in blocks (causal_block); a row that sees L keys uses the
-/// moments of the whole blocks before L and the exact tile kernel for the rest, both in the frame's coordinates. The
+/// moments of the whole blocks before L and the exact tile kernel for the rest, both in the frame's coordinates; the
+/// latter in float32 even where T is float64 if the tolerance allows it and log-sum-exp is not asked for. The
 /// moments are kept relative to the largest weight seen so far (a power of two), so that early rows do not vanish
 /// beside later, heavier keys.
 template <class T>

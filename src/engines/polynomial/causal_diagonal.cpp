@@ -97,9 +97,9 @@ DiagonalRows<T>::DiagonalRows(std::int64_t dim, std::int64_t value_dim, std::int
 namespace {
 
 /// Rows [begin, begin + lanes) of a block as queries of the tile; visible keys of the block, by lane.
-template <class T>
+template <class T, class R>
 std::int64_t load_tile(const HeadProblem& problem, const DiagonalModel<T>& model, const DiagonalKeys<T>& keys,
-                       const RowBlock<T>& rows, std::int64_t begin, std::int64_t lanes, DiagonalRows<T>& out,
+                       const RowBlock<R>& rows, std::int64_t begin, std::int64_t lanes, DiagonalRows<T>& out,
                        Lengths<T>& visible) noexcept {
   for (std::size_t l = 0; l < model.query_factor.size(); ++l) {
     const double factor = model.query_factor[l];
@@ -167,9 +167,9 @@ void absorb_keys(const simd::ExactKernels<T>& kernels, const DiagonalModel<T>& m
 
 }  // namespace
 
-template <class T>
+template <class T, class R>
 void sum_diagonal(const HeadProblem& problem, const FeatureList& features, const DiagonalModel<T>& model,
-                  const DiagonalKeys<T>& keys, RowBlock<T>& rows, DiagonalRows<T>& out) noexcept {
+                  const DiagonalKeys<T>& keys, RowBlock<R>& rows, DiagonalRows<T>& out) noexcept {
   const std::int64_t value_dim = problem.value_dim();
   const simd::ExactKernels<T>& kernels = exact_kernels<T>();
   double* part = rows.sums.data() + (features.degree() + 1) * features.columns() * rows.block;
@@ -209,9 +209,12 @@ template DiagonalBound bound_diagonal<float>(const DiagonalModel<float>&, double
 template DiagonalBound bound_diagonal<double>(const DiagonalModel<double>&, double, double);
 template struct DiagonalRows<float>;
 template struct DiagonalRows<double>;
-template void sum_diagonal<float>(const HeadProblem&, const FeatureList&, const DiagonalModel<float>&,
-                                  const DiagonalKeys<float>&, RowBlock<float>&, DiagonalRows<float>&) noexcept;
-template void sum_diagonal<double>(const HeadProblem&, const FeatureList&, const DiagonalModel<double>&,
-                                   const DiagonalKeys<double>&, RowBlock<double>&, DiagonalRows<double>&) noexcept;
+template void sum_diagonal<float, float>(const HeadProblem&, const FeatureList&, const DiagonalModel<float>&,
+                                         const DiagonalKeys<float>&, RowBlock<float>&, DiagonalRows<float>&) noexcept;
+template void sum_diagonal<float, double>(const HeadProblem&, const FeatureList&, const DiagonalModel<float>&,
+                                          const DiagonalKeys<float>&, RowBlock<double>&, DiagonalRows<float>&) noexcept;
+template void sum_diagonal<double, double>(const HeadProblem&, const FeatureList&, const DiagonalModel<double>&,
+                                           const DiagonalKeys<double>&, RowBlock<double>&,
+                                           DiagonalRows<double>&) noexcept;
 
 }  // namespace polyattn::engines

@@ -1,7 +1,7 @@
 #pragma once
 
 /// The exact part of causal rows: the keys of a row's own block, in the frame's coordinates, by the tile kernel of the
-/// exact engine.
+/// exact engine. Its arithmetic, T, is that of the moments or float32 beside moments in float64.
 
 #include "engines/exact/key_statistics.hpp"
 #include "engines/polynomial/frame.hpp"
@@ -74,9 +74,9 @@ struct DiagonalRows {
   base::Buffer<T> scratch;
 };
 /// Exact sums of the rows of a block that load_row_block loaded; those of the values, packed, become the exact part of
-/// rows.sums.
-template <class T>
+/// rows.sums. R is the arithmetic of the moments.
+template <class T, class R>
 void sum_diagonal(const HeadProblem& problem, const FeatureList& features, const DiagonalModel<T>& model,
-                  const DiagonalKeys<T>& keys, RowBlock<T>& rows, DiagonalRows<T>& out) noexcept;
+                  const DiagonalKeys<T>& keys, RowBlock<R>& rows, DiagonalRows<T>& out) noexcept;
 
 }  // namespace polyattn::engines
