@@ -67,9 +67,9 @@ struct Causal {
   double dropped;
   std::vector<double> weights;  ///< of the moments
   MomentTotals totals;
-  double exponent = 0.0;  ///< of the totals
-  bool any = false;       ///< a key in them is visible
-  MomentScratch<T> scratch;
+  double exponent = 0.0;     ///< of the totals
+  bool any = false;          ///< a key in them is visible
+  MomentScratch<T> scratch;  ///< the keys that were prepared last, as loaded
 
   Stage<T, X> make_stage(const PolynomialTable& table) const;
   void add(const DiagonalKeys<X>& keys);
@@ -104,7 +104,7 @@ Stage<T, X> Causal<T, X>::make_stage(const PolynomialTable& table) const {
   return stage;
 }
 
-/// The keys of a block into the moments, whose units grow with the largest weight seen.
+/// The keys that were prepared last into the moments, whose units grow with the largest weight seen.
 template <class T, class X>
 void Causal<T, X>::add(const DiagonalKeys<X>& keys) {
   if (keys.visible && (!any || keys.exponent > exponent)) {
@@ -119,13 +119,13 @@ void Causal<T, X>::add(const DiagonalKeys<X>& keys) {
     exponent = keys.exponent;
   }
   if (keys.visible) {
-    add_moment_block(problem, frame, values, features, keys.first, keys.count, exponent * std::numbers::ln2, scratch,
-                     totals);
+    add_loaded_block(frame, features, keys.first, keys.count, exponent * std::numbers::ln2, scratch, totals);
   }
   any = any || keys.visible;
 }
 
-/// What rows ending in the block from key `first` on need; all keys before it are in the moments.
+/// What rows ending in the block from key `first` on need; all keys before it are in the moments. Its keys stay loaded
+/// for `add`.
 template <class T, class X>
 void Causal<T, X>::prepare(const DiagonalBound& known, std::int64_t first, Stage<T, X>& stage) {
   stage.empty = !any;
@@ -138,7 +138,9 @@ void Causal<T, X>::prepare(const DiagonalBound& known, std::int64_t first, Stage
     std::fill(moments.bounds.mean.begin(), moments.bounds.mean.end(), 0.0);
     std::fill(moments.bounds.deviation.begin(), moments.bounds.deviation.end(), 0.0);
   }
-  pack_diagonal(problem, frame, values, model, known, first, std::min(block, problem.n_kv() - first), stage.diagonal);
+  const std::int64_t count = std::min(block, problem.n_kv() - first);
+  load_moment_block(problem, frame, values, first, count, scratch);
+  pack_diagonal(frame, model, known, first, count, scratch, stage.diagonal);
 }
 
 template <class T, class X>
@@ -241,8 +243,9 @@ namespace {
 /// fast. Where log-sum-exp is asked for, all stays in float64.
 bool pairs_in_float32(const Frame& frame, const ValueRange& values, std::int64_t block, const Acceptance& acceptance) {
   constexpr double kShare = 0.25;  // of the tolerance
-  const DiagonalBound bound = bound_diagonal(diagonal_model<float>(frame, values, block), 1.0, 1.0);
-  return std::isfinite(acceptance.tolerance) && bound.answer_error <= kShare * acceptance.tolerance;
+  const DiagonalModel<float> model = diagonal_model<float>(frame, values, block);
+  return std::isfinite(acceptance.tolerance) && model.value_factor == 1.0F &&
+         bound_diagonal(model, 1.0, 1.0).answer_error <= kShare * acceptance.tolerance;
 }
 
 template <class T, class X>
