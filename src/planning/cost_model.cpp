@@ -1,6 +1,8 @@
 #include "planning/cost_model.hpp"
 
 #include "engines/polynomial/causal.hpp"
+#include "engines/polynomial/products.hpp"
+#include "numerics/rank.hpp"
 #include "planning/predict.hpp"
 
 #include <algorithm>
@@ -127,11 +129,17 @@ std::int64_t polynomial_bytes(const engines::HeadProblem& problem, const Polynom
   const std::int64_t element = arithmetic == Arithmetic::float64 ? 8 : 4;
   const std::int64_t block = engines::evaluation_block(columns);
   const auto moments = static_cast<std::int64_t>(moment_count(problem, size)) * (8 * (1 + threads) + element);
-  const std::int64_t rows = std::max<std::int64_t>(columns, 128);  // outer monomials times columns
+  const int prefix = size.spread ? 0 : engines::best_prefix_degree(problem.dim(), size.degree, columns);
+  const std::int64_t prefixes = prefix > 0 ? numerics::feature_rank(problem.dim(), prefix) : 0;
+  const auto monomials = [&](std::int64_t group) {
+    return prefix > 0 ? numerics::feature_rank(problem.dim(), size.degree - prefix) : (size.degree + 1) * group;
+  };
   const std::int64_t key_scratch =
-      simd::kMomentBlock * (problem.dim() + 1 + columns + rows + (size.degree + 1) * simd::kMomentGroup) * element;
+      simd::kMomentBlock *
+      (problem.dim() + 1 + columns * std::max<std::int64_t>(prefixes, 1) + columns + monomials(simd::kMomentGroup)) *
+      element;
   const std::int64_t row_scratch =
-      block * (element * (problem.dim() + 128 + (size.degree + 1) * (simd::kEvaluationGroup + columns)) +
+      block * (element * (problem.dim() + prefixes + monomials(simd::kEvaluationGroup) + (size.degree + 1) * columns) +
                8 * ((size.degree + 1) * (columns + 2) + 2 * columns + problem.dim() + 32));
   std::int64_t causal = 0;
   if (problem.mask.causal) {  // moments and keys of some blocks, and of every thread the sums of a tile and of its rows

@@ -1,6 +1,7 @@
 #include "planning/execution.hpp"
 
 #include "base/error.hpp"
+#include "engines/columns.hpp"
 #include "engines/exact/exact.hpp"
 #include "engines/finite.hpp"
 #include "engines/polynomial/causal.hpp"
@@ -209,7 +210,7 @@ double distance_from_mean(const HeadProblem& problem, const base::RowSink& outpu
     const std::int64_t first = block * kRows;
     const std::int64_t count = std::min(kRows, problem.n_q() - first);
     std::vector<double> values(usize(count * rows.columns));
-    base::load_columns(rows, first, count, values.data(), count);
+    engines::load_columns(rows, first, count, values.data(), count);
     std::vector<double> counts(usize(count));
     for (std::int64_t r = 0; r < count; ++r) {
       counts[usize(r)] = arrays.bound(first + r) == 0.0 && arrays.storage[usize(first + r)] == 0.0 ? 0.0 : 1.0;

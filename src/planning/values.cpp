@@ -1,6 +1,7 @@
 #include "planning/values.hpp"
 
 #include "base/error.hpp"
+#include "engines/columns.hpp"
 #include "engines/finite.hpp"
 
 #include <algorithm>
@@ -90,7 +91,7 @@ engines::ValueRange value_range(const engines::HeadProblem& problem, const doubl
     std::vector<double>& values = scratch[usize(thread)];
     const std::int64_t ld = count + (count % 512 == 0 ? 8 : 0);  // columns a power of two apart share few cache lines
     values.resize(usize(ld) * columns);
-    base::load_columns(problem.values, first, count, values.data(), ld);
+    engines::load_columns(problem.values, first, count, values.data(), ld);
     if (problem.has_bias()) {  // visible values move to the front; the first that is not finite is named by its row
       const std::vector<double> bias = load_bias(problem, first, count);
       std::vector<double> row(columns);

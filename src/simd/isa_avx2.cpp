@@ -6,6 +6,7 @@
 namespace polyattn::simd::avx2 {
 namespace {
 #include "simd/exact_kernels.inl"
+#include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
 #include "simd/streaming_kernels.inl"
@@ -21,6 +22,7 @@ const KernelTable kAvx2Kernels{
     avx2::polynomial_kernels<avx2::F32>(),
     avx2::polynomial_kernels<avx2::F64>(),
     avx2::statistics_kernels(),
+    avx2::loading_kernels(),
     avx2::streaming_kernels(),
 };
 

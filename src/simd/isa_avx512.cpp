@@ -6,6 +6,7 @@
 namespace polyattn::simd::avx512 {
 namespace {
 #include "simd/exact_kernels.inl"
+#include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
 #include "simd/streaming_kernels.inl"
@@ -21,6 +22,7 @@ const KernelTable kAvx512Kernels{
     avx512::polynomial_kernels<avx512::F32>(),
     avx512::polynomial_kernels<avx512::F64>(),
     avx512::statistics_kernels(),
+    avx512::loading_kernels(),
     avx512::streaming_kernels(),
 };
 

@@ -6,6 +6,7 @@
 namespace polyattn::simd::neon {
 namespace {
 #include "simd/exact_kernels.inl"
+#include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
 #include "simd/streaming_kernels.inl"
@@ -21,6 +22,7 @@ const KernelTable kNeonKernels{
     neon::polynomial_kernels<neon::F32>(),
     neon::polynomial_kernels<neon::F64>(),
     neon::statistics_kernels(),
+    neon::loading_kernels(),
     neon::streaming_kernels(),
 };
 

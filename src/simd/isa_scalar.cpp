@@ -6,6 +6,7 @@
 namespace polyattn::simd::scalar {
 namespace {
 #include "simd/exact_kernels.inl"
+#include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
 #include "simd/streaming_kernels.inl"
@@ -21,6 +22,7 @@ const KernelTable kScalarKernels{
     scalar::polynomial_kernels<scalar::F32>(),
     scalar::polynomial_kernels<scalar::F64>(),
     scalar::statistics_kernels(),
+    scalar::loading_kernels(),
     scalar::streaming_kernels(),
 };
 

@@ -4,6 +4,7 @@
 /// baseline processor. Each instruction set compiles the .inl files over its own lanes.
 
 #include "simd/exact_kernels.hpp"
+#include "simd/loading_kernels.hpp"
 #include "simd/polynomial_kernels.hpp"
 #include "simd/statistics_kernels.hpp"
 #include "simd/streaming_kernels.hpp"
@@ -17,6 +18,7 @@ struct KernelTable {
   PolynomialKernels<float> polynomial32;
   PolynomialKernels<double> polynomial64;
   StatisticsKernels statistics;
+  LoadingKernels loading;
   StreamingKernels streaming;
 };
 

@@ -2,9 +2,10 @@
 
 /// Kernels of the polynomial engine: sums of monomials over keys, and their use by queries. Plain types only.
 ///
-/// Monomials are visited depth first: every monomial of degree t is its parent of degree t-1 times one variable, so a
-/// feature costs one multiplication and only one group per degree is kept. Lanes are tokens: a feature is a row of
-/// tokens. Within a degree the order is lexicographic in the non-decreasing list of variables.
+/// Walks visit monomials depth first: every monomial of degree t is its parent of degree t-1 times one variable, so a
+/// feature costs one multiplication and only one group per degree is kept. Within a degree the order is lexicographic
+/// in the non-decreasing list of variables. Products take monomials as prefixes times suffixes. Lanes are tokens: a
+/// feature is a row of tokens.
 
 #include <cstddef>
 #include <cstdint>
@@ -17,36 +18,51 @@ struct MonomialStep {
   std::uint16_t variable;
 };
 
-struct MonomialProgram {
+/// All monomials, one after the other: moments [monomial][column] of degree t begin at starts[t], for the leading
+/// columns_at[t] columns.
+struct WalkProgram {
   const MonomialStep* steps;  ///< rank - 1 steps, depth first
   std::ptrdiff_t count;
   int degree;
-  const std::ptrdiff_t* offsets;  ///< first feature of each degree, [degree + 2]
+  const std::ptrdiff_t* offsets;     ///< first feature of each degree, [degree + 2]
+  const std::ptrdiff_t* starts;      ///< [degree + 1]
+  const std::ptrdiff_t* columns_at;  ///< [degree + 1]
 };
 
-/// One row of the outer side: an outer monomial times a weighted column of the keys. Rows with a parent are its product
-/// with a variable; those without (parent -1) are the columns themselves.
-struct OuterRow {
-  std::int32_t outer;   ///< which outer monomial; 0 is 1
-  std::int32_t degree;  ///< of it
-  std::int32_t column;
+/// A monomial of a list: an earlier one times x[variable]. Number 0 is the monomial 1 and has no parent.
+struct MonomialProduct {
   std::int32_t parent;
   std::int32_t variable;
 };
 
-/// Features as products of an outer and an inner monomial, in the first `split` variables and in the others. With few
-/// columns that saves what a feature costs beside its multiply-adds: moments become products of two short lists. Rows
-/// are sorted so that inner monomials of degree u take the leading active[u] of them.
+/// Products of every one of some suffixes and every one of some prefixes: moments [suffix][prefix][column] from
+/// `moments` on.
+struct ProductGroup {
+  std::int32_t suffix;  ///< the first of them
+  std::int32_t suffixes;
+  std::int32_t prefix;
+  std::int32_t prefixes;
+  std::int32_t degree;  ///< of all these products, where sums are grouped by degree
+  std::ptrdiff_t moments;
+};
+
+/// Monomials as products of a prefix and a suffix; none: prefix_count 0.
+struct ProductProgram {
+  const MonomialProduct* prefixes;
+  std::ptrdiff_t prefix_count;
+  const MonomialProduct* suffixes;
+  std::ptrdiff_t suffix_count;
+  const ProductGroup* key_groups;
+  std::ptrdiff_t key_group_count;
+  const ProductGroup* sum_groups;  ///< by rising degree
+  std::ptrdiff_t sum_group_count;
+};
+
 struct FeatureProgram {
-  MonomialProgram inner;  ///< variables counted from `split`
-  MonomialProgram outer;
-  std::ptrdiff_t split;
-  const OuterRow* rows;
-  std::ptrdiff_t row_count;
-  const std::ptrdiff_t* active;      ///< [inner.degree + 1]
-  const std::ptrdiff_t* starts;      ///< [inner.degree + 1] where the moments [inner][active[u]] of degree u begin
-  const std::ptrdiff_t* columns_at;  ///< [inner.degree + 1] leading columns that have a sum of degree t
+  int degree;
   std::ptrdiff_t columns;
+  WalkProgram walk;
+  ProductProgram products;
 };
 
 /// Most keys of a moment block; sums within it are chains of at most kMomentBlock / lane width in T, joined in float64.
@@ -54,10 +70,8 @@ inline constexpr std::ptrdiff_t kMomentBlock = 512;
 /// Features per group on the key side and on the query side.
 inline constexpr std::ptrdiff_t kMomentGroup = 8;
 inline constexpr std::ptrdiff_t kEvaluationGroup = 32;
-/// Sums of groups that are added in T before they join the float64 totals: this many, or up to one less and those of
-/// one group and all outer monomials of a degree, of which there are at most kOuterMonomials.
-inline constexpr int kEvaluationGroups = 8;
-inline constexpr int kOuterMonomials = 12;
+/// Sums of groups that are added in T before they join the float64 totals.
+inline constexpr int kEvaluationGroups = 20;
 
 /// Elements from the group of one degree to the next. Not a multiple of 4 KiB apart: a parent is read right after a
 /// child was written, and processors that compare the last twelve bits of the two would wait.
@@ -65,14 +79,14 @@ constexpr std::ptrdiff_t group_stride(std::ptrdiff_t group, std::ptrdiff_t token
   return group * tokens + 80;
 }
 
-/// moments[inner][row] += sum over the block's tokens of inner(token) * rows[row][token].
+/// moments[feature][column] += sum over the block's tokens of feature(token) * rows[column][token].
 template <class T>
 struct MomentBlock {
   FeatureProgram program;
-  const T* x;             ///< [dim][tokens], outer variables first
-  T* rows;                ///< [row_count][tokens]: those without a parent given, zero for padding tokens; others made
+  const T* x;  ///< [dim][tokens]
+  T* rows;     ///< [prefixes or 1][columns][tokens]: the first columns given, zero for padding tokens; others made
   std::ptrdiff_t tokens;  ///< a multiple of 16, at most kMomentBlock
-  T* groups;              ///< scratch [degree + 1][group_stride(kMomentGroup, tokens)]
+  T* monomials;           ///< scratch: suffixes [suffixes][tokens], or [degree + 1][group_stride(kMomentGroup, tokens)]
   double* totals;         ///< all moments
 };
 
@@ -90,12 +104,12 @@ struct ScaleBlock {
 template <class T>
 struct EvaluationBlock {
   FeatureProgram program;
-  const T* x;             ///< [dim][tokens], outer variables first
+  const T* x;             ///< [dim][tokens]
   std::ptrdiff_t tokens;  ///< a multiple of 64
   const T* moments;
-  T* outer;      ///< scratch [outer monomials][tokens]
-  T* groups;     ///< scratch [degree + 1][group_stride(kEvaluationGroup, tokens)]
-  T* partial;    ///< scratch [degree + 1][columns][tokens]; not used in float64
+  T* prefixes;   ///< scratch [prefixes][tokens]
+  T* monomials;  ///< scratch: suffixes [suffixes][tokens], or [degree + 1][group_stride(kEvaluationGroup, tokens)]
+  T* partial;    ///< scratch [degree + 1][columns][tokens]; used by walks in float32 only
   double* sums;  ///< [degree + 1][columns][tokens]
 };
 
@@ -217,8 +231,83 @@ struct FinishBlock {
   double* rounding;            ///< [tokens]
 };
 
+/// out = (x - centre) * factor, rounded to T.
+template <class T>
+struct PlaceBlock {
+  const double* x;
+  std::ptrdiff_t tokens;
+  double centre;
+  double factor;
+  T* out;
+};
+
+/// Where rows lie, all in float64: x is centred, and
+///   norm   = sqrt(least + sum |metric| x^2) (1 + 1e-6),  radius = box = min(norm key_norm, (least + sum |metric x|
+///   reach) (1 + 1e-6)),  inside = 1 if |x| <= half in every coordinate and radius <= limit, else 0.
+/// Rows from `count` on are padding: 0 before and after. Returns NaN if a number is not finite, else 0.
+struct LocateBlock {
+  std::ptrdiff_t tokens;
+  std::ptrdiff_t count;
+  std::ptrdiff_t dim;
+  const double* centre;  ///< [dim]
+  const double* metric;
+  const double* half;
+  const double* reach;
+  double least;
+  double key_norm;
+  double limit;
+  double* x;  ///< [dim][tokens]
+  double* norm;
+  double* box;
+  double* radius;
+  double* inside;
+};
+
+/// y = x / scale for rows inside, else 0; scales are powers of two.
+template <class T>
+struct CoordinatesBlock {
+  std::ptrdiff_t tokens;
+  std::ptrdiff_t dim;
+  const double* x;  ///< [dim][tokens]
+  const double* inside;
+  const double* scale;  ///< [dim]
+  T* y;                 ///< [dim][tokens]
+};
+
+/// unit * size + least up to `most`, infinity beyond.
+struct StoreLoss {
+  double unit;
+  double least;
+  double most;
+};
+
+/// Bounds of numerator and denominator become those of the stored answer (row_outputs.hpp), lanes are rows:
+///   rounding = (rounding + range (min((score box + moved) / 2, 1) + lost / denominator_low)
+///              + answer_unit (largest + answer_largest) + stored(largest)) (1 + 1e-12),
+///   storage  = stored_apart(largest).
+struct CompleteBlock {
+  std::ptrdiff_t tokens;
+  const double* box;
+  const double* lost;
+  const double* denominator_low;
+  const double* largest;
+  double score;
+  double moved;
+  double range;
+  double answer_unit;
+  double answer_largest;
+  StoreLoss stored;
+  StoreLoss stored_apart;
+  double* approximation;
+  double* rounding;
+  double* storage;
+};
+
 template <class T>
 struct PolynomialKernels {
+  void (*place)(const PlaceBlock<T>&) noexcept;
+  double (*locate)(const LocateBlock&) noexcept;
+  void (*coordinates)(const CoordinatesBlock<T>&) noexcept;
   void (*moments)(const MomentBlock<T>&) noexcept;
   void (*weigh)(const WeighBlock<T>&) noexcept;
   void (*scale)(const ScaleBlock<T>&) noexcept;
@@ -226,6 +315,7 @@ struct PolynomialKernels {
   void (*choose)(const ChooseBlock&) noexcept;
   void (*certify)(const CertifyBlock&) noexcept;
   void (*finish)(const FinishBlock&) noexcept;
+  void (*complete)(const CompleteBlock&) noexcept;
 };
 
 }  // namespace polyattn::simd

@@ -100,7 +100,7 @@ inline constexpr int kMaxDegree = 64;
 /// Walks the monomials depth first over `length` tokens, handing full groups to `flush(degree, group, features,
 /// first)`.
 template <class F, std::ptrdiff_t Group, class Flush>
-inline void walk_monomials(const MonomialProgram& program, const typename F::Scalar* x, std::ptrdiff_t length,
+inline void walk_monomials(const WalkProgram& program, const typename F::Scalar* x, std::ptrdiff_t length,
                            typename F::Scalar* groups, const Flush& flush) noexcept {
   using T = typename F::Scalar;
   std::ptrdiff_t fill[kMaxDegree + 1];  // features waiting in the group of each degree
@@ -139,27 +139,51 @@ inline void walk_monomials(const MonomialProgram& program, const typename F::Sca
   }
 }
 
+/// list[i] = its parent times a variable, for one or more columns side by side; the columns of number 0 are given.
 template <class F>
-void moments_kernel(const MomentBlock<typename F::Scalar>& block) noexcept {
-  using T = typename F::Scalar;
-  const FeatureProgram& program = block.program;
-  const std::ptrdiff_t tokens = block.tokens;
-  for (std::ptrdiff_t k = 0; k < program.row_count; ++k) {
-    const OuterRow& row = program.rows[k];
-    if (row.parent >= 0) {
-      const T* parent = block.rows + row.parent * tokens;
-      const T* variable = block.x + row.variable * tokens;
-      T* out = block.rows + k * tokens;
+inline void make_products(const MonomialProduct* list, std::ptrdiff_t count, const typename F::Scalar* x,
+                          std::ptrdiff_t columns, std::ptrdiff_t tokens, typename F::Scalar* out) noexcept {
+  for (std::ptrdiff_t k = 1; k < count; ++k) {
+    const auto* variable = x + list[k].variable * tokens;
+    const auto* from = out + list[k].parent * columns * tokens;
+    auto* to = out + k * columns * tokens;
+    for (std::ptrdiff_t c = 0; c < columns; ++c) {
       for (std::ptrdiff_t i = 0; i < tokens; i += F::width) {
-        (F::load(parent + i) * F::load(variable + i)).store(out + i);
+        (F::load(from + c * tokens + i) * F::load(variable + i)).store(to + c * tokens + i);
       }
     }
   }
-  walk_monomials<F, kMomentGroup>(program.inner, block.x + program.split * tokens, tokens, block.groups,
-                                  [&](int u, const T* group, std::ptrdiff_t features, std::ptrdiff_t first) {
-                                    const std::ptrdiff_t count = program.active[u];
-                                    double* totals =
-                                        block.totals + program.starts[u] + (first - program.inner.offsets[u]) * count;
+}
+
+template <class F>
+inline void fill_ones(typename F::Scalar* out, std::ptrdiff_t tokens) noexcept {
+  for (std::ptrdiff_t i = 0; i < tokens; i += F::width) {
+    F::set(typename F::Scalar(1)).store(out + i);
+  }
+}
+
+template <class F>
+void moments_kernel(const MomentBlock<typename F::Scalar>& block) noexcept {
+  using T = typename F::Scalar;
+  const std::ptrdiff_t tokens = block.tokens;
+  const std::ptrdiff_t columns = block.program.columns;
+  const ProductProgram& products = block.program.products;
+  if (products.prefix_count > 0) {
+    make_products<F>(products.prefixes, products.prefix_count, block.x, columns, tokens, block.rows);
+    fill_ones<F>(block.monomials, tokens);
+    make_products<F>(products.suffixes, products.suffix_count, block.x, 1, tokens, block.monomials);
+    for (std::ptrdiff_t g = 0; g < products.key_group_count; ++g) {
+      const ProductGroup& group = products.key_groups[g];
+      flush_moments<F>(block.rows + group.prefix * columns * tokens, tokens, group.prefixes * columns,
+                       block.monomials + group.suffix * tokens, group.suffixes, block.totals + group.moments);
+    }
+    return;
+  }
+  const WalkProgram& walk = block.program.walk;
+  walk_monomials<F, kMomentGroup>(walk, block.x, tokens, block.monomials,
+                                  [&](int t, const T* group, std::ptrdiff_t features, std::ptrdiff_t first) {
+                                    const std::ptrdiff_t count = walk.columns_at[t];
+                                    double* totals = block.totals + walk.starts[t] + (first - walk.offsets[t]) * count;
                                     flush_moments<F>(block.rows, tokens, count, group, features, totals);
                                   });
 }

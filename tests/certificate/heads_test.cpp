@@ -34,7 +34,8 @@ TEST(CertifiedHeads, HoldsWhereItsPartsAreWeakest) {
   for (const FamilyCensus& family : all.families) {
     EXPECT_GE(2 * family.answered, family.rows) << "a family that is refused tests nothing";
   }
-  for (const auto* counts : {&all.splits[0], &all.splits[1], &all.splits[2], &all.splits[3], &all.splits[4]}) {
+  for (const auto* counts :
+       {&all.prefixes[0], &all.prefixes[1], &all.prefixes[2], &all.prefixes[3], &all.prefixes[4]}) {
     EXPECT_GE(*counts, 40 / kShare);
   }
 }

@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -56,13 +57,13 @@ struct KernelShape {
   int degree;
   std::ptrdiff_t columns;  ///< value columns and the weight
   std::ptrdiff_t tokens;
-  int split = 0;  ///< outer variables
+  int prefix = 0;  ///< degree of prefixes; 0: a walk
   bool spread = false;
 };
 
 std::string text(const KernelShape& s) {
   return "dim " + std::to_string(s.dim) + ", degree " + std::to_string(s.degree) + ", columns " +
-         std::to_string(s.columns) + ", split " + std::to_string(s.split) + (s.spread ? ", spread" : "");
+         std::to_string(s.columns) + ", prefixes of degree " + std::to_string(s.prefix) + (s.spread ? ", spread" : "");
 }
 
 /// Every number of columns the tiles treat differently, groups that fill exactly, ranks around whole groups.
@@ -77,18 +78,33 @@ std::vector<KernelShape> shapes(std::ptrdiff_t tokens) {
   }
   all.push_back({2, 2, 65, tokens});
   all.push_back({70, 1, 3, tokens});
-  for (const int split : {1, 2}) {
-    for (std::ptrdiff_t columns = 1; columns <= 5; ++columns) {
-      all.push_back({3, 4, columns, tokens, split, false});
-      all.push_back({4, 3, columns, tokens, split, true});
+  for (const int prefix : {1, 2, 3}) {
+    for (std::ptrdiff_t columns = 1; columns <= 8; ++columns) {
+      all.push_back({3, 4, columns, tokens, prefix});
     }
-    all.push_back({3, 9, 2, tokens, split, false});
-    all.push_back({6, 1, 2, tokens, split, true});
-    all.push_back({5, 2, 3, tokens, split, true});
+    all.push_back({1, 7, 2, tokens, prefix});
+    all.push_back({2, 9, 2, tokens, prefix});
+    all.push_back({8, 4, 3, tokens, prefix});
+    all.push_back({33, 3, 2, tokens, prefix});
   }
-  all.push_back({6, 3, 3, tokens, 4, false});
+  all.push_back({5, 8, 2, tokens, 4});  // more prefixes than one chain takes
+  all.push_back({3, 3, 2, tokens, 3});  // no suffix but 1
+  for (std::ptrdiff_t columns = 2; columns <= 5; ++columns) {
+    all.push_back({4, 3, columns, tokens, 0, true});
+  }
+  all.push_back({6, 1, 2, tokens, 0, true});
   all.push_back({5, 2, 9, tokens, 0, true});
   return all;
+}
+
+/// The monomials of a list of products as lists of variables.
+std::vector<VariableList> variables_of(const std::vector<simd::MonomialProduct>& products) {
+  std::vector<VariableList> lists(1);
+  for (std::size_t k = 1; k < products.size(); ++k) {
+    lists.push_back(lists.at(at(products[k].parent)));
+    lists.back().push_back(products[k].variable);
+  }
+  return lists;
 }
 
 template <class T>
@@ -98,13 +114,8 @@ struct KernelData {
   std::vector<T> x;
   std::vector<T> columns;  ///< weighted, [columns][tokens]
   std::vector<T> moments;
-  std::vector<VariableList> outer;
-  std::vector<VariableList> inner;
   KernelData(const KernelShape& s, std::uint64_t seed)
-      : shape(s),
-        features(engines::split_features(s.dim, s.split, s.degree, s.columns - 1, s.spread)),
-        outer(s.split > 0 ? monomials_up_to(s.split, s.degree) : std::vector<VariableList>{{}}),
-        inner(monomials_up_to(s.dim - s.split, s.degree)) {
+      : shape(s), features(engines::make_features_with(s.dim, s.degree, s.columns - 1, s.spread, s.prefix)) {
     Random random(seed);
     x = random_values<T>(random, s.dim * s.tokens);
     columns = random_values<T>(random, features.columns() * s.tokens);
@@ -112,48 +123,111 @@ struct KernelData {
   }
 
   [[nodiscard]] std::vector<double> run_moments(const simd::KernelTable& table) const {
-    std::vector<T> groups(at((shape.degree + 1) * simd::group_stride(simd::kMomentGroup, shape.tokens)),
-                          static_cast<T>(kNan));
+    std::vector<T> monomials(at(features.monomial_scratch(simd::kMomentGroup, shape.tokens)), static_cast<T>(kNan));
     std::vector<T> rows(at(features.row_count() * shape.tokens), static_cast<T>(kNan));
-    for (std::ptrdiff_t c = 0; c < features.columns(); ++c) {
-      std::copy_n(columns.begin() + c * shape.tokens, shape.tokens,
-                  rows.begin() + features.column_row[at(c)] * shape.tokens);
-    }
+    std::copy(columns.begin(), columns.end(), rows.begin());
     std::vector<double> totals(at(features.moments()), 0.5);
     kernels_of<T>(table).moments(
-        {features.program(), x.data(), rows.data(), shape.tokens, groups.data(), totals.data()});
+        {features.program(), x.data(), rows.data(), shape.tokens, monomials.data(), totals.data()});
     return totals;
   }
   [[nodiscard]] std::vector<double> run_evaluate(const simd::KernelTable& table) const {
     const std::ptrdiff_t slab = features.columns() * shape.tokens;
-    std::vector<T> outer_values(at(features.outer_count() * shape.tokens), static_cast<T>(kNan));
-    std::vector<T> groups(at((shape.degree + 1) * simd::group_stride(simd::kEvaluationGroup, shape.tokens)),
-                          static_cast<T>(kNan));
+    std::vector<T> prefixes(at(features.prefix_count() * shape.tokens), static_cast<T>(kNan));
+    std::vector<T> monomials(at(features.monomial_scratch(simd::kEvaluationGroup, shape.tokens)), static_cast<T>(kNan));
     std::vector<T> partial(at((shape.degree + 1) * slab), static_cast<T>(kNan));
     std::vector<double> sums(at((shape.degree + 1) * slab), kNan);
-    kernels_of<T>(table).evaluate({features.program(), x.data(), shape.tokens, moments.data(), outer_values.data(),
-                                   groups.data(), partial.data(), sums.data()});
+    kernels_of<T>(table).evaluate({features.program(), x.data(), shape.tokens, moments.data(), prefixes.data(),
+                                   monomials.data(), partial.data(), sums.data()});
     return sums;
   }
-  [[nodiscard]] long double product(const VariableList& list, int first, std::ptrdiff_t token) const {
+  [[nodiscard]] long double product(const VariableList& list, std::ptrdiff_t token) const {
     long double out = 1.0L;
     for (const int variable : list) {
-      out *= static_cast<long double>(x[at((first + variable) * shape.tokens + token)]);
+      out *= static_cast<long double>(x[at(variable * shape.tokens + token)]);
     }
     return out;
   }
-  /// Calls body(u, inner index, row index, index of the moment) for every moment.
+  /// Calls body(variables, column, index of the moment) for every moment.
   template <class Body>
   void for_moments(const Body& body) const {
-    for (int u = 0; u <= shape.degree; ++u) {
-      for (std::ptrdiff_t f = features.inner.offsets[at(u)]; f < features.inner.offsets[at(u) + 1]; ++f) {
-        for (std::ptrdiff_t k = 0; k < features.active[at(u)]; ++k) {
-          body(u, f, features.rows[at(k)], at(features.moment(u, f, k)));
+    if (features.prefix_degree() == 0) {
+      std::size_t index = 0;
+      for (const VariableList& list : monomials_up_to(shape.dim, shape.degree)) {
+        for (std::ptrdiff_t c = 0; c < features.columns_at[list.size()]; ++c) {
+          body(list, c, index++);
+        }
+      }
+      return;
+    }
+    const auto prefixes = variables_of(features.products.prefixes);
+    const auto suffixes = variables_of(features.products.suffixes);
+    for (const simd::ProductGroup& group : features.products.key_groups) {
+      std::size_t index = at(group.moments);
+      for (std::ptrdiff_t b = group.suffix; b < group.suffix + group.suffixes; ++b) {
+        for (std::ptrdiff_t a = group.prefix; a < group.prefix + group.prefixes; ++a) {
+          VariableList list = prefixes[at(a)];
+          list.insert(list.end(), suffixes[at(b)].begin(), suffixes[at(b)].end());
+          for (std::ptrdiff_t c = 0; c < features.columns(); ++c) {
+            body(list, c, index++);
+          }
         }
       }
     }
   }
 };
+
+/// Every monomial of total degree <= g once, as a non-decreasing list; and groups by degree name the same moments.
+TEST(Products, HoldEveryMonomialOnce) {
+  for (const auto& [dim, degree] : {std::pair{1, 5}, {2, 9}, {3, 4}, {5, 8}, {12, 3}, {40, 2}}) {
+    for (int prefix = 1; prefix <= degree; ++prefix) {
+      const KernelData<double> data({dim, degree, 3, 16, prefix}, 1);
+      std::vector<VariableList> found;
+      std::vector<std::size_t> degrees(at(data.features.moments()), 1000);
+      data.for_moments([&](const VariableList& list, std::ptrdiff_t column, std::size_t index) {
+        ASSERT_TRUE(std::is_sorted(list.begin(), list.end()));
+        degrees.at(index) = list.size();
+        if (column == 0) {
+          found.push_back(list);
+        }
+      });
+      std::sort(found.begin(), found.end());
+      auto expected = monomials_up_to(dim, degree);
+      std::sort(expected.begin(), expected.end());
+      ASSERT_EQ(found, expected) << dim << ", " << degree << ", " << prefix;
+      std::size_t counted = 0;
+      for (const simd::ProductGroup& group : data.features.products.sum_groups) {
+        const std::ptrdiff_t count = std::ptrdiff_t{group.suffixes} * group.prefixes * 3;
+        for (std::ptrdiff_t i = group.moments; i < group.moments + count; ++i, ++counted) {
+          ASSERT_EQ(degrees.at(at(i)), at(group.degree));
+        }
+      }
+      ASSERT_EQ(counted, degrees.size());
+    }
+  }
+}
+
+// (t!/alpha!) z^alpha, by factorials in long double.
+TEST(Products, WeightsAreMultinomial) {
+  for (const auto& [dim, degree, prefix] : {std::array{1, 9, 4}, {3, 12, 6}, {3, 12, 1}, {6, 5, 2}, {2, 30, 15}}) {
+    const KernelData<double> data({dim, degree, 2, 16, prefix}, 1);
+    std::vector<double> z;
+    for (int l = 0; l < dim; ++l) {
+      z.push_back(0.7 - 0.3 * l);
+    }
+    std::vector<double> weights(at(data.features.moments()), kNan);
+    engines::moment_weights(data.features, z.data(), weights.data());
+    data.for_moments([&](const VariableList& list, std::ptrdiff_t, std::size_t index) {
+      long double expected = 1.0L;
+      std::vector<int> seen(at(dim), 0);
+      for (std::size_t t = 0; t < list.size(); ++t) {
+        expected *= static_cast<long double>(z[at(list[t])]) * static_cast<long double>(t + 1) / ++seen[at(list[t])];
+      }
+      ASSERT_LE(std::fabs(static_cast<long double>(weights[index]) - expected),
+                (5.0L * static_cast<long double>(list.size()) + 2.0L) * numerics::kU64 * std::fabs(expected));
+    });
+  }
+}
 
 template <class T>
 class PolynomialKernels : public testing::Test {};
@@ -216,58 +290,55 @@ TYPED_TEST(PolynomialKernels, ExtremesAreTheSameBitsEverywhere) {
 // moments += sum over tokens: t products, a chain of tokens / width, then float64.
 TYPED_TEST(PolynomialKernels, MomentsAreTheSumsTheyPromise) {
   for (const KernelShape& shape :
-       {KernelShape{3, 4, 5, 512}, KernelShape{2, 7, 4, 128}, KernelShape{12, 2, 3, 16}, KernelShape{3, 5, 2, 512, 1},
-        KernelShape{4, 4, 3, 48, 2, true}, KernelShape{5, 2, 2, 16, 0, true}}) {
+       {KernelShape{3, 4, 5, 512}, KernelShape{2, 7, 4, 128}, KernelShape{12, 2, 3, 16}, KernelShape{3, 5, 2, 512, 2},
+        KernelShape{4, 4, 3, 48, 1}, KernelShape{5, 2, 2, 16, 0, true}}) {
     const KernelData<TypeParam> data(shape, 5);
     const auto totals = data.run_moments(*simd::available().front());
-    data.for_moments([&](int u, std::ptrdiff_t f, const simd::OuterRow& row, std::size_t index) {
-      const double chain = u + row.degree + static_cast<double>(shape.tokens / width<TypeParam>());
+    data.for_moments([&](const VariableList& list, std::ptrdiff_t column, std::size_t index) {
+      const double chain = static_cast<double>(list.size()) + static_cast<double>(shape.tokens / width<TypeParam>());
       const double gamma = numerics::gamma(chain, unit<TypeParam>()) + numerics::gamma(6, numerics::kU64);
       long double sum = 0.5L;
       long double absolute = 0.5L;
       for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
-        const long double term = data.product(data.outer[at(row.outer)], 0, i) *
-                                 data.product(data.inner[at(f)], shape.split, i) *
-                                 static_cast<long double>(data.columns[at(row.column * shape.tokens + i)]);
+        const long double term =
+            data.product(list, i) * static_cast<long double>(data.columns[at(column * shape.tokens + i)]);
         sum += term;
         absolute += std::fabs(term);
       }
       ASSERT_LE(static_cast<double>(std::fabs(static_cast<long double>(totals[index]) - sum)),
                 gamma * static_cast<double>(absolute))
-          << text(shape) << ", inner " << f << ", outer " << row.outer << ", column " << row.column;
+          << text(shape) << ", moment " << index << ", column " << column;
     });
   }
 }
 
 TYPED_TEST(PolynomialKernels, SumsAreTheSumsTheyPromise) {
   for (const KernelShape& shape :
-       {KernelShape{3, 5, 4, 64}, KernelShape{5, 4, 2, 64}, KernelShape{33, 2, 3, 64}, KernelShape{3, 9, 2, 64, 1},
-        KernelShape{5, 4, 3, 64, 2, true}, KernelShape{6, 3, 2, 64, 3}}) {
+       {KernelShape{3, 5, 4, 64}, KernelShape{5, 4, 2, 64}, KernelShape{33, 2, 3, 64}, KernelShape{3, 9, 2, 64, 4},
+        KernelShape{5, 4, 3, 64, 0, true}, KernelShape{6, 3, 8, 64, 1}, KernelShape{4, 9, 5, 64, 5}}) {
     const KernelData<TypeParam> data(shape, 6);
     const auto sums = data.run_evaluate(*simd::available().front());
     const std::ptrdiff_t slots = (shape.degree + 1) * data.features.columns();
     std::vector<long double> sum(at(slots * shape.tokens), 0.0L);
     std::vector<long double> absolute(sum.size(), 0.0L);
     std::vector<double> terms(at(slots), 0.0);
-    data.for_moments([&](int u, std::ptrdiff_t f, const simd::OuterRow& row, std::size_t index) {
-      const std::ptrdiff_t slot = (u + row.degree) * data.features.columns() + row.column;
+    data.for_moments([&](const VariableList& list, std::ptrdiff_t column, std::size_t index) {
+      const std::ptrdiff_t slot = static_cast<std::ptrdiff_t>(list.size()) * data.features.columns() + column;
       terms[at(slot)] += 1.0;
       for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
-        const long double term = data.product(data.outer[at(row.outer)], 0, i) *
-                                 data.product(data.inner[at(f)], shape.split, i) *
-                                 static_cast<long double>(data.moments[index]);
+        const long double term = data.product(list, i) * static_cast<long double>(data.moments[index]);
         sum[at(slot * shape.tokens + i)] += term;
         absolute[at(slot * shape.tokens + i)] += std::fabs(term);
       }
     });
-    constexpr int kGroups = simd::kEvaluationGroups + simd::kOuterMonomials;
     for (std::ptrdiff_t s = 0; s < slots; ++s) {
       if (terms[at(s)] == 0.0) {
         continue;  // no such sum
       }
       const double gamma =
-          numerics::gamma(shape.degree + static_cast<double>(simd::kEvaluationGroup) + kGroups, unit<TypeParam>()) +
-          numerics::gamma(terms[at(s)] / simd::kEvaluationGroups + 2.0, numerics::kU64);
+          numerics::gamma(shape.degree + static_cast<double>(simd::kEvaluationGroup) + simd::kEvaluationGroups,
+                          unit<TypeParam>()) +
+          numerics::gamma(terms[at(s)] / 16.0 + 3.0, numerics::kU64);
       for (std::ptrdiff_t i = 0; i < shape.tokens; ++i) {
         const std::size_t index = at(s * shape.tokens + i);
         ASSERT_LE(static_cast<double>(std::fabs(static_cast<long double>(sums[index]) - sum[index])),

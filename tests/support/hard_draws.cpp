@@ -265,7 +265,7 @@ HardHead draw_hard_head(HeadFamily family, std::uint64_t seed) {
   hard.steps = random.chance(0.6) ? 0 : 1;
   hard.spread = family == HeadFamily::spread || (!causal && random.chance(0.15));
   if (family == HeadFamily::split || random.chance(0.3)) {
-    hard.split = static_cast<int>(random.integer(0, std::min<std::int64_t>(4, head.dim - 1)));
+    hard.prefix = static_cast<int>(random.integer(0, std::min<std::int64_t>(4, head.dim - 1)));
   }
   head.q = draw_points(random, head.n_q, head.dim);
   head.k = draw_points(random, head.n_kv, head.dim);

@@ -94,9 +94,9 @@ PolynomialSetup setup_of(const HardHead& hard) {
     engines::hide_far_keys(setup.frame, shells);
   }
   const std::int64_t value_dim = hard.head.value_dim;
-  setup.features = hard.split < 0
-                       ? engines::make_features(hard.head.dim, hard.degree, value_dim, hard.spread)
-                       : engines::split_features(hard.head.dim, hard.split, hard.degree, value_dim, hard.spread);
+  setup.features = hard.prefix < 0 ? engines::make_features(hard.head.dim, hard.degree, value_dim, hard.spread)
+                                   : engines::make_features_with(hard.head.dim, hard.degree, value_dim, hard.spread,
+                                                                 std::min(hard.prefix, hard.degree));
   setup.table = engines::make_table(table_radius(hard, setup.frame), hard.degree, hard.steps);
   return setup;
 }

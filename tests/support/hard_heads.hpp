@@ -1,7 +1,7 @@
 #pragma once
 
 /// Heads aimed at one weak spot of the polynomial engine each, built step by step so that what the planner would choose
-/// (split of the features, value-weighted moments, keys left out, radii of the table) is chosen by the case.
+/// (degree of the prefixes, value-weighted moments, keys left out, radii of the table) is chosen by the case.
 
 #include "support/polynomial_run.hpp"
 #include "support/random.hpp"
@@ -15,7 +15,7 @@
 namespace polyattn::test {
 
 enum class HeadFamily : std::uint8_t {
-  split,      ///< 1 to 6 dimensions, degree 0 to 16, up to nine columns, every split of the features
+  split,      ///< 1 to 6 dimensions, degree 0 to 16, up to nine columns, every degree of prefixes
   spread,     ///< value-weighted second moments, values of every skewness
   outside,    ///< polynomials so poor that answers leave the hull of the values
   chains,     ///< sums at their longest, rounding alone: high degree, tiny radius, many keys
@@ -33,7 +33,7 @@ const char* name_of(HeadFamily family) noexcept;
 struct HardHead {
   HeadData head;
   int degree = 0;
-  int split = -1;  ///< outer coordinates; -1: what the engine would take
+  int prefix = -1;  ///< degree of prefixes; -1: what the engine would take
   bool spread = false;
   bool single = false;    ///< arithmetic float32
   int steps = 0;          ///< of the table's ladder; 0: one radius

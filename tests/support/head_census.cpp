@@ -104,7 +104,7 @@ HeadFind examine_grown(const HeadGenome& genome, HeadCensus& census) {
   FamilyCensus& family = census.families[static_cast<std::size_t>(genome.family)];
   ++family.heads;
   family.rows += hard.head.n_q;
-  ++census.splits.at(usize(setup.features.split()));
+  ++census.prefixes.at(std::min<std::size_t>(usize(setup.features.prefix_degree()), census.prefixes.size() - 1));
   ++census.degrees.at(usize(hard.degree));
   ++census.columns.at(usize(hard.head.value_dim));
   HeadFind find{-1.0, genome, {}};
@@ -153,7 +153,7 @@ void HeadCensus::add(const HeadCensus& other) {
   const auto sum = [](auto& to, const auto& from) {
     std::transform(from.begin(), from.end(), to.begin(), to.begin(), std::plus<>());
   };
-  sum(splits, other.splits);
+  sum(prefixes, other.prefixes);
   sum(degrees, other.degrees);
   sum(columns, other.columns);
   finds.insert(finds.end(), other.finds.begin(), other.finds.end());

@@ -29,7 +29,7 @@ struct FamilyCensus {
 
 struct HeadCensus {
   std::array<FamilyCensus, kHeadFamilies> families;
-  std::array<std::int64_t, 5> splits{};  ///< heads by outer coordinates
+  std::array<std::int64_t, 5> prefixes{};  ///< heads by degree of prefixes, 4 and more together
   std::array<std::int64_t, 17> degrees{};
   std::array<std::int64_t, 14> columns{};  ///< by value columns
   std::vector<HeadFind> finds;             ///< closest first

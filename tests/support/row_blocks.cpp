@@ -10,7 +10,7 @@ void sum_rows(const engines::HeadProblem& problem, const engines::Frame& frame,
               engines::RowBlock<T>& rows) {
   engines::load_row_block(problem, frame, moments.features, first, count, rows);
   engines::polynomial_kernels<T>().evaluate({moments.features.program(), rows.y.data(), rows.block,
-                                             moments.scaled.data(), rows.outer.data(), rows.groups.data(),
+                                             moments.scaled.data(), rows.prefixes.data(), rows.monomials.data(),
                                              rows.partial.data(), rows.sums.data()});
 }
 template void sum_rows<float>(const engines::HeadProblem&, const engines::Frame&,

@@ -151,7 +151,8 @@ EvaluationSummary Causal<T, X>::answer(const Stage<T, X>& stage, std::int64_t fi
     no_certificates(stage.moments, rows);
   } else {
     polynomial_kernels<T>().evaluate({features.program(), rows.y.data(), rows.block, stage.moments.scaled.data(),
-                                      rows.outer.data(), rows.groups.data(), rows.partial.data(), rows.sums.data()});
+                                      rows.prefixes.data(), rows.monomials.data(), rows.partial.data(),
+                                      rows.sums.data()});
     begin_certificates(stage.moments, rows);
   }
   sum_diagonal(problem, features, model, stage.diagonal, rows, exact);

@@ -110,8 +110,8 @@ EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, 
     const std::int64_t first = item * block;
     const std::int64_t count = std::min(block, problem.n_q() - first);
     load_row_block(problem, frame, features, first, count, rows);
-    kernels.evaluate({features.program(), rows.y.data(), block, moments.scaled.data(), rows.outer.data(),
-                      rows.groups.data(), rows.partial.data(), rows.sums.data()});
+    kernels.evaluate({features.program(), rows.y.data(), block, moments.scaled.data(), rows.prefixes.data(),
+                      rows.monomials.data(), rows.partial.data(), rows.sums.data()});
     certify_row_block(values, moments, rows);
     const EvaluationSummary here = answering.write(moments, rows);
     {

@@ -1,10 +1,10 @@
 #pragma once
 
-/// The features of one head: all monomials of total degree <= g, each the product of an outer monomial, in the first
-/// `split` coordinates, and an inner one in the others. The outer ones are multiplied into the weighted columns once
-/// for a block of keys; what is left of a feature's cost is its multiply-adds. The split changes the order in which
-/// products are taken, not what is summed.
+/// The features of one head: all monomials of total degree <= g, either walked through one by one or, with few columns,
+/// as products of prefixes and suffixes (products.hpp). That changes the order in which products are taken, not what is
+/// summed.
 
+#include "engines/polynomial/products.hpp"
 #include "numerics/monomials.hpp"
 #include "simd/kernels.hpp"
 
@@ -18,33 +18,32 @@ namespace polyattn::engines {
 inline constexpr int kSpreadDegree = 2;
 
 struct FeatureList {
-  numerics::Monomials inner;
-  numerics::Monomials outer;
-  std::vector<simd::MonomialStep> inner_steps;
-  std::vector<simd::MonomialStep> outer_steps;
-  std::vector<simd::OuterRow> rows;        ///< by falling degree left for inner monomials
-  std::vector<std::ptrdiff_t> active;      ///< [degree + 1]
-  std::vector<std::ptrdiff_t> starts;      ///< [degree + 2]; the last is the number of moments
+  numerics::Monomials list;  ///< the monomials where they are walked through, else only dim and degree
+  std::vector<simd::MonomialStep> steps;
+  Products products;                       ///< none where monomials are walked through
+  std::vector<std::ptrdiff_t> starts;      ///< [degree + 1] where the moments of a degree begin; of a walk
   std::vector<std::ptrdiff_t> columns_at;  ///< [degree + 1]
-  std::vector<std::ptrdiff_t> column_row;  ///< [columns]: the row that is the column itself
+  std::ptrdiff_t moment_count = 0;
   std::int64_t value_dim = 0;
   bool spread = false;  ///< columns w |v - mu| up to kSpreadDegree after the values' and the weight's
 
-  [[nodiscard]] int degree() const noexcept { return inner.degree; }
-  [[nodiscard]] std::int64_t split() const noexcept { return outer.dim; }
-  [[nodiscard]] std::int64_t dim() const noexcept { return outer.dim + inner.dim; }
+  [[nodiscard]] int degree() const noexcept { return list.degree; }
+  [[nodiscard]] std::int64_t dim() const noexcept { return list.dim; }
+  /// 0: a walk.
+  [[nodiscard]] int prefix_degree() const noexcept { return products.prefix_degree; }
   /// C(dim + degree, degree).
   [[nodiscard]] std::ptrdiff_t rank() const noexcept;
   /// Values, the weight, and the spreads if there are any.
   [[nodiscard]] std::int64_t columns() const noexcept { return value_dim + 1 + (spread ? value_dim : 0); }
-  [[nodiscard]] std::ptrdiff_t moments() const noexcept { return starts.back(); }
-  [[nodiscard]] std::ptrdiff_t outer_count() const noexcept { return outer.rank(); }
-  [[nodiscard]] std::ptrdiff_t row_count() const noexcept { return static_cast<std::ptrdiff_t>(rows.size()); }
-  /// Where the moment of an inner monomial of degree u (by its number) and a row lies.
-  [[nodiscard]] std::ptrdiff_t moment(int u, std::ptrdiff_t inner_index, std::ptrdiff_t row) const noexcept {
-    const auto at = static_cast<std::size_t>(u);
-    return starts[at] + (inner_index - inner.offsets[at]) * active[at] + row;
+  /// The moments of the monomial 1 come first, column by column.
+  [[nodiscard]] std::ptrdiff_t moments() const noexcept { return moment_count; }
+  /// Rows of a block of keys: every prefix times every column.
+  [[nodiscard]] std::ptrdiff_t row_count() const noexcept;
+  [[nodiscard]] std::ptrdiff_t prefix_count() const noexcept {
+    return static_cast<std::ptrdiff_t>(products.prefixes.size());
   }
+  /// Elements of scratch for the monomials of `tokens` tokens, `group` of them at a time where they are walked through.
+  [[nodiscard]] std::ptrdiff_t monomial_scratch(std::ptrdiff_t group, std::ptrdiff_t tokens) const noexcept;
   /// Multiply-adds of a token: the moments of its features.
   [[nodiscard]] double work() const noexcept { return static_cast<double>(moments()); }
   [[nodiscard]] simd::FeatureProgram program() const noexcept;
@@ -52,10 +51,8 @@ struct FeatureList {
 
 /// `spread` needs a degree of at least kSpreadDegree and is dropped below. Cost: rank (value_dim + 1).
 FeatureList make_features(std::int64_t dim, int degree, std::int64_t value_dim, bool spread = false);
-/// The same with a given number of outer coordinates, at most dim - 1.
-FeatureList split_features(std::int64_t dim, int split, int degree, std::int64_t value_dim, bool spread);
-/// How many coordinates make_features takes as outer ones.
-int best_split(std::int64_t dim, int degree, std::int64_t columns);
+/// The same with a given degree of prefixes, at most `degree`; 0, and always with spreads: a walk.
+FeatureList make_features_with(std::int64_t dim, int degree, std::int64_t value_dim, bool spread, int prefix_degree);
 
 /// out[moment] = (t!/alpha!) z^alpha of its feature, t = |alpha|: the weight of a monomial in
 /// <z o y, x>^t = sum (t!/alpha!) z^alpha y^alpha x^alpha. Relative error at most 5t + 2 roundings of float64.

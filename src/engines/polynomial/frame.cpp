@@ -1,7 +1,9 @@
 #include "engines/polynomial/frame.hpp"
 
 #include "base/error.hpp"
+#include "engines/columns.hpp"
 #include "engines/finite.hpp"
+#include "engines/polynomial/kernels.hpp"
 #include "numerics/rounding.hpp"
 #include "simd/dispatch.hpp"
 
@@ -53,7 +55,7 @@ void for_blocks(const base::Rows& source, const base::Context& context, const Bo
     std::vector<double>& columns = scratch[usize(thread)];
     columns.resize(usize(part.ld * source.columns));
     part.columns = columns.data();
-    base::load_columns(source, part.first, part.count, columns.data(), part.ld);
+    load_columns(source, part.first, part.count, columns.data(), part.ld);
     body(part);
   });
 }
@@ -416,14 +418,10 @@ void load_key_coordinates(const HeadProblem& problem, const Frame& frame, std::i
                           std::int64_t ld, std::vector<double>& scratch) {
   const std::int64_t dim = frame.dim();
   scratch.resize(usize(count * dim));
-  base::load_columns(problem.keys, first, count, scratch.data(), count);
+  load_columns(problem.keys, first, count, scratch.data(), count);
   for (std::int64_t l = 0; l < dim; ++l) {
-    const double centre = frame.key_centre[usize(l)];
     const double inverse = 1.0 / frame.key_scale[usize(l)];  // a power of two: exact
-    const double* column = scratch.data() + l * count;
-    for (std::int64_t j = 0; j < count; ++j) {
-      x[l * ld + j] = static_cast<T>((column[j] - centre) * inverse);
-    }
+    polynomial_kernels<T>().place({scratch.data() + l * count, count, frame.key_centre[usize(l)], inverse, x + l * ld});
   }
   for (std::int64_t j = 0; j < count; ++j) {
     if (frame.log_weight[usize(first + j)] == -kInfinity) {

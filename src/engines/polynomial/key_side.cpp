@@ -21,18 +21,17 @@ RoundingModel rounding_model(int degree_of_features, std::int64_t rank, std::int
   model.unit = single ? numerics::kU32 : kU64;
   model.smallest = single ? 0x1p-149 : 0x1p-1074;
   const auto degree = static_cast<double>(degree_of_features);
-  // In T: the centred value and its weighing, g products for the key's monomial (outer ones times the weighted value,
-  // inner ones) and g-1 for the query's, a chain of kMomentBlock / width keys, the scaled moment, a chain of 32
-  // features and one of groups, each with the product by the outer monomial; 2 spare.
+  // In T: the centred value and its weighing, g products for the key's monomial (prefixes times the weighted value,
+  // suffixes) and g-1 for the query's, a chain of kMomentBlock / width keys, the scaled moment, a chain of 32 features
+  // or prefixes, the product with the suffix and a chain of groups or suffixes; 2 spare.
   const double chain = static_cast<double>(simd::kMomentBlock) / (single ? 16.0 : 8.0);
-  const double groups = static_cast<double>(simd::kEvaluationGroups + simd::kOuterMonomials);
+  const double groups = static_cast<double>(simd::kEvaluationGroups);
   const double steps = 2.0 * degree + 2.0 + chain + 1.0 + static_cast<double>(simd::kEvaluationGroup) + groups + 2.0;
-  // In float64: joining lanes (4), blocks and chunks of keys, the multinomial weight (5g + 2), evaluation groups (those
-  // of an inner degree times the outer monomials of a degree, added one by one where T is float64), and the sum over
-  // degrees with its coefficient. The smallest blocks are kCausalBlock keys.
+  // In float64: joining lanes (4), blocks and chunks of keys, the multinomial weight (5g + 2), sums of groups or
+  // suffixes (of a degree at most rank / 32 + 1 where each is added in float64; else rank / 32 + suffixes in chains of
+  // at least 17), and the sum over degrees with its coefficient. The smallest blocks are kCausalBlock keys.
   const double blocks = std::ceil(static_cast<double>(keys) / static_cast<double>(kCausalBlock)) + 16.0 +
-                        static_cast<double>(simd::kOuterMonomials) *
-                            (static_cast<double>(rank) / static_cast<double>(simd::kEvaluationGroup) + degree + 1.0);
+                        static_cast<double>(rank) / 16.0 + 3.0;
   const double wide = 4.0 + blocks + 6.0 * degree + 12.0;
   model.gamma = numerics::inflate(
       (1.0 + numerics::gamma(steps, model.unit)) * (1.0 + numerics::gamma(wide, kU64)) - 1.0 + 4.0 * kU64, 4);

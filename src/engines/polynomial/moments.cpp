@@ -1,5 +1,6 @@
 #include "engines/polynomial/moments.hpp"
 
+#include "engines/columns.hpp"
 #include "engines/finite.hpp"
 #include "engines/polynomial/kernels.hpp"
 
@@ -38,7 +39,7 @@ MomentScratch<T>::MomentScratch(const FeatureList& features, std::int64_t block_
       weight(tokens, memory),
       centred(features.value_dim * tokens, memory),
       rows(features.row_count() * tokens, memory),
-      groups((features.degree() + 1) * simd::group_stride(simd::kMomentGroup, tokens), memory) {}
+      monomials(features.monomial_scratch(simd::kMomentGroup, tokens), memory) {}
 
 namespace {
 
@@ -49,9 +50,7 @@ void load_weights(const Frame& frame, std::int64_t first, std::int64_t count, do
   scratch.columns.assign(usize(padded), -std::numeric_limits<double>::infinity());
   std::copy_n(frame.log_weight.data() + first, count, scratch.columns.begin());
   simd::kernels().statistics.exponentials(scratch.columns.data(), shift, padded, scratch.columns.data());
-  for (std::int64_t j = 0; j < count; ++j) {
-    scratch.weight[usize(j)] = static_cast<T>(scratch.columns[usize(j)]);
-  }
+  polynomial_kernels<T>().place({scratch.columns.data(), count, 0.0, 1.0, scratch.weight.data()});
 }
 
 /// Values of keys [first, first + count) less their centre, column by column; 0 where a key is hidden.
@@ -60,14 +59,10 @@ void load_centred_values(const HeadProblem& problem, const Frame& frame, const V
                          std::int64_t count, MomentScratch<T>& scratch) {
   const std::int64_t value_dim = problem.value_dim();
   scratch.columns.resize(usize(count * value_dim));
-  base::load_columns(problem.values, first, count, scratch.columns.data(), count);
+  load_columns(problem.values, first, count, scratch.columns.data(), count);
   for (std::int64_t c = 0; c < value_dim; ++c) {
-    T* column = scratch.centred.data() + c * scratch.tokens;
-    const double* loaded = scratch.columns.data() + c * count;
-    const double centre = values.centre[usize(c)];
-    for (std::int64_t j = 0; j < count; ++j) {
-      column[j] = static_cast<T>(loaded[j] - centre);
-    }
+    polynomial_kernels<T>().place({scratch.columns.data() + c * count, count, values.centre[usize(c)], 1.0,
+                                   scratch.centred.data() + c * scratch.tokens});
   }
   for (std::int64_t j = 0; j < count; ++j) {
     if (frame.log_weight[usize(first + j)] == -std::numeric_limits<double>::infinity()) {
@@ -101,14 +96,12 @@ void add_loaded_block(const Frame& frame, const FeatureList& features, std::int6
   }
   load_weights(frame, first, count, shift, scratch);
   const auto& kernels = polynomial_kernels<T>();
-  const auto row = [&](std::int64_t column) {
-    return scratch.rows.data() + features.column_row[usize(column)] * tokens;
-  };
+  const auto row = [&](std::int64_t column) { return scratch.rows.data() + column * tokens; };
   kernels.weigh({scratch.weight.data(), scratch.centred.data(), tokens, value_dim, row(0), totals.absolute.data(),
                  totals.square.data(), features.spread ? row(value_dim + 1) : nullptr});
   std::copy_n(scratch.weight.data(), tokens, row(value_dim));
-  kernels.moments(
-      {features.program(), scratch.x.data(), scratch.rows.data(), tokens, scratch.groups.data(), totals.totals.data()});
+  kernels.moments({features.program(), scratch.x.data(), scratch.rows.data(), tokens, scratch.monomials.data(),
+                   totals.totals.data()});
   totals.keys += count;
 }
 
@@ -143,7 +136,7 @@ void clear(MomentTotals& totals) noexcept {
 }  // namespace
 
 double moment_work(const FeatureList& features) noexcept {
-  return features.work() + 2.0 * static_cast<double>(features.inner.rank());
+  return features.work() + 2.0 * static_cast<double>(features.rank());
 }
 
 template <class T>

@@ -48,8 +48,8 @@ struct MomentScratch {
   base::Buffer<T> x;
   base::Buffer<T> weight;
   base::Buffer<T> centred;
-  base::Buffer<T> rows;  ///< [row_count][tokens]
-  base::Buffer<T> groups;
+  base::Buffer<T> rows;         ///< [row_count][tokens]
+  base::Buffer<T> monomials;    ///< suffixes or groups of a walk
   std::vector<double> columns;  ///< of keys or values in float64
 };
 

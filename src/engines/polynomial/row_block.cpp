@@ -1,5 +1,6 @@
 #include "engines/polynomial/row_block.hpp"
 
+#include "engines/columns.hpp"
 #include "engines/finite.hpp"
 #include "engines/polynomial/kernels.hpp"
 
@@ -55,8 +56,8 @@ RowBlock<T>::RowBlock(const FeatureList& features, std::int64_t rows, base::Memo
     : block(rows),
       joined(with_exact),
       y(features.dim() * block, memory),
-      outer(features.outer_count() * block, memory),
-      groups((features.degree() + 1) * simd::group_stride(simd::kEvaluationGroup, block), memory),
+      prefixes(features.prefix_count() * block, memory),
+      monomials(features.monomial_scratch(simd::kEvaluationGroup, block), memory),
       partial((features.degree() + 1) * features.columns() * block, memory),
       sums((features.degree() + 1 + (joined ? 1 : 0)) * features.columns() * block, memory),
       coefficients((features.degree() + 1 + (joined ? 1 : 0)) * block, memory),
@@ -66,7 +67,8 @@ RowBlock<T>::RowBlock(const FeatureList& features, std::int64_t rows, base::Memo
       errors((features.degree() / 2 + 1) * block, memory),
       per_row(static_cast<std::int64_t>(row_arrays<T>().size()) * block, memory),
       refused(usize(block)),
-      entry(usize(block)) {
+      entry(usize(block)),
+      polynomial(usize(block)) {
   double* next = per_row.data();
   for (const auto member : row_arrays<T>()) {
     this->*member = next;
@@ -74,40 +76,8 @@ RowBlock<T>::RowBlock(const FeatureList& features, std::int64_t rows, base::Memo
   }
 }
 
-namespace {
-
-/// row_radius for a block: the same operations in the same order, for polynomials are made for the largest of these.
-template <class T>
-void row_radii(const Frame& frame, RowBlock<T>& rows) noexcept {
-  const std::int64_t block = rows.block;
-  const double least = static_cast<double>(frame.dim()) * kRadiusUnderflow;
-  std::fill_n(rows.norm, block, least);
-  std::fill_n(rows.box, block, least);
-  std::fill_n(rows.inside, block, 1.0);
-  for (std::int64_t l = 0; l < frame.dim(); ++l) {
-    const double metric = std::fabs(frame.metric[usize(l)]);
-    const double half = frame.query_half[usize(l)];
-    const double reach = frame.key_half[usize(l)];
-    const double* centred = rows.centred.data() + l * block;
-    for (std::int64_t r = 0; r < block; ++r) {
-      const double away = std::fabs(centred[r]);
-      rows.inside[r] = away <= half ? rows.inside[r] : 0.0;
-      rows.norm[r] += metric * away * away;
-      rows.box[r] += metric * away * reach;
-    }
-  }
-  const bool finite = std::isfinite(frame.radius);
-  for (std::int64_t r = 0; r < block; ++r) {
-    rows.norm[r] = std::sqrt(rows.norm[r]) * (1.0 + 1e-6);
-    const double radius = std::min(rows.norm[r] * frame.key_norm, rows.box[r] * (1.0 + 1e-6));
-    rows.radius[r] = radius;
-    rows.box[r] = radius;
-    rows.inside[r] = finite && radius <= frame.radius ? rows.inside[r] : 0.0;
-  }
-}
-
-}  // namespace
-
+/// Radii are row_radius for a block, the same operations in the same order: polynomials are made for the largest of
+/// these.
 template <class T>
 void load_row_block(const HeadProblem& problem, const Frame& frame, const FeatureList& features, std::int64_t first,
                     std::int64_t count, RowBlock<T>& rows) {
@@ -115,24 +85,34 @@ void load_row_block(const HeadProblem& problem, const Frame& frame, const Featur
   rows.first = first;
   rows.count = count;
   std::fill_n(rows.log_scale, block, frame.log_scale);
-  std::fill(rows.centred.begin(), rows.centred.end(), 0.0);
-  base::load_columns(problem.queries, first, count, rows.centred.data(), block);
-  require_finite_columns(problem, "q", rows.centred.data(), first, count, features.dim(), block);
-  for (std::int64_t l = 0; l < features.dim(); ++l) {
-    double* centred = rows.centred.data() + l * block;
-    for (std::int64_t r = 0; r < count; ++r) {
-      centred[r] -= frame.query_centre[usize(l)];
-    }
+  if (count < block) {
+    std::fill(rows.centred.begin(), rows.centred.end(), 0.0);
   }
-  row_radii(frame, rows);
-  for (std::int64_t l = 0; l < features.dim(); ++l) {
-    const double inverse = 1.0 / frame.query_scale[usize(l)];  // a power of two: exact
-    const double* centred = rows.centred.data() + l * block;
-    T* y = rows.y.data() + l * block;
-    for (std::int64_t r = 0; r < block; ++r) {
-      y[r] = static_cast<T>(rows.inside[r] != 0.0 ? centred[r] * inverse : 0.0);
-    }
+  load_columns(problem.queries, first, count, rows.centred.data(), block);
+  simd::LocateBlock locate{};
+  locate.tokens = block;
+  locate.count = count;
+  locate.dim = features.dim();
+  locate.centre = frame.query_centre.data();
+  locate.metric = frame.metric.data();
+  locate.half = frame.query_half.data();
+  locate.reach = frame.key_half.data();
+  locate.least = static_cast<double>(frame.dim()) * kRadiusUnderflow;
+  locate.key_norm = frame.key_norm;
+  locate.limit = std::isfinite(frame.radius) ? frame.radius : -1.0;
+  locate.x = rows.centred.data();
+  locate.norm = rows.norm;
+  locate.box = rows.box;
+  locate.radius = rows.radius;
+  locate.inside = rows.inside;
+  const auto& kernels = polynomial_kernels<T>();
+  if (kernels.locate(locate) != 0.0) {  // centred already: look at the numbers as they were given
+    std::vector<double> given(usize(count * features.dim()));
+    load_columns(problem.queries, first, count, given.data(), count);
+    require_finite_columns(problem, "q", given.data(), first, count, features.dim(), count);
   }
+  kernels.coordinates(
+      {block, features.dim(), rows.centred.data(), rows.inside, frame.query_scale.data(), rows.y.data()});
 }
 
 namespace {
@@ -192,27 +172,33 @@ void gather_polynomials(const PreparedMoments<T>& moments, RowBlock<T>& rows) no
   const std::int64_t block = rows.block;
   const double weight = moments.bounds.weight_high;
   const double spread_q = features.spread ? kSpreadDegree / 2 : -1;
+  const std::size_t width = usize(features.degree()) + 1;
   for (std::int64_t r = 0; r < block; ++r) {
-    const std::size_t at = rows.entry[usize(r)];
     const auto q = static_cast<std::size_t>(rows.q[r]);
-    const std::size_t width = usize(features.degree()) + 1;
-    const double* from = moments.flat_coefficients.data() + (at * (width / 2 + 1) + q) * width;
-    double* to = rows.coefficients.data() + r;
-    for (std::size_t t = 0; t < width; ++t) {
-      to[t * usize(block)] = from[t];
-    }
-    const EntryBounds& known = moments.entry_bounds[at][q];
+    const EntryBounds& known = moments.entry_bounds[rows.entry[usize(r)]][q];
     rows.tiny[r] = known.tiny;
     rows.moment_loss[r] = 2.0 * rows.moment_scale[r] * weight + known.moment_loss;
     rows.spread_loss[r] = known.moment_loss;
     rows.spread_error[r] = rows.q[r] == spread_q ? rows.moment_error[r] * (1.0 + 1e-13) : kInfinity;
     rows.slack[r] *= weight;
-    if (rows.moments.size() != 0) {
-      const std::size_t t = 2 * q * usize(features.columns());
-      for (std::size_t c = 0; c < usize(features.value_dim); ++c) {
-        rows.moments[c * usize(block) + usize(r)] = rows.sums[(t + c) * usize(block) + usize(r)];
-      }
-      rows.moment[r] = rows.sums[(t + usize(features.value_dim)) * usize(block) + usize(r)];
+    rows.polynomial[usize(r)] = (rows.entry[usize(r)] * (width / 2 + 1) + q) * width;
+  }
+  for (std::size_t t = 0; t < width; ++t) {
+    const double* from = moments.flat_coefficients.data() + t;
+    double* to = rows.coefficients.data() + t * usize(block);
+    for (std::int64_t r = 0; r < block; ++r) {
+      to[r] = from[rows.polynomial[usize(r)]];
+    }
+  }
+  if (rows.moments.size() == 0) {
+    return;
+  }
+  for (std::int64_t c = 0; c <= features.value_dim; ++c) {
+    const double* from = rows.sums.data() + c * block;
+    double* to = c < features.value_dim ? rows.moments.data() + c * block : rows.moment;
+    const std::int64_t slab = 2 * features.columns() * block;
+    for (std::int64_t r = 0; r < block; ++r) {
+      to[r] = from[static_cast<std::int64_t>(rows.q[r]) * slab + r];
     }
   }
 }
@@ -331,20 +317,31 @@ template <class T>
 void complete_bounds(const Frame& frame, const PreparedMoments<T>& moments, const AnswerScale& scale, DType output,
                      RowBlock<T>& rows) noexcept {
   const RoundingModel& rounding = moments.rounding;
-  const bool far = !frame.far.mass.empty();
-  for (std::int64_t r = 0; r < rows.count; ++r) {
-    const double moved = rounding.score * rows.box[r] + rounding.weight + frame.weight_error;
-    const double lost = rows.lost[r] / rows.denominator_low[r];
-    rows.rounding[r] = (rows.rounding[r] + scale.range * (score_movement(moved) + lost) +
-                        answer_rounding(scale, rows.largest[r]) + stored_rounding(output, rows.largest[r])) *
-                       (1.0 + 1e-12);
-    rows.storage[r] = storage_rounding(output, rows.largest[r]);
-    if (far) {
-      const double mass = frame.far.at(rows.norm[r]) * std::exp(2.0 * moved);
+  const double moved = rounding.weight + frame.weight_error;
+  if (!frame.far.mass.empty()) {
+    for (std::int64_t r = 0; r < rows.count; ++r) {
+      const double mass = frame.far.at(rows.norm[r]) * std::exp(2.0 * (rounding.score * rows.box[r] + moved));
       rows.approximation[r] += scale.range * (mass / rows.denominator_low[r]);
     }
-    rows.approximation[r] *= 1.0 + 1e-12;
   }
+  const StorageRounding stored = storage_of(output);
+  simd::CompleteBlock complete{};
+  complete.tokens = rows.block;
+  complete.box = rows.box;
+  complete.lost = rows.lost;
+  complete.denominator_low = rows.denominator_low;
+  complete.largest = rows.largest;
+  complete.score = rounding.score;
+  complete.moved = moved;
+  complete.range = scale.range;
+  complete.answer_unit = kAnswerRounding;
+  complete.answer_largest = scale.largest;
+  complete.stored = {stored.rounding.unit, stored.rounding.least, stored.rounding.most};
+  complete.stored_apart = {stored.storage.unit, stored.storage.least, stored.storage.most};
+  complete.approximation = rows.approximation;
+  complete.rounding = rows.rounding;
+  complete.storage = rows.storage;
+  polynomial_kernels<T>().complete(complete);
 }
 
 template <class T>

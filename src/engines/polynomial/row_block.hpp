@@ -21,8 +21,8 @@ struct RowBlock {
   std::int64_t first = 0;  ///< row of the problem at place 0
   std::int64_t count = 0;
   base::Buffer<T> y;
-  base::Buffer<T> outer;
-  base::Buffer<T> groups;
+  base::Buffer<T> prefixes;
+  base::Buffer<T> monomials;
   base::Buffer<T> partial;
   base::Buffer<double> sums;          ///< [degree + 1][columns][block], and [columns][block] of the exact part
   base::Buffer<double> coefficients;  ///< [degree + 1][block], and of the exact part
@@ -58,7 +58,8 @@ struct RowBlock {
   double* lost;       ///< mass that underflowing weights may have changed
   double* log_scale;  ///< denominators are in units of its exponential
   std::vector<std::uint8_t> refused;
-  std::vector<std::size_t> entry;  ///< radius class of the row
+  std::vector<std::size_t> entry;       ///< radius class of the row
+  std::vector<std::size_t> polynomial;  ///< where its coefficients begin
 };
 
 /// Rows [first, first + count) of the queries as coordinates, with their radii. Rows outside the frame and padding

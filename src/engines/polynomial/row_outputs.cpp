@@ -56,10 +56,11 @@ bool accept_row(const HeadProblem& problem, const Frame& frame, const AnswerScal
   const RowCertificate& certificate = *row.certificate;
   const double largest = row.largest;
   const double lost = certificate.lost / certificate.denominator_low;
+  const StorageRounding stored = storage_of(out.output.dtype);
   const double rounding = (row.rounding + scale.range * (score_movement(certificate.perturbation) + lost) +
-                           answer_rounding(scale, largest) + stored_rounding(out.output.dtype, largest)) *
+                           answer_rounding(scale, largest) + stored.rounding.at(largest)) *
                           (1.0 + 1e-12);
-  const double storage = storage_rounding(out.output.dtype, largest);
+  const double storage = stored.storage.at(largest);
   // Keys left out carry at most far / D of the mass, and that moves an average by at most its share of the range.
   const double approximation =
       (row.approximation + scale.range * (certificate.far / certificate.denominator_low)) * (1.0 + 1e-12);

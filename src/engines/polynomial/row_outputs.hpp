@@ -9,6 +9,7 @@
 #include "engines/polynomial/row_certificate.hpp"
 #include "numerics/rounding.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <limits>
 
@@ -46,32 +47,48 @@ constexpr double largest_stored(DType type) noexcept {
 }
 
 /// Parts of a row's rounding bound beside numerator and denominator, over the range of the values where that is said:
-/// scores and weights moved by at most zeta (tanh(zeta / 2), over the range), the quotient and the move back to the
-/// values' units, storing a float32 output, and (apart) storing a 16-bit one.
+/// scores and weights moved by at most zeta (tanh(zeta / 2) <= min(zeta / 2, 1), over the range), the quotient and the
+/// move back to the values' units, storing a float32 output, and (apart) storing a 16-bit one.
 inline double score_movement(double zeta) noexcept {
-  // tanh(zeta / 2) <= zeta / 2, and next to nothing less where zeta is small: not worth a call for every row.
-  return zeta < 0x1p-10 ? 0.5 * zeta : numerics::perturbation(zeta);
+  return std::min(0.5 * zeta, 1.0);  // tanh is next to nothing less where zeta is small
 }
+
+inline constexpr double kAnswerRounding = 4.0 * numerics::kU64;  // the quotient (two), its move back, and one to spare
 
 inline double answer_rounding(const AnswerScale& scale, double largest) noexcept {
-  return 4.0 * numerics::kU64 * (largest + scale.largest);  // the quotient (two), its move back, and one to spare
+  return kAnswerRounding * (largest + scale.largest);
 }
 
-inline double stored_rounding(DType output, double largest) noexcept {
-  if (output != DType::float32) {
-    return 0.0;
+/// What storing an answer may do: unit * largest + least up to `most`, larger ones overflow.
+struct Storing {
+  double unit = 0.0;
+  double least = 0.0;
+  double most = std::numeric_limits<double>::infinity();
+  [[nodiscard]] double at(double largest) const noexcept {
+    return largest <= most ? unit * largest + least : std::numeric_limits<double>::infinity();
   }
-  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + 0x1p-149
-                                           : std::numeric_limits<double>::infinity();
-}
+};
 
-inline double storage_rounding(DType output, double largest) noexcept {
-  if (output == DType::float32 || output == DType::float64) {
-    return 0.0;
+struct StorageRounding {
+  Storing rounding;  ///< of float32, part of the rounding bound
+  Storing storage;   ///< of 16-bit types, stated apart
+};
+
+inline StorageRounding storage_of(DType output) noexcept {
+  StorageRounding out;
+  switch (output) {
+    case DType::float64:
+      break;
+    case DType::float32:
+      out.rounding = {base::unit_roundoff(output), 0x1p-149, largest_stored(output)};
+      break;
+    case DType::float16:
+    case DType::bfloat16:
+      out.storage = {base::unit_roundoff(output), output == DType::float16 ? 0x1p-25 : 0x1p-134,
+                     largest_stored(output)};
+      break;
   }
-  const double least = output == DType::float16 ? 0x1p-25 : 0x1p-134;
-  return largest <= largest_stored(output) ? base::unit_roundoff(output) * largest + least
-                                           : std::numeric_limits<double>::infinity();
+  return out;
 }
 
 /// Whether log-sum-exp of rows is needed, for the caller or to accept them.
