@@ -192,4 +192,17 @@ inline void sums(const F64 (&a)[8], double* out) noexcept {
   }
 }
 
+inline float tree_sum(F32 a) noexcept {
+  const __m256 eight = _mm256_add_ps(a.lo, a.hi);
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+/// out[i] = tree_sum(a[i]).
+inline void tree_sums(const F32 (&a)[16], float* out) noexcept {
+  for (std::ptrdiff_t i = 0; i < 16; ++i) {
+    out[i] = tree_sum(a[i]);
+  }
+}
+
 }  // namespace polyattn::simd::avx2

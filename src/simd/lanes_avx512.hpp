@@ -152,4 +152,36 @@ inline void sums(const F64 (&a)[8], double* out) noexcept {
   _mm512_storeu_pd(out, _mm512_permutexvar_pd(order, one));
 }
 
+/// ((a0+a8)+(a4+a12)) + ((a2+a10)+(a6+a14)) and the same of the odd ones, in float32.
+inline float tree_sum(F32 a) noexcept {
+  const __m256 eight = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+  const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+  return _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps(two, two, 1)));
+}
+/// out[i] = tree_sum(a[i]), as `sums` does it.
+inline void tree_sums(const F32 (&a)[16], float* out) noexcept {
+  __m512 eight[8];  // a0+a8 ... a7+a15 of two vectors each
+  for (int i = 0; i < 8; ++i) {
+    const __m512 low = _mm512_shuffle_f32x4(a[2 * i].v, a[2 * i + 1].v, 0x44);
+    const __m512 high = _mm512_shuffle_f32x4(a[2 * i].v, a[2 * i + 1].v, 0xee);
+    eight[i] = _mm512_add_ps(low, high);
+  }
+  __m512 four[4];  // of four vectors each
+  for (int i = 0; i < 4; ++i) {
+    const __m512 low = _mm512_shuffle_f32x4(eight[2 * i], eight[2 * i + 1], 0x88);
+    const __m512 high = _mm512_shuffle_f32x4(eight[2 * i], eight[2 * i + 1], 0xdd);
+    four[i] = _mm512_add_ps(low, high);
+  }
+  __m512 two[2];  // of eight vectors each
+  for (int i = 0; i < 2; ++i) {
+    const __m512d x = _mm512_castps_pd(four[2 * i]);
+    const __m512d y = _mm512_castps_pd(four[2 * i + 1]);
+    two[i] = _mm512_add_ps(_mm512_castpd_ps(_mm512_unpacklo_pd(x, y)), _mm512_castpd_ps(_mm512_unpackhi_pd(x, y)));
+  }
+  const __m512 one = _mm512_add_ps(_mm512_shuffle_ps(two[0], two[1], 0x88), _mm512_shuffle_ps(two[0], two[1], 0xdd));
+  const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
+  _mm512_storeu_ps(out, _mm512_permutexvar_ps(order, one));
+}
+
 }  // namespace polyattn::simd::avx512

@@ -208,4 +208,16 @@ inline void sums(const F64 (&a)[8], double* out) noexcept {
   }
 }
 
+inline float tree_sum(F32 a) noexcept {
+  const float32x4_t four = vaddq_f32(vaddq_f32(a.v[0], a.v[2]), vaddq_f32(a.v[1], a.v[3]));
+  const float32x2_t two = vadd_f32(vget_low_f32(four), vget_high_f32(four));
+  return vget_lane_f32(two, 0) + vget_lane_f32(two, 1);
+}
+/// out[i] = tree_sum(a[i]).
+inline void tree_sums(const F32 (&a)[16], float* out) noexcept {
+  for (std::ptrdiff_t i = 0; i < 16; ++i) {
+    out[i] = tree_sum(a[i]);
+  }
+}
+
 }  // namespace polyattn::simd::neon

@@ -202,4 +202,24 @@ inline void sums(const F64 (&a)[8], double* out) noexcept {
   }
 }
 
+/// The halves added to each other in float32 until one number is left.
+inline float tree_sum(const F32& a) noexcept {
+  float part[16];
+  for (int i = 0; i < 16; ++i) {
+    part[i] = a.v[i];
+  }
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) {
+      part[i] = part[i] + part[i + half];
+    }
+  }
+  return part[0];
+}
+/// out[i] = tree_sum(a[i]).
+inline void tree_sums(const F32 (&a)[16], float* out) noexcept {
+  for (std::ptrdiff_t i = 0; i < 16; ++i) {
+    out[i] = tree_sum(a[i]);
+  }
+}
+
 }  // namespace polyattn::simd::scalar

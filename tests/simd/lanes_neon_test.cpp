@@ -185,6 +185,7 @@ TYPED_TEST(LanesNeon, ColumnsAndSums) {
       EXPECT_TRUE(same<double>(values_of(widen_low(columns[c])), values_of(widen_low(expected[c])))) << c;
       if constexpr (std::is_same_v<T, float>) {
         EXPECT_TRUE(same<double>(values_of(widen_high(columns[c])), values_of(widen_high(expected[c])))) << c;
+        EXPECT_EQ(tree_sum(columns[c]), tree_sum(expected[c])) << c;
       }
     }
   }

@@ -237,17 +237,14 @@ std::int64_t causal_block(std::int64_t dim, std::int64_t value_dim, double momen
   return block;
 }
 
-namespace {
-
-/// Pairs in float32 beside moments in float64 err by much more than these do, but a row that sees many keys has few of
-/// them, and no row errs by more than the exact part alone: where that leaves most of the tolerance, it is twice as
-/// fast. Where log-sum-exp is asked for, all stays in float64.
-bool pairs_in_float32(const Frame& frame, const ValueRange& values, std::int64_t block, const Acceptance& acceptance) {
+bool pairs_in_float32(const Frame& frame, const ValueRange& values, double tolerance) {
   constexpr double kShare = 0.25;  // of the tolerance
-  const DiagonalModel<float> model = diagonal_model<float>(frame, values, block);
-  return std::isfinite(acceptance.tolerance) && model.value_factor == 1.0F &&
-         bound_diagonal(model, 1.0, 1.0).answer_error <= kShare * acceptance.tolerance;
+  const DiagonalModel<float> model = diagonal_model<float>(frame, values, simd::kMomentBlock);
+  return std::isfinite(tolerance) && model.value_factor == 1.0F &&
+         bound_diagonal(model, 1.0, 1.0).answer_error <= kShare * tolerance;
 }
+
+namespace {
 
 template <class T, class X>
 EvaluationSummary run_causal(const PolynomialTable& table, const Answering<T>& answering, const FeatureList& features,
@@ -282,7 +279,7 @@ EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, co
   const std::int64_t block = causal_block(problem.dim(), problem.value_dim(), static_cast<double>(features.moments()));
   const Answering<T> answering{
       problem, frame, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out)};
-  if (!answering.wants_lse && pairs_in_float32(frame, values, block, acceptance)) {
+  if (!answering.wants_lse && pairs_in_float32(frame, values, acceptance.tolerance)) {
     return run_causal<T, float>(table, answering, features, block, context, values);
   }
   return run_causal<T, T>(table, answering, features, block, context, values);

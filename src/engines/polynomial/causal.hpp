@@ -12,6 +12,11 @@ namespace polyattn::engines {
 /// and every block scales all moments anew: the length balances the two. It depends on sizes only, never on threads.
 std::int64_t causal_block(std::int64_t dim, std::int64_t value_dim, double moments) noexcept;
 
+/// Whether the exact part of causal rows is in float32 even where moments are in float64: it errs by much more than
+/// these, but a row that sees many keys has few pairs among them, and no row errs by more than its pairs alone; where
+/// that leaves most of the tolerance, float32 is twice as fast. Not where log-sum-exp is asked for.
+bool pairs_in_float32(const Frame& frame, const ValueRange& values, double tolerance);
+
 /// Key blocks whose rows threads answer before they wait for each other; as many again are being prepared. Decides no
 /// bit.
 std::int64_t causal_round(int threads) noexcept;
