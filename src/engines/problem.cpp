@@ -108,6 +108,15 @@ double visible_pairs(const HeadProblem& problem, const RowList& rows) noexcept {
   if (problem.mask.prefix() && !problem.mask.causal) {
     return static_cast<double>(count) * static_cast<double>(problem.n_kv());
   }
+  if (problem.mask.prefix() && rows.all) {
+    // Row i sees c + i keys, c = offset + 1, while that is between 0 and all.
+    const std::int64_t keys = problem.n_kv();
+    const std::int64_t first = std::clamp<std::int64_t>(-problem.mask.offset, 0, count);  // that sees a key
+    const std::int64_t full = std::clamp<std::int64_t>(keys - 1 - problem.mask.offset, first, count);
+    const auto some = static_cast<double>(full - first);
+    const auto seen = static_cast<double>(problem.mask.visible(first, keys));
+    return some * seen + 0.5 * some * (some - 1.0) + static_cast<double>(count - full) * static_cast<double>(keys);
+  }
   double pairs = 0.0;
   for (std::int64_t i = 0; i < count; ++i) {
     pairs += static_cast<double>(problem.range(rows.row(i)).size());

@@ -98,9 +98,10 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   if (problem.mask.causal) {
     const double moments = moment_count(problem, size);
     const auto block = static_cast<double>(engines::causal_block(problem.dim(), problem.value_dim(), moments));
-    // Every block scales all moments anew.
-    seconds += keys / block * (moments * 5e-10 + 3e-6);
-    seconds += exact_seconds(problem, queries * (0.5 * block + 20.0), arithmetic);
+    // Every block joins lanes and scales all moments anew.
+    seconds += keys / block * (moments * 1e-9 + 2e-6);
+    seconds +=
+        exact_seconds(problem, queries * (0.5 * block + 20.0), size.narrow_pairs ? Arithmetic::float32 : arithmetic);
   }
   return seconds;
 }

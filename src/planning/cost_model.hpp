@@ -15,7 +15,8 @@ namespace polyattn::planning {
 struct PolynomialSize {
   std::int64_t rank = 1;
   int degree = 0;
-  bool spread = false;  ///< with value-weighted second moments
+  bool spread = false;        ///< with value-weighted second moments
+  bool narrow_pairs = false;  ///< causal: pairs in float32 whatever the arithmetic
 };
 
 class CostModel {

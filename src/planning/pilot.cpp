@@ -160,7 +160,10 @@ PilotError pilot_error(const Pilot& pilot, const engines::HeadProblem& problem, 
   const std::size_t wide = columns + 1;
   engines::KeySideBounds bounds;
   bounds.range = values.range();
-  bounds.largest_deviation = bounds.largest_absolute = pilot.deviation;
+  bounds.largest_absolute = pilot.deviation;
+  bounds.largest_deviation = static_cast<std::int64_t>(columns) < engines::kChordColumns
+                                 ? std::numeric_limits<double>::infinity()
+                                 : pilot.deviation;
   for (const double z : frame.z) {
     bounds.z_sum += std::fabs(z);
   }

@@ -1,6 +1,7 @@
 // The search for polynomials: which keys, which rows, which degree, in which arithmetic.
 
 #include "base/error.hpp"
+#include "engines/polynomial/causal.hpp"
 #include "numerics/papers_bound.hpp"
 #include "planning/planner.hpp"
 #include "polyattn/polynomial.hpp"
@@ -36,6 +37,17 @@ std::vector<Arithmetic> arithmetics(const Request& request) {
   return {Arithmetic::float32, Arithmetic::float64};
 }
 
+namespace {
+
+/// Causal rows in float64 may take their pairs in float32.
+bool narrow_pairs(const engines::HeadProblem& problem, const engines::Frame& frame, const engines::ValueRange& values,
+                  Arithmetic arithmetic, double tolerance) {
+  return problem.mask.causal && arithmetic == Arithmetic::float64 &&
+         engines::pairs_in_float32(frame, values, tolerance);
+}
+
+}  // namespace
+
 /// One degree of one arithmetic: better than what was found before, or not.
 void Planner::try_degree(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
                          const ErrorTable& table, bool spread, Find& best) {
@@ -43,7 +55,8 @@ void Planner::try_degree(const engines::Frame& frame, const engines::ValueRange&
   const std::int64_t rank = feature_rank(problem.dim(), table.degree);
   const Prediction prediction = predict(sample, frame, values, rank, table, spread, arithmetic, request.output,
                                         problem.n_kv(), plan().tolerance * kPredictionMargin);
-  const double seconds = cost.polynomial_seconds(problem, queries, {rank, table.degree, spread}, arithmetic) +
+  const bool narrow = narrow_pairs(problem, frame, values, arithmetic, plan().tolerance);
+  const double seconds = cost.polynomial_seconds(problem, queries, {rank, table.degree, spread, narrow}, arithmetic) +
                          prediction.failing_share * plan().exact_seconds;
   if (!(seconds < best.candidate.seconds) && best.candidate.degree >= 0) {
     return;
@@ -76,7 +89,7 @@ Find Planner::best_degree(const engines::Frame& frame, const engines::ValueRange
     if (rank < 0 || rank > kMaxRank) {
       break;
     }
-    const PolynomialSize size{rank, degree, false};
+    const PolynomialSize size{rank, degree, false, narrow_pairs(problem, frame, values, arithmetic, plan().tolerance)};
     const std::int64_t bytes = polynomial_bytes(problem, size, arithmetic, 1);
     // Higher degrees only cost more: stop where even a degree with no failing row could not win.
     const double to_beat = std::min(candidate.seconds, forced && !request.degree ? kInfinity : plan().exact_seconds);

@@ -256,9 +256,10 @@ struct Common {
   double range = 0.0;
   double deviation = 0.0;  ///< largest of a column
   bool spread = false;
+  bool varied = false;  ///< polynomials are chosen by the variance too
 };
 
-/// Least sum w |e| |v - T*| over the polynomials of a row, per unit of weight, and sum w |e| of the one that has it.
+/// sum w |e| |v - T*| of the polynomial a row takes, per unit of weight, and sum w |e|.
 struct RowError {
   double numerator = std::numeric_limits<double>::infinity();
   double denominator = std::numeric_limits<double>::infinity();
@@ -271,23 +272,24 @@ RowError row_error(const Common& common, const SampledRow& row, double away) noe
   while (at + 1 < radii.size() && radii[at + 1] >= row.radius.radius) {
     ++at;
   }
-  double power = 1.0;         // box^2q
-  double radius_power = 1.0;  // radius^2q
+  double power = 1.0;  // box^2q
+  double least = std::numeric_limits<double>::infinity();
   for (std::size_t q = 0; q < common.table.errors[at].size(); ++q) {
     const double constant = common.table.errors[at][q];
     const double moment =
         q == 0 ? 1.0 : std::min(std::max(row.moments[2 * q], 0.0) + common.rounding.gamma * power, power);
     const double error = constant * moment;
-    const double uniform = constant * radius_power;
-    double numerator = std::min(error * away, 1.1 * uniform * common.deviation);
+    const double varied = 1.1 * constant * power * common.deviation;
+    double numerator = error * away;
     if (common.spread && 2 * q == static_cast<std::size_t>(engines::kSpreadDegree)) {
       numerator = std::min(numerator, 1.15 * constant * row.spread);
     }
-    if (numerator < best.numerator) {
-      best = {numerator, std::min(error, uniform)};
+    const double score = common.varied ? std::min(numerator, varied) : numerator;
+    if (score < least) {
+      least = score;
+      best = {std::min(numerator, varied), error};
     }
     power *= row.radius.box * row.radius.box;
-    radius_power *= radii[at] * radii[at];
   }
   return best;
 }
@@ -303,7 +305,10 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
   Common common{table,
                 arithmetic == Arithmetic::float32 ? engines::rounding_model<float>(table.degree, rank, keys)
                                                   : engines::rounding_model<double>(table.degree, rank, keys),
-                values.range(), 0.0, spread};
+                values.range(),
+                0.0,
+                spread,
+                !spread && static_cast<std::int64_t>(values.low.size()) >= engines::kChordColumns};
   for (const double deviation : sample.deviation) {
     common.deviation = std::max(common.deviation, deviation);  // E|v - mu| <= its deviation
   }

@@ -129,8 +129,8 @@ struct WeighBlock {
 };
 
 /// Which polynomial serves a row best, lanes are rows, all in float64: of q = 0 ... degree / 2 the one with the least
-///   score(q) = min(error(q) * range, uniform(q) * deviation), or error(q) * typical at q = spread_q if that is less
-///   error(q)   = moment_error[q] * m(q) + slack * weight,  uniform(q) = (moment_error[q] * radius^2q + slack) * weight
+///   score(q) = error(q) * range, error(q) * typical at q = spread_q, or uniform(q) * deviation if that is less
+///   error(q)   = moment_error[q] * m(q) + slack * weight,  uniform(q) = (moment_error[q] * box^2q + slack) * weight
 ///   m(0)       = weight, else m(q) = min(max(sums[2q], 0) + gamma box^2q weight, box^2q weight)
 struct ChooseBlock {
   std::ptrdiff_t tokens;
@@ -139,16 +139,15 @@ struct ChooseBlock {
   std::ptrdiff_t stride;
   const double* moment_error;  ///< [degree / 2 + 1][tokens]
   const double* slack;         ///< [tokens]
-  const double* radius;        ///< [tokens] that the row's polynomials are made for
   const double* box;           ///< [tokens]
   double weight;
   double gamma;
   double range;
-  double deviation;
+  double deviation;  ///< infinity: takes no part
   double typical;
-  int spread_q;   ///< -1: none
-  double* q;      ///< [tokens] what was chosen, and of it:
-  double* error;  ///< the lesser of error and uniform
+  int spread_q;  ///< -1: none
+  double* q;     ///< [tokens] what was chosen, and of it:
+  double* error;
   double* uniform;
   double* chosen_error;  ///< moment_error
   double* moment_scale;  ///< gamma box^2q

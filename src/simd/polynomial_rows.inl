@@ -3,54 +3,44 @@
 inline void choose_kernel(const ChooseBlock& block) noexcept {
   constexpr double kUp = 1.0 + 1e-13;  // more than the roundings of any of these numbers
   const F64 weight = F64::set(block.weight);
-  const F64 range = F64::set(block.range);
+  const F64 gamma = F64::set(block.gamma * kUp);
   const F64 deviation = F64::set(block.deviation);
+  const bool deviates = block.deviation < __builtin_inf();
   for (std::ptrdiff_t i = 0; i < block.tokens; i += F64::width) {
     const F64 slack = F64::load(block.slack + i);
     const F64 box = F64::load(block.box + i);
-    const F64 radius = F64::load(block.radius + i);
     const F64 box_square = box * box * F64::set(1.0 + 1e-15);
-    const F64 radius_square = radius * radius * F64::set(1.0 + 1e-15);
-    F64 box_power = F64::set(1.0);
-    F64 radius_power = F64::set(1.0);
+    F64 power = F64::set(1.0);  // box^2q
     F64 best = F64::set(__builtin_inf());
+    // Where no score is a number, q = 0 stays.
     F64 best_q = F64::zero();
-    F64 best_error = F64::set(__builtin_inf());
-    F64 best_uniform = F64::set(__builtin_inf());
-    F64 best_chosen = F64::set(__builtin_inf());
-    F64 best_scale = F64::zero();
+    F64 best_chosen = F64::load(block.moment_error + i);
+    F64 best_power = power;
     F64 best_moment = weight;
     for (int q = 0; 2 * q <= block.degree; ++q) {
       const F64 chosen = F64::load(block.moment_error + q * block.tokens + i);
-      const F64 scale = F64::set(block.gamma * kUp) * box_power;
       F64 moment = weight;
       if (q > 0) {
         const F64 sum = max(F64::load(block.sums + 2 * q * block.stride + i), F64::zero());
-        moment = min(fma(scale, weight, sum), box_power * weight);
+        moment = min(fma(gamma * power, weight, sum), power * weight);
       }
-      const F64 error = fma(chosen, moment, slack * weight) * F64::set(kUp);
-      const F64 uniform = fma(chosen, radius_power, slack) * weight * F64::set(kUp);
-      F64 score = min(error * range, uniform * deviation);
-      if (q == block.spread_q) {
-        score = min(error * F64::set(block.typical), score);
+      const F64 error = fma(chosen, moment, slack * weight);
+      F64 score = error * F64::set(q == block.spread_q ? block.typical : block.range);
+      if (deviates) {
+        score = min(score, fma(chosen, power, slack) * weight * deviation);
       }
-      // Where no score is a number, q = 0 stays, with what it has.
-      const bool first = q == 0;
       best_q = select_less(score, best, F64::set(static_cast<double>(q)), best_q);
-      best_error = first ? min(error, uniform) : select_less(score, best, min(error, uniform), best_error);
-      best_uniform = first ? uniform : select_less(score, best, uniform, best_uniform);
-      best_chosen = first ? chosen : select_less(score, best, chosen, best_chosen);
-      best_scale = first ? scale : select_less(score, best, scale, best_scale);
-      best_moment = first ? moment : select_less(score, best, moment, best_moment);
+      best_chosen = select_less(score, best, chosen, best_chosen);
+      best_power = select_less(score, best, power, best_power);
+      best_moment = select_less(score, best, moment, best_moment);
       best = select_less(score, best, score, best);
-      box_power = box_power * box_square;
-      radius_power = radius_power * radius_square;
+      power = power * box_square;
     }
     best_q.store(block.q + i);
-    best_error.store(block.error + i);
-    best_uniform.store(block.uniform + i);
+    (fma(best_chosen, best_moment, slack * weight) * F64::set(kUp)).store(block.error + i);
+    (fma(best_chosen, best_power, slack) * weight * F64::set(kUp)).store(block.uniform + i);
     best_chosen.store(block.chosen_error + i);
-    best_scale.store(block.moment_scale + i);
+    (gamma * best_power).store(block.moment_scale + i);
     (best_moment * F64::set(kUp)).store(block.moment + i);
   }
 }

@@ -283,6 +283,62 @@ TYPED_TEST(CausalRows, BitsDependOnNothingButTheRow) {
   }
 }
 
+// Pairs in float32 beside moments in float64: where the tolerance leaves room for them.
+TEST(CausalPairs, AreInFloat32WhereTheToleranceLeavesRoom) {
+  HeadData head = causal_head(21, 700, 700, 0, 0.7);
+  for (std::int64_t j = 0; j < 700; ++j) {
+    head.bias.push_back(0.02 * static_cast<double>(j));
+  }
+  const engines::HeadProblem problem = head.problem();
+  const PolynomialSetup setup = make_setup(problem, 9);
+  const double range = setup.values.range();
+  EXPECT_TRUE(engines::pairs_in_float32(setup.frame, setup.values, 1e-2 * range));
+  EXPECT_FALSE(engines::pairs_in_float32(setup.frame, setup.values, 1e-7 * range));
+  EXPECT_FALSE(engines::pairs_in_float32(setup.frame, setup.values, kInfinity)) << "nobody said what is allowed";
+  engines::Acceptance acceptance;
+  acceptance.tolerance = 1e-2 * range;
+  const PolynomialRun wide = run_polynomial<double>(problem, setup, true, acceptance);
+  const PolynomialRun narrow = run_polynomial<double>(problem, setup, false, acceptance);
+  EXPECT_LE((clearance_of<long double>(head, narrow, truth_of<long double>(head)).answer), 1.0);
+  for (std::int64_t i = 0; i < head.n_q; ++i) {
+    ASSERT_TRUE(wide.answered[usize(i)] != 0 && narrow.answered[usize(i)] != 0) << i;
+    ASSERT_LT(wide.rounding[usize(i)], 1e-9 * range) << i;
+    ASSERT_GT(narrow.rounding[usize(i)], wide.rounding[usize(i)]) << i;
+    ASSERT_LE(narrow.rounding[usize(i)], 0.25 * acceptance.tolerance) << i;
+  }
+  for (const simd::KernelTable* table : simd::available()) {
+    const ForcedIsa forced(table->name);
+    base::MemoryMeter memory;
+    const PolynomialRun run = run_polynomial<double>(problem, setup, false, acceptance, {3, &memory, nullptr});
+    EXPECT_EQ(run.output, narrow.output) << table->name;
+    EXPECT_EQ(run.rounding, narrow.rounding) << table->name;
+  }
+}
+
+TEST(CausalPairs, AreNotInFloat32WhereValuesDoNotFit) {
+  for (const double size : {1e35, 1e306}) {
+    HeadData head = causal_head(22, 200, 200, 0);
+    for (double& v : head.v) {
+      v = size * std::clamp(v, -1.0, 1.0);
+    }
+    const PolynomialSetup setup = make_setup(head.problem(), 3);
+    EXPECT_FALSE(engines::pairs_in_float32(setup.frame, setup.values, 1e-2 * setup.values.range())) << size;
+  }
+}
+
+TEST(CausalPairs, AreCounted) {
+  for (const std::int64_t offset : {-500, -41, -40, -39, -1, 0, 1, 7, 59, 60, 61, 500}) {
+    for (const std::int64_t keys : {1, 2, 60, 100}) {
+      const HeadData head = causal_head(23, 40, keys, offset);
+      double pairs = 0.0;
+      for (std::int64_t i = 0; i < head.n_q; ++i) {
+        pairs += static_cast<double>(head.mask.visible(i, keys));
+      }
+      EXPECT_EQ(engines::visible_pairs(head.problem(), engines::RowList{}), pairs) << offset << ", " << keys;
+    }
+  }
+}
+
 // Keys beyond a row's prefix do not touch its bits, as long as the frame is the same.
 TYPED_TEST(CausalRows, LaterKeysDoNotMatter) {
   HeadData head = causal_head(18, 300, 300, 0);

@@ -89,6 +89,7 @@ void check_key_side(const HeadData& head, const double* centre_given = nullptr) 
     EXPECT_GE(wide(bounds.absolute[usize(c)]), absolute);
     EXPECT_GE(bounds.largest_absolute, bounds.absolute[usize(c)]);
     EXPECT_GE(bounds.largest_deviation, bounds.deviation[usize(c)]);
+    EXPECT_EQ(std::isinf(bounds.largest_deviation), head.value_dim < engines::kChordColumns) << "chords decide alone";
     // sum w |v - T*| <= W (deviation + (T* - mean)^2 / (2 deviation)) for any T*.
     for (const double share : {-0.5, 0.0, 0.1, 0.5, 0.9, 1.0, 1.5}) {
       const double answer = bounds.low[usize(c)] + share * (bounds.high[usize(c)] - bounds.low[usize(c)]);

@@ -80,8 +80,7 @@ void check_choice(const Row<T>& row) {
   const engines::RowBlock<T>& rows = row.block.rows;
   const long double weight = wide(row.keys().weight_high);
   const long double alone = wide(row.entry.moment_error) * row.moment();
-  const long double uniform =
-      wide(row.entry.moment_error) * std::pow(wide(rows.made_for[row.r]), 2 * row.entry.q) * weight;
+  const long double uniform = wide(row.entry.moment_error) * std::pow(row.box(), 2 * row.entry.q) * weight;
   const long double own = wide(row.entry.slack) * weight;
   ASSERT_GE(wide(rows.uniform[row.r]), kLess * (uniform + own) - kUnderflow);
   ASSERT_LE(wide(rows.uniform[row.r]), kMore * (uniform + row.slack()) + kUnderflow);

@@ -40,6 +40,26 @@ TEST(Lanes, SumAddsInItsFixedOrder) {
   }
 }
 
+TEST(Lanes, SumsOfManyAddHalvesInFloat32) {
+  Random random(2);
+  std::array<std::array<float, 16>, 16> rows{};
+  F32 vectors[16];
+  for (std::size_t r = 0; r < 16; ++r) {
+    for (float& x : rows[r]) {
+      x = static_cast<float>(random.sign() * random.log_uniform(1e-8, 1e8));
+    }
+    vectors[r] = F32::load(rows[r].data());
+  }
+  std::array<double, 16> found{};
+  lanes::sums(vectors, found.data());
+  for (std::size_t r = 0; r < 16; ++r) {
+    const auto& a = rows[r];
+    const float even = ((a[0] + a[8]) + (a[4] + a[12])) + ((a[2] + a[10]) + (a[6] + a[14]));
+    const float odd = ((a[1] + a[9]) + (a[5] + a[13])) + ((a[3] + a[11]) + (a[7] + a[15]));
+    EXPECT_EQ(found[r], static_cast<double>(even + odd)) << r;
+  }
+}
+
 TEST(Lanes, FusedMultiplyAddRoundsOnce) {
   const double e = 0x1p-30;
   const F64 square = lanes::fma(F64::set(1.0 + e), F64::set(1.0 + e), F64::set(-1.0 - 2.0 * e));

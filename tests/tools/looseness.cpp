@@ -80,10 +80,14 @@ engines::PolynomialTable table_of(const engines::PolynomialTable& full, const St
   return table;
 }
 
-void choose(Choice choice, engines::KeySideBounds& bounds) {
-  if (choice == Choice::by_range) {
-    bounds.largest_deviation = kInfinity;
-  } else if (choice == Choice::by_chord && bounds.low.size() + 1 <= usize(engines::kChordColumns)) {
+/// Where chords are left out the choice is the engine's where it has none.
+void choose(const Steps& steps, engines::KeySideBounds& bounds) {
+  const bool few = bounds.low.size() + 1 <= usize(engines::kChordColumns);
+  if (!few || (steps.choice == Choice::as_built && steps.chords)) {
+    return;
+  }
+  bounds.largest_deviation = *std::max_element(bounds.deviation.begin(), bounds.deviation.end());
+  if (steps.choice == Choice::by_chord) {
     double chord = 0.0;
     for (std::size_t c = 0; c < bounds.low.size(); ++c) {
       const double width = bounds.high[c] - bounds.low[c];
@@ -152,7 +156,7 @@ void certify_degree(const engines::HeadProblem& problem, PolynomialSetup& setup,
         moments.bounds.largest_deviation = kInfinity;
         std::fill(moments.bounds.deviation.begin(), moments.bounds.deviation.end(), kInfinity);
       }
-      choose(steps.choice, moments.bounds);
+      choose(steps, moments.bounds);
       if (!steps.jensen) {
         moments.bounds.weight_low = 0.0;
       }

@@ -25,13 +25,13 @@ namespace {
 
 using base::usize;
 
-/// What the rows of one key block read.
-template <class T>
+/// What the rows of one key block read: moments in T, pairs in X.
+template <class T, class X>
 struct Stage {
   bool empty = true;      ///< no key before the block is visible
   double exponent = 0.0;  ///< moments are in units of 2^exponent of the weights exp(log_weight)
   PreparedMoments<T> moments;
-  DiagonalKeys<T> diagonal;
+  DiagonalKeys<X> diagonal;
 };
 
 /// Rows [begin, begin + count) of one stage.
@@ -54,7 +54,7 @@ void add_items(const HeadProblem& problem, std::int64_t key_first, std::int64_t 
   }
 }
 
-template <class T>
+template <class T, class X>
 struct Causal {
   const HeadProblem& problem;
   const Frame& frame;
@@ -63,29 +63,34 @@ struct Causal {
   const base::Context& context;
   const Answering<T>& answering;
   std::int64_t block;
-  DiagonalModel<T> model;
+  DiagonalModel<X> model;
   double dropped;
   std::vector<double> weights;  ///< of the moments
   MomentTotals totals;
-  double exponent = 0.0;  ///< of the totals
-  bool any = false;       ///< a key in them is visible
-  MomentScratch<T> scratch;
+  double exponent = 0.0;     ///< of the totals
+  bool any = false;          ///< a key in them is visible
+  MomentScratch<T> scratch;  ///< the keys that were prepared last, as loaded
 
-  Stage<T> make_stage(const PolynomialTable& table) const;
-  void add(const DiagonalKeys<T>& keys);
-  void prepare(const DiagonalBound& known, std::int64_t first, Stage<T>& stage);
-  EvaluationSummary answer(const Stage<T>& stage, std::int64_t first, std::int64_t count, RowBlock<T>& rows,
-                           DiagonalRows<T>& exact) const;
+  Stage<T, X> make_stage(const PolynomialTable& table) const;
+  void add(const DiagonalKeys<X>& keys);
+  void prepare(const DiagonalBound& known, std::int64_t first, Stage<T, X>& stage);
+  EvaluationSummary answer(const Stage<T, X>& stage, std::int64_t first, std::int64_t count, RowBlock<T>& rows,
+                           DiagonalRows<X>& exact) const;
   EvaluationSummary run(const PolynomialTable& table);
 };
 
-template <class T>
-Stage<T> Causal<T>::make_stage(const PolynomialTable& table) const {
-  Stage<T> stage{true, 0.0, {}, DiagonalKeys<T>(frame.dim(), problem.value_dim(), block, context.memory)};
+template <class T, class X>
+Stage<T, X> Causal<T, X>::make_stage(const PolynomialTable& table) const {
+  Stage<T, X> stage{true, 0.0, {}, DiagonalKeys<X>(frame.dim(), problem.value_dim(), block, context.memory)};
   PreparedMoments<T>& moments = stage.moments;
   moments.features = features;
   moments.table = table;
   moments.rounding = rounding_model<T>(features.degree(), features.rank(), problem.n_kv());
+  if constexpr (sizeof(X) < sizeof(T)) {  // coordinates of some keys are rounded to X
+    const RoundingModel pairs = rounding_model<X>(features.degree(), features.rank(), problem.n_kv());
+    moments.rounding.score = pairs.score;
+    moments.rounding.weight = pairs.weight;
+  }
   moments.scaled = base::Buffer<T>(features.moments(), context.memory);
   moments.key_count = static_cast<double>(problem.n_kv());
   // Underflow for the most that any prefix can weigh: no weight is above 1 in the units of its moments.
@@ -99,9 +104,9 @@ Stage<T> Causal<T>::make_stage(const PolynomialTable& table) const {
   return stage;
 }
 
-/// The keys of a block into the moments, whose units grow with the largest weight seen.
-template <class T>
-void Causal<T>::add(const DiagonalKeys<T>& keys) {
+/// The keys that were prepared last into the moments, whose units grow with the largest weight seen.
+template <class T, class X>
+void Causal<T, X>::add(const DiagonalKeys<X>& keys) {
   if (keys.visible && (!any || keys.exponent > exponent)) {
     const double factor = any ? std::exp2(std::max(exponent - keys.exponent, -1100.0)) : 1.0;
     for (double& total : totals.totals) {
@@ -114,15 +119,15 @@ void Causal<T>::add(const DiagonalKeys<T>& keys) {
     exponent = keys.exponent;
   }
   if (keys.visible) {
-    add_moment_block(problem, frame, values, features, keys.first, keys.count, exponent * std::numbers::ln2, scratch,
-                     totals);
+    add_loaded_block(frame, features, keys.first, keys.count, exponent * std::numbers::ln2, scratch, totals);
   }
   any = any || keys.visible;
 }
 
-/// What rows ending in the block from key `first` on need; all keys before it are in the moments.
-template <class T>
-void Causal<T>::prepare(const DiagonalBound& known, std::int64_t first, Stage<T>& stage) {
+/// What rows ending in the block from key `first` on need; all keys before it are in the moments. Its keys stay loaded
+/// for `add`.
+template <class T, class X>
+void Causal<T, X>::prepare(const DiagonalBound& known, std::int64_t first, Stage<T, X>& stage) {
   stage.empty = !any;
   stage.exponent = exponent;
   PreparedMoments<T>& moments = stage.moments;
@@ -133,12 +138,14 @@ void Causal<T>::prepare(const DiagonalBound& known, std::int64_t first, Stage<T>
     std::fill(moments.bounds.mean.begin(), moments.bounds.mean.end(), 0.0);
     std::fill(moments.bounds.deviation.begin(), moments.bounds.deviation.end(), 0.0);
   }
-  pack_diagonal(problem, frame, values, model, known, first, std::min(block, problem.n_kv() - first), stage.diagonal);
+  const std::int64_t count = std::min(block, problem.n_kv() - first);
+  load_moment_block(problem, frame, values, first, count, scratch);
+  pack_diagonal(frame, model, known, first, count, scratch, stage.diagonal);
 }
 
-template <class T>
-EvaluationSummary Causal<T>::answer(const Stage<T>& stage, std::int64_t first, std::int64_t count, RowBlock<T>& rows,
-                                    DiagonalRows<T>& exact) const {
+template <class T, class X>
+EvaluationSummary Causal<T, X>::answer(const Stage<T, X>& stage, std::int64_t first, std::int64_t count,
+                                       RowBlock<T>& rows, DiagonalRows<X>& exact) const {
   load_row_block(problem, frame, features, first, count, rows);
   if (stage.empty) {
     no_certificates(stage.moments, rows);
@@ -154,25 +161,25 @@ EvaluationSummary Causal<T>::answer(const Stage<T>& stage, std::int64_t first, s
   return answering.write(stage.moments, rows);
 }
 
-template <class T>
-EvaluationSummary Causal<T>::run(const PolynomialTable& table) {
+template <class T, class X>
+EvaluationSummary Causal<T, X>::run(const PolynomialTable& table) {
   const std::int64_t row_block = evaluation_block(features.columns());
   std::vector<RowBlock<T>> rows;
-  std::vector<DiagonalRows<T>> exact;
+  std::vector<DiagonalRows<X>> exact;
   for (std::int64_t lane = 0; lane < std::max(1, context.threads); ++lane) {
     rows.emplace_back(features, row_block, context.memory, true);
     exact.emplace_back(frame.dim(), problem.value_dim(), row_block, context.memory);
   }
   const std::int64_t round = causal_round(context.threads);
-  std::vector<Stage<T>> now;
-  std::vector<Stage<T>> next;
+  std::vector<Stage<T, X>> now;
+  std::vector<Stage<T, X>> next;
   for (std::int64_t i = 0; i < round; ++i) {
     now.push_back(make_stage(table));
     next.push_back(make_stage(table));
   }
   const std::int64_t blocks = base::blocks_of(problem.n_kv(), block);
   // Stages of blocks [first, first + round); `before` is that of the block before, whose keys are not yet summed.
-  const auto key_side = [&](std::int64_t first, const Stage<T>* before, std::vector<Stage<T>>& stages) {
+  const auto key_side = [&](std::int64_t first, const Stage<T, X>* before, std::vector<Stage<T, X>>& stages) {
     for (std::int64_t i = 0; i < std::min(round, blocks - first); ++i) {
       if (before != nullptr) {
         add(before->diagonal);
@@ -230,6 +237,40 @@ std::int64_t causal_block(std::int64_t dim, std::int64_t value_dim, double momen
   return block;
 }
 
+bool pairs_in_float32(const Frame& frame, const ValueRange& values, double tolerance) {
+  constexpr double kShare = 0.25;  // of the tolerance
+  const DiagonalModel<float> model = diagonal_model<float>(frame, values, simd::kMomentBlock);
+  return std::isfinite(tolerance) && model.value_factor == 1.0F &&
+         bound_diagonal(model, 1.0, 1.0).answer_error <= kShare * tolerance;
+}
+
+namespace {
+
+template <class T, class X>
+EvaluationSummary run_causal(const PolynomialTable& table, const Answering<T>& answering, const FeatureList& features,
+                             std::int64_t block, const base::Context& context, const ValueRange& values) {
+  const HeadProblem& problem = answering.problem;
+  const Frame& frame = answering.frame;
+  Causal<T, X> run{problem,
+                   frame,
+                   values,
+                   features,
+                   context,
+                   answering,
+                   block,
+                   diagonal_model<X>(frame, values, block),
+                   dropped_mass(static_cast<double>(problem.n_kv()), frame.radius),
+                   std::vector<double>(usize(features.moments())),
+                   make_totals(features, context.memory),
+                   0.0,
+                   false,
+                   MomentScratch<T>(features, block, context.memory)};
+  moment_weights(features, frame.z.data(), run.weights.data());
+  return run.run(table);
+}
+
+}  // namespace
+
 template <class T>
 EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                               const FeatureList& features, const PolynomialTable& table, const Acceptance& acceptance,
@@ -238,22 +279,10 @@ EvaluationSummary causal_rows(const HeadProblem& problem, const Frame& frame, co
   const std::int64_t block = causal_block(problem.dim(), problem.value_dim(), static_cast<double>(features.moments()));
   const Answering<T> answering{
       problem, frame, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out)};
-  Causal<T> run{problem,
-                frame,
-                values,
-                features,
-                context,
-                answering,
-                block,
-                diagonal_model<T>(frame, values, block),
-                dropped_mass(static_cast<double>(problem.n_kv()), frame.radius),
-                std::vector<double>(usize(features.moments())),
-                make_totals(features, context.memory),
-                0.0,
-                false,
-                MomentScratch<T>(features, block, context.memory)};
-  moment_weights(features, frame.z.data(), run.weights.data());
-  return run.run(table);
+  if (!answering.wants_lse && pairs_in_float32(frame, values, acceptance.tolerance)) {
+    return run_causal<T, float>(table, answering, features, block, context, values);
+  }
+  return run_causal<T, T>(table, answering, features, block, context, values);
 }
 
 template EvaluationSummary causal_rows<float>(const HeadProblem&, const Frame&, const ValueRange&, const FeatureList&,

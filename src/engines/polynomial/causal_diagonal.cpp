@@ -26,8 +26,6 @@ using simd::kTile;
 /// masked.
 template <class T>
 constexpr std::int64_t kLanes = 128 / static_cast<std::int64_t>(sizeof(T));
-template <class T>
-using Lengths = std::array<std::int64_t, static_cast<std::size_t>(kLanes<T>)>;
 /// Values beyond it are packed smaller, so that their sums stay finite.
 template <class T>
 constexpr double kLargest = sizeof(T) == sizeof(float) ? 0x1p100 : 0x1p1000;
@@ -91,16 +89,28 @@ DiagonalRows<T>::DiagonalRows(std::int64_t dim, std::int64_t value_dim, std::int
       sum(block, memory),
       queries(kTile * dim, T(0), memory),
       state(kTile * (value_dim + 3), memory),
-      mask(kTile * kKeyBlock, memory),
+      mask(2 * kTile * kKeyBlock, memory),
       scratch(kTile * kKeyBlock, memory) {}
 
 namespace {
 
-/// Rows [begin, begin + lanes) of a block as queries of the tile; visible keys of the block, by lane.
-template <class T>
-std::int64_t load_tile(const HeadProblem& problem, const DiagonalModel<T>& model, const DiagonalKeys<T>& keys,
-                       const RowBlock<T>& rows, std::int64_t begin, std::int64_t lanes, DiagonalRows<T>& out,
-                       Lengths<T>& visible) noexcept {
+/// How many keys of the block the rows of a tile see: lane i the leading min(max(first + i, 0), count).
+struct Staircase {
+  std::int64_t first = 0;
+  std::int64_t lanes = 0;
+  std::int64_t count = 0;
+
+  [[nodiscard]] std::int64_t seen(std::int64_t lane) const noexcept {
+    return std::clamp<std::int64_t>(first + lane, 0, count);
+  }
+  [[nodiscard]] std::int64_t least() const noexcept { return seen(0); }
+  [[nodiscard]] std::int64_t most() const noexcept { return lanes > 0 ? seen(lanes - 1) : 0; }
+};
+
+/// Rows [begin, begin + kLanes) of a block as queries of the tile.
+template <class T, class R>
+void load_tile(const DiagonalModel<T>& model, const RowBlock<R>& rows, std::int64_t begin,
+               DiagonalRows<T>& out) noexcept {
   for (std::size_t l = 0; l < model.query_factor.size(); ++l) {
     const double factor = model.query_factor[l];
     const double* centred = rows.centred.data() + static_cast<std::int64_t>(l) * rows.block + begin;
@@ -109,14 +119,25 @@ std::int64_t load_tile(const HeadProblem& problem, const DiagonalModel<T>& model
       query[i] = static_cast<T>(rows.inside[begin + i] != 0.0 ? centred[i] * factor : 0.0);
     }
   }
-  std::int64_t longest = 0;
-  for (std::int64_t i = 0; i < lanes; ++i) {
-    const std::int64_t seen = problem.mask.visible(rows.first + begin + i, problem.n_kv()) - keys.first;
-    visible[usize(i)] = std::clamp<std::int64_t>(seen, 0, keys.count);
-    longest = std::max(longest, visible[usize(i)]);
+}
+
+/// A mask for `keys` keys from key `begin` of the kernel's block on, `first` of them seen by lane 0, one more by each
+/// lane that follows; it is kept, for most tiles of a head need the same. Returns where the mask of key 0 would be.
+template <class T>
+const T* staircase_mask(const simd::ExactKernels<T>& kernels, std::int64_t first, std::int64_t begin, std::int64_t keys,
+                        DiagonalRows<T>& out) noexcept {
+  T* mask = out.mask.data() + kKeyBlock * kTile;
+  if (first != out.mask_first || keys > out.mask_keys) {
+    std::array<T, kTile> from{};
+    std::array<T, kTile> to{};
+    for (std::int64_t i = 0; i < kLanes<T>; ++i) {
+      to[usize(i)] = static_cast<T>(std::clamp<std::int64_t>(first + i, 0, kKeyBlock));
+    }
+    kernels.mask_ranges(from.data(), to.data(), kLanes<T>, keys, mask);
+    out.mask_first = first;
+    out.mask_keys = keys;
   }
-  std::fill(visible.begin() + lanes, visible.end(), longest);  // nobody reads these
-  return longest;
+  return mask - begin * kTile;
 }
 
 /// One key block of the kernel into the tile's state: groups that all rows see whole without a mask, the others with
@@ -124,13 +145,12 @@ std::int64_t load_tile(const HeadProblem& problem, const DiagonalModel<T>& model
 /// at most eight blocks no more roundings than the exact engine's bound counts.
 template <class T>
 void absorb_keys(const simd::ExactKernels<T>& kernels, const DiagonalModel<T>& model, const DiagonalKeys<T>& keys,
-                 std::int64_t b, std::int64_t value_dim, const Lengths<T>& visible, DiagonalRows<T>& out) noexcept {
+                 std::int64_t b, std::int64_t value_dim, const Staircase& visible, DiagonalRows<T>& out) noexcept {
   const auto dim = static_cast<std::int64_t>(model.query_factor.size());
   const std::int64_t first = b * kKeyBlock;
-  const auto [least, most] = std::minmax_element(visible.begin(), visible.end());
-  const std::int64_t last = std::min<std::int64_t>(kKeyBlock, *most - first);
+  const std::int64_t last = std::min<std::int64_t>(kKeyBlock, visible.most() - first);
   const std::int64_t groups = base::blocks_of(last, kRowGroup);
-  const std::int64_t common = std::clamp<std::int64_t>(*least - first, 0, last);
+  const std::int64_t common = std::clamp<std::int64_t>(visible.least() - first, 0, last);
   // The last group of the keys is filled up with hidden ones.
   const std::int64_t whole = first + common == keys.count ? groups : common / kRowGroup;
   T* state = out.state.data();
@@ -155,28 +175,28 @@ void absorb_keys(const simd::ExactKernels<T>& kernels, const DiagonalModel<T>& m
   }
   if (whole < groups) {
     const std::int64_t begin = whole * kRowGroup;
-    std::array<T, kTile> from{};
-    std::array<T, kTile> to{};
-    for (std::size_t i = 0; i < visible.size(); ++i) {
-      to[i] = static_cast<T>(std::clamp<std::int64_t>(visible[i] - first - begin, 0, kKeyBlock));
-    }
-    kernels.mask_ranges(from.data(), to.data(), kLanes<T>, groups * kRowGroup - begin, out.mask.data() + begin * kTile);
-    absorb(whole, groups, out.mask.data());
+    // Beyond the keys of the block a mask may show what it likes: their weight is 0.
+    absorb(whole, groups,
+           staircase_mask(kernels, visible.first - first - begin, begin, groups * kRowGroup - begin, out));
   }
 }
 
 }  // namespace
 
-template <class T>
+template <class T, class R>
 void sum_diagonal(const HeadProblem& problem, const FeatureList& features, const DiagonalModel<T>& model,
-                  const DiagonalKeys<T>& keys, RowBlock<T>& rows, DiagonalRows<T>& out) noexcept {
+                  const DiagonalKeys<T>& keys, RowBlock<R>& rows, DiagonalRows<T>& out) noexcept {
   const std::int64_t value_dim = problem.value_dim();
+  const std::int64_t first = problem.mask.offset + 1 - keys.first;  // row i sees first + i keys of the block
   const simd::ExactKernels<T>& kernels = exact_kernels<T>();
   double* part = rows.sums.data() + (features.degree() + 1) * features.columns() * rows.block;
   for (std::int64_t begin = 0; begin < rows.block; begin += kLanes<T>) {
     const std::int64_t lanes = std::clamp<std::int64_t>(rows.count - begin, 0, kLanes<T>);
-    Lengths<T> visible{};
-    const std::int64_t longest = keys.visible ? load_tile(problem, model, keys, rows, begin, lanes, out, visible) : 0;
+    const Staircase visible{rows.first + begin + first, lanes, keys.count};
+    const std::int64_t longest = keys.visible ? visible.most() : 0;
+    if (longest > 0) {
+      load_tile(model, rows, begin, out);
+    }
     T* state = out.state.data();
     std::fill(out.state.begin(), out.state.end(), T(0));
     std::fill_n(state, kTile, std::numeric_limits<T>::lowest());
@@ -209,9 +229,12 @@ template DiagonalBound bound_diagonal<float>(const DiagonalModel<float>&, double
 template DiagonalBound bound_diagonal<double>(const DiagonalModel<double>&, double, double);
 template struct DiagonalRows<float>;
 template struct DiagonalRows<double>;
-template void sum_diagonal<float>(const HeadProblem&, const FeatureList&, const DiagonalModel<float>&,
-                                  const DiagonalKeys<float>&, RowBlock<float>&, DiagonalRows<float>&) noexcept;
-template void sum_diagonal<double>(const HeadProblem&, const FeatureList&, const DiagonalModel<double>&,
-                                   const DiagonalKeys<double>&, RowBlock<double>&, DiagonalRows<double>&) noexcept;
+template void sum_diagonal<float, float>(const HeadProblem&, const FeatureList&, const DiagonalModel<float>&,
+                                         const DiagonalKeys<float>&, RowBlock<float>&, DiagonalRows<float>&) noexcept;
+template void sum_diagonal<float, double>(const HeadProblem&, const FeatureList&, const DiagonalModel<float>&,
+                                          const DiagonalKeys<float>&, RowBlock<double>&, DiagonalRows<float>&) noexcept;
+template void sum_diagonal<double, double>(const HeadProblem&, const FeatureList&, const DiagonalModel<double>&,
+                                           const DiagonalKeys<double>&, RowBlock<double>&,
+                                           DiagonalRows<double>&) noexcept;
 
 }  // namespace polyattn::engines

@@ -1,7 +1,7 @@
 #pragma once
 
 /// The exact part of causal rows: the keys of a row's own block, in the frame's coordinates, by the tile kernel of the
-/// exact engine.
+/// exact engine. Its arithmetic, T, is that of the moments or float32 beside moments in float64.
 
 #include "engines/exact/key_statistics.hpp"
 #include "engines/polynomial/frame.hpp"
@@ -51,16 +51,12 @@ struct DiagonalKeys {
   base::Buffer<T> values;
   base::Buffer<T> bias;
   std::vector<T> offset;  ///< of each key block of the kernel, relative to `exponent`; -infinity: nothing visible
-  base::Buffer<T> coordinates;
-  base::Buffer<T> rows;
-  std::vector<double> scratch;
-  std::vector<float> narrow;
 };
-/// Keys [first, first + count). `known` is a bound of an earlier block, taken again where it holds and is not far off.
-template <class T>
-void pack_diagonal(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
-                   const DiagonalModel<T>& model, const DiagonalBound& known, std::int64_t first, std::int64_t count,
-                   DiagonalKeys<T>& out);
+/// Keys [first, first + count), as load_moment_block left them in `loaded`, R the arithmetic of the moments. `known` is
+/// a bound of an earlier block, taken again where it holds and is not far off.
+template <class T, class R>
+void pack_diagonal(const Frame& frame, const DiagonalModel<T>& model, const DiagonalBound& known, std::int64_t first,
+                   std::int64_t count, const MomentScratch<R>& loaded, DiagonalKeys<T>& out);
 
 /// Buffers of one thread, and the exact sums of a block of rows: those of row r are in units of 2^exponent[r].
 template <class T>
@@ -70,13 +66,15 @@ struct DiagonalRows {
   base::Buffer<double> sum;       ///< [block] of the weights; 0: the row sees no key of the block
   base::Buffer<T> queries;
   base::Buffer<T> state;
-  base::Buffer<T> mask;
+  base::Buffer<T> mask;          ///< [2 kKeyBlock][kTile] the latter half is the mask that was made last:
+  std::int64_t mask_first = -1;  ///< keys that lane 0 sees
+  std::int64_t mask_keys = 0;
   base::Buffer<T> scratch;
 };
 /// Exact sums of the rows of a block that load_row_block loaded; those of the values, packed, become the exact part of
-/// rows.sums.
-template <class T>
+/// rows.sums. R is the arithmetic of the moments.
+template <class T, class R>
 void sum_diagonal(const HeadProblem& problem, const FeatureList& features, const DiagonalModel<T>& model,
-                  const DiagonalKeys<T>& keys, RowBlock<T>& rows, DiagonalRows<T>& out) noexcept;
+                  const DiagonalKeys<T>& keys, RowBlock<R>& rows, DiagonalRows<T>& out) noexcept;
 
 }  // namespace polyattn::engines

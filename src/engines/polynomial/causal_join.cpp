@@ -25,8 +25,8 @@ double power_of_two(double n) noexcept {
 }
 
 /// Everything of row r that is linear in the prefix's weights. By a power of two: exact, but for what `lost` is given.
-template <class T>
-void scale_prefix(std::int64_t r, double factor, double dropped, RowBlock<T>& rows) noexcept {
+template <class R>
+void scale_prefix(std::int64_t r, double factor, double dropped, RowBlock<R>& rows) noexcept {
   for (std::int64_t t = r; t < static_cast<std::int64_t>(rows.coefficients.size()) - rows.block; t += rows.block) {
     rows.coefficients[usize(t)] *= factor;
   }
@@ -46,9 +46,9 @@ double dropped_mass(double keys, double radius) noexcept {
   return 4.0 * keys * std::exp(std::min(radius, 700.0)) * std::exp2(-kUnits);
 }
 
-template <class T>
+template <class T, class R>
 void join_exact(const DiagonalModel<T>& model, const DiagonalBound& bound, const DiagonalRows<T>& exact,
-                double exponent, bool empty, double dropped, RowBlock<T>& rows) noexcept {
+                double exponent, bool empty, double dropped, RowBlock<R>& rows) noexcept {
   const double error = bound.denominator_error;
   const double value_units = 1.0 / static_cast<double>(model.value_factor);
   // (e (A + r) + (1 + e) r), rounded up.
@@ -84,9 +84,11 @@ void join_exact(const DiagonalModel<T>& model, const DiagonalBound& bound, const
   }
 }
 
-template void join_exact<float>(const DiagonalModel<float>&, const DiagonalBound&, const DiagonalRows<float>&, double,
-                                bool, double, RowBlock<float>&) noexcept;
-template void join_exact<double>(const DiagonalModel<double>&, const DiagonalBound&, const DiagonalRows<double>&,
-                                 double, bool, double, RowBlock<double>&) noexcept;
+template void join_exact<float, float>(const DiagonalModel<float>&, const DiagonalBound&, const DiagonalRows<float>&,
+                                       double, bool, double, RowBlock<float>&) noexcept;
+template void join_exact<float, double>(const DiagonalModel<float>&, const DiagonalBound&, const DiagonalRows<float>&,
+                                        double, bool, double, RowBlock<double>&) noexcept;
+template void join_exact<double, double>(const DiagonalModel<double>&, const DiagonalBound&,
+                                         const DiagonalRows<double>&, double, bool, double, RowBlock<double>&) noexcept;
 
 }  // namespace polyattn::engines

@@ -17,9 +17,9 @@ namespace polyattn::engines {
 /// of 2^exponent, or nothing if `empty`. Units of a row become 2^exponent as well, or those of its exact part where
 /// that is far heavier; log_scale says which. `dropped` bounds the mass of any row that falls below 2^-kUnits of its
 /// unit.
-template <class T>
+template <class T, class R>
 void join_exact(const DiagonalModel<T>& model, const DiagonalBound& bound, const DiagonalRows<T>& exact,
-                double exponent, bool empty, double dropped, RowBlock<T>& rows) noexcept;
+                double exponent, bool empty, double dropped, RowBlock<R>& rows) noexcept;
 
 /// A part so many powers of two below the other is dropped.
 inline constexpr double kUnits = 900.0;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
 
 namespace polyattn::engines {
 
@@ -29,9 +30,7 @@ DiagonalKeys<T>::DiagonalKeys(std::int64_t dim, std::int64_t value_dim, std::int
     : keys(base::round_up_to(block, kKeyBlock) * dim, memory),
       values(base::round_up_to(block, kKeyBlock) * value_dim, memory),
       bias(base::round_up_to(block, kKeyBlock), memory),
-      offset(usize(base::blocks_of(block, kKeyBlock))),
-      coordinates(base::round_up_to(block, kKeyBlock) * dim, memory),
-      rows(kPackedRows * base::round_up_to(value_dim, kPackedRows), T(0), memory) {}
+      offset(usize(base::blocks_of(block, kKeyBlock))) {}
 
 namespace {
 
@@ -72,53 +71,58 @@ bool covers(const DiagonalBound& known, const DiagonalBound& wanted) noexcept {
   return close(known.range, wanted.range) && close(known.spread, wanted.spread);
 }
 
-/// Centred values of kPackedRows keys from `first` on, loaded as `Loaded`, which holds them exactly.
-template <class Loaded, class T>
-void centre_rows(const HeadProblem& problem, const Frame& frame, const ValueRange& values, T factor, std::int64_t first,
-                 std::int64_t count, std::vector<Loaded>& loaded, T* rows, std::int64_t stride) {
-  const std::int64_t value_dim = problem.value_dim();
-  loaded.resize(usize(kPackedRows * value_dim));
-  base::load_rows(problem.values, first, count, loaded.data(), value_dim);
-  for (std::int64_t r = 0; r < kPackedRows; ++r) {
-    T* row = rows + r * stride;
-    if (r >= count || frame.log_weight[usize(first + r)] == -kInfinity) {
-      std::fill_n(row, value_dim, T(0));
-      continue;
-    }
-    const Loaded* from = loaded.data() + r * value_dim;
-    for (std::int64_t c = 0; c < value_dim; ++c) {
-      row[c] = static_cast<T>(static_cast<double>(from[c]) - values.centre[usize(c)]) * factor;
+/// Coordinates, from columns of keys to groups of kRowGroup keys side by side.
+template <class T, class R>
+void pack_coordinates(const MomentScratch<R>& loaded, std::int64_t dim, std::int64_t count, DiagonalKeys<T>& out) {
+  for (std::int64_t group = 0; group < base::round_up_to(count, kRowGroup); group += kRowGroup) {
+    for (std::int64_t l = 0; l < dim; ++l) {
+      const R* from = loaded.x.data() + l * loaded.tokens + group;
+      T* to = out.keys.data() + group * dim + l * kRowGroup;
+      for (std::int64_t i = 0; i < kRowGroup; ++i) {
+        to[i] = static_cast<T>(from[i]);
+      }
     }
   }
 }
 
-template <class T>
-void pack_values(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
-                 const DiagonalModel<T>& model, DiagonalKeys<T>& out) {
-  const std::int64_t value_dim = problem.value_dim();
-  const std::int64_t stride = base::round_up_to(value_dim, kPackedRows);
-  const simd::ExactKernels<T>& kernels = exact_kernels<T>();
-  const bool narrow = base::fits_float32(problem.values);
-  for (std::int64_t group = 0; group < base::round_up_to(out.count, kPackedRows); group += kPackedRows) {
-    const std::int64_t first = out.first + group;
-    const std::int64_t here = std::min<std::int64_t>(kPackedRows, out.count - group);
-    if (narrow) {
-      centre_rows(problem, frame, values, model.value_factor, first, here, out.narrow, out.rows.data(), stride);
-    } else {
-      centre_rows(problem, frame, values, model.value_factor, first, here, out.scratch, out.rows.data(), stride);
+/// Columns [first, first + width) of kKeyBlock values, to rows of `width`.
+template <class T, class R>
+void pack_columns(const R* columns, std::int64_t stride, std::int64_t width, T factor, T* out) noexcept {
+  for (std::int64_t c = 0; c < width; ++c) {
+    const R* from = columns + c * stride;
+    for (std::int64_t j = 0; j < kKeyBlock; ++j) {
+      out[j * width + c] = static_cast<T>(from[j]) * factor;
     }
-    kernels.pack_values(out.rows.data(), stride, value_dim, group % kKeyBlock,
-                        out.values.data() + group / kKeyBlock * kKeyBlock * value_dim);
+  }
+}
+
+/// Centred values, from columns to ExactBlock::values. What the exact engine does to keys, rows to groups of kRowGroup
+/// side by side, does the same to kPackedRows columns at a time.
+template <class T, class R>
+void pack_values(const MomentScratch<R>& loaded, std::int64_t value_dim, const DiagonalModel<T>& model,
+                 DiagonalKeys<T>& out) {
+  const std::int64_t whole = value_dim / kRowGroup * kRowGroup;
+  for (std::int64_t block = 0; block < out.count; block += kKeyBlock) {
+    const R* columns = loaded.centred.data() + block;
+    T* values = out.values.data() + block * value_dim;
+    std::int64_t c = 0;
+    if constexpr (std::is_same_v<T, R>) {
+      for (; model.value_factor == T(1) && c + kPackedRows <= whole; c += kPackedRows) {
+        exact_kernels<T>().interleave(columns + c * loaded.tokens, loaded.tokens, kKeyBlock, values + c * kKeyBlock);
+      }
+    }
+    for (; c < value_dim; c += kRowGroup) {
+      pack_columns(columns + c * loaded.tokens, loaded.tokens, std::min<std::int64_t>(kRowGroup, value_dim - c),
+                   model.value_factor, values + c * kKeyBlock);
+    }
   }
 }
 
 }  // namespace
 
-template <class T>
-void pack_diagonal(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
-                   const DiagonalModel<T>& model, const DiagonalBound& known, std::int64_t first, std::int64_t count,
-                   DiagonalKeys<T>& out) {
-  const std::int64_t dim = frame.dim();
+template <class T, class R>
+void pack_diagonal(const Frame& frame, const DiagonalModel<T>& model, const DiagonalBound& known, std::int64_t first,
+                   std::int64_t count, const MomentScratch<R>& loaded, DiagonalKeys<T>& out) {
   out.first = first;
   out.count = count;
   const DiagonalBound spread = pack_weights(frame, out);
@@ -129,25 +133,19 @@ void pack_diagonal(const HeadProblem& problem, const Frame& frame, const ValueRa
   if (!covers(known, spread)) {
     out.bound = bound_diagonal(model, std::max(1.2 * spread.range, 1.0), std::max(1.2 * spread.spread, 1.0));
   }
-  const std::int64_t padded = base::round_up_to(count, kPackedRows);
-  if (padded != count) {
-    std::fill(out.coordinates.begin(), out.coordinates.end(), T(0));
-  }
-  load_key_coordinates(problem, frame, first, count, out.coordinates.data(), padded, out.scratch);
-  for (std::int64_t group = 0; group < padded; group += kRowGroup) {
-    for (std::int64_t l = 0; l < dim; ++l) {
-      std::copy_n(out.coordinates.data() + l * padded + group, kRowGroup,
-                  out.keys.data() + group * dim + l * kRowGroup);
-    }
-  }
-  pack_values(problem, frame, values, model, out);
+  pack_coordinates(loaded, frame.dim(), count, out);
+  pack_values(loaded, static_cast<std::int64_t>(model.statistics.value_min.size()), model, out);
 }
 
 template struct DiagonalKeys<float>;
 template struct DiagonalKeys<double>;
-template void pack_diagonal<float>(const HeadProblem&, const Frame&, const ValueRange&, const DiagonalModel<float>&,
-                                   const DiagonalBound&, std::int64_t, std::int64_t, DiagonalKeys<float>&);
-template void pack_diagonal<double>(const HeadProblem&, const Frame&, const ValueRange&, const DiagonalModel<double>&,
-                                    const DiagonalBound&, std::int64_t, std::int64_t, DiagonalKeys<double>&);
+template void pack_diagonal<float, float>(const Frame&, const DiagonalModel<float>&, const DiagonalBound&, std::int64_t,
+                                          std::int64_t, const MomentScratch<float>&, DiagonalKeys<float>&);
+template void pack_diagonal<float, double>(const Frame&, const DiagonalModel<float>&, const DiagonalBound&,
+                                           std::int64_t, std::int64_t, const MomentScratch<double>&,
+                                           DiagonalKeys<float>&);
+template void pack_diagonal<double, double>(const Frame&, const DiagonalModel<double>&, const DiagonalBound&,
+                                            std::int64_t, std::int64_t, const MomentScratch<double>&,
+                                            DiagonalKeys<double>&);
 
 }  // namespace polyattn::engines

@@ -12,10 +12,6 @@
 
 namespace polyattn::engines {
 
-/// Columns, that of the denominator included, up to which bounds by chords are taken: with more they would cost more
-/// than they are likely to save.
-inline constexpr std::int64_t kChordColumns = 9;
-
 /// When a row counts as answered.
 struct Acceptance {
   double tolerance = std::numeric_limits<double>::infinity();  ///< on approximation + rounding

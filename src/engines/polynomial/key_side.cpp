@@ -51,9 +51,9 @@ KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const
        {&out.low, &out.high, &out.mean, &out.deviation, &out.half_inverse, &out.absolute}) {
     array->clear();
   }
-  out.z_sum = out.range = out.largest_answer = out.largest_deviation = out.largest_absolute = out.typical_distance =
-      0.0;
+  out.z_sum = out.range = out.largest_answer = out.largest_absolute = out.typical_distance = 0.0;
   const auto value_dim = static_cast<std::int64_t>(totals.absolute.size());
+  out.largest_deviation = value_dim + 1 <= kChordColumns ? std::numeric_limits<double>::infinity() : 0.0;
   const double g = rounding.gamma;
   const double weight = totals.totals[usize(value_dim)];
   const double keys_tiny = static_cast<double>(totals.keys) * rounding.smallest;

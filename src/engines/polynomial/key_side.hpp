@@ -11,6 +11,10 @@
 
 namespace polyattn::engines {
 
+/// Columns, that of the denominator included, up to which bounds by chords are taken: with more they would cost more
+/// than they are likely to save.
+inline constexpr std::int64_t kChordColumns = 9;
+
 /// Rounding of one evaluation in arithmetic of unit roundoff u, relative to the sum of absolute values (docs/theory.md,
 /// section on rounding): |N^ - N| <= gamma * P_abs(a) * sum w |v|, plus `tiny` for underflow.
 struct RoundingModel {
@@ -31,6 +35,8 @@ struct KeySideBounds {
   double weight_high = 0.0;
   double range = 0.0;           ///< largest high - low
   double largest_answer = 0.0;  ///< largest |v| (not centred): bound on |T|
+  /// What a row's uniform bound is multiplied with when its polynomial is chosen. Infinite, so that it takes no part,
+  /// where chords do: a polynomial that is best by the variance is not best by chords (docs/certificate-looseness.md).
   double largest_deviation = 0.0;
   double typical_distance = 0.0;  ///< of values from answers, an estimate that decides which polynomial a row takes
   double z_sum = 0.0;             ///< Z = sum_l |z_l|

@@ -73,19 +73,25 @@ void load_centred_values(const HeadProblem& problem, const Frame& frame, const V
 }  // namespace
 
 template <class T>
-void add_moment_block(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
-                      const FeatureList& features, std::int64_t first, std::int64_t count, double shift,
-                      MomentScratch<T>& scratch, MomentTotals& totals) {
+void load_moment_block(const HeadProblem& problem, const Frame& frame, const ValueRange& values, std::int64_t first,
+                       std::int64_t count, MomentScratch<T>& scratch) {
+  if (count < scratch.tokens) {
+    std::fill(scratch.x.begin(), scratch.x.end(), T(0));
+    std::fill(scratch.centred.begin(), scratch.centred.end(), T(0));
+  }
+  load_key_coordinates(problem, frame, first, count, scratch.x.data(), scratch.tokens, scratch.columns);
+  load_centred_values(problem, frame, values, first, count, scratch);
+}
+
+template <class T>
+void add_loaded_block(const Frame& frame, const FeatureList& features, std::int64_t first, std::int64_t count,
+                      double shift, MomentScratch<T>& scratch, MomentTotals& totals) {
   const std::int64_t value_dim = features.value_dim;
   const std::int64_t tokens = scratch.tokens;
   if (count < tokens) {
-    std::fill(scratch.x.begin(), scratch.x.end(), T(0));
     std::fill(scratch.weight.begin(), scratch.weight.end(), T(0));
-    std::fill(scratch.centred.begin(), scratch.centred.end(), T(0));
   }
-  load_key_coordinates(problem, frame, first, count, scratch.x.data(), tokens, scratch.columns);
   load_weights(frame, first, count, shift, scratch);
-  load_centred_values(problem, frame, values, first, count, scratch);
   const auto& kernels = polynomial_kernels<T>();
   const auto row = [&](std::int64_t column) { return scratch.rows.data() + column * tokens; };
   kernels.weigh({scratch.weight.data(), scratch.centred.data(), tokens, value_dim, row(0), totals.absolute.data(),
@@ -94,6 +100,14 @@ void add_moment_block(const HeadProblem& problem, const Frame& frame, const Valu
   kernels.moments({features.program(), scratch.x.data(), scratch.rows.data(), tokens, scratch.monomials.data(),
                    totals.totals.data()});
   totals.keys += count;
+}
+
+template <class T>
+void add_moment_block(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
+                      const FeatureList& features, std::int64_t first, std::int64_t count, double shift,
+                      MomentScratch<T>& scratch, MomentTotals& totals) {
+  load_moment_block(problem, frame, values, first, count, scratch);
+  add_loaded_block(frame, features, first, count, shift, scratch, totals);
 }
 
 namespace {
@@ -158,6 +172,14 @@ void sum_moments(const HeadProblem& problem, const Frame& frame, const ValueRang
 
 template struct MomentScratch<float>;
 template struct MomentScratch<double>;
+template void load_moment_block<float>(const HeadProblem&, const Frame&, const ValueRange&, std::int64_t, std::int64_t,
+                                       MomentScratch<float>&);
+template void load_moment_block<double>(const HeadProblem&, const Frame&, const ValueRange&, std::int64_t, std::int64_t,
+                                        MomentScratch<double>&);
+template void add_loaded_block<float>(const Frame&, const FeatureList&, std::int64_t, std::int64_t, double,
+                                      MomentScratch<float>&, MomentTotals&);
+template void add_loaded_block<double>(const Frame&, const FeatureList&, std::int64_t, std::int64_t, double,
+                                       MomentScratch<double>&, MomentTotals&);
 template void add_moment_block<float>(const HeadProblem&, const Frame&, const ValueRange&, const FeatureList&,
                                       std::int64_t, std::int64_t, double, MomentScratch<float>&, MomentTotals&);
 template void add_moment_block<double>(const HeadProblem&, const Frame&, const ValueRange&, const FeatureList&,

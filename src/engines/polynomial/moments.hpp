@@ -53,7 +53,16 @@ struct MomentScratch {
   std::vector<double> columns;  ///< of keys or values in float64
 };
 
-/// Adds keys [first, first + count), count <= scratch.tokens, with weights exp(log_weight - shift).
+/// Coordinates x [dim][tokens] and centred values [value_dim][tokens] of keys [first, first + count), count <=
+/// scratch.tokens, into the scratch; zeros for hidden keys and beyond the last.
+template <class T>
+void load_moment_block(const HeadProblem& problem, const Frame& frame, const ValueRange& values, std::int64_t first,
+                       std::int64_t count, MomentScratch<T>& scratch);
+/// Adds the keys that load_moment_block loaded, with weights exp(log_weight - shift).
+template <class T>
+void add_loaded_block(const Frame& frame, const FeatureList& features, std::int64_t first, std::int64_t count,
+                      double shift, MomentScratch<T>& scratch, MomentTotals& totals);
+/// Both.
 template <class T>
 void add_moment_block(const HeadProblem& problem, const Frame& frame, const ValueRange& values,
                       const FeatureList& features, std::int64_t first, std::int64_t count, double shift,

@@ -25,7 +25,6 @@ constexpr auto row_arrays() {
                                            &Block::box,
                                            &Block::norm,
                                            &Block::inside,
-                                           &Block::made_for,
                                            &Block::q,
                                            &Block::error,
                                            &Block::uniform,
@@ -131,7 +130,6 @@ void classify_rows(const PreparedMoments<T>& moments, RowBlock<T>& rows) noexcep
     const std::size_t at = served ? table.row_class(rows.radius[r]) : table.radii.size() - 1;
     rows.refused[usize(r)] = served ? 0 : 1;
     rows.entry[usize(r)] = at;
-    rows.made_for[r] = table.radii[at];
     rows.slack[r] = moments.class_slack[at];
     rows.lost[r] = moments.class_lost[at];
   }
@@ -154,13 +152,12 @@ void choose_polynomials(const PreparedMoments<T>& moments, RowBlock<T>& rows) no
   choose.stride = features.columns() * rows.block;
   choose.moment_error = rows.errors.data();
   choose.slack = rows.slack;
-  choose.radius = rows.made_for;
   choose.box = rows.box;
   choose.weight = keys.weight_high;
   choose.gamma = moments.rounding.gamma;
   choose.range = keys.range;
-  choose.deviation = keys.largest_deviation;
-  choose.typical = keys.typical_distance;
+  choose.deviation = features.spread ? kInfinity : keys.largest_deviation;
+  choose.typical = std::min(keys.typical_distance, keys.range);
   choose.spread_q = features.spread ? kSpreadDegree / 2 : -1;
   choose.q = rows.q;
   choose.error = rows.error;

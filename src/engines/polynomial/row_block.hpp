@@ -35,8 +35,7 @@ struct RowBlock {
   double* radius;
   double* box;
   double* norm;
-  double* inside;    ///< 1 or 0
-  double* made_for;  ///< radius of the row's polynomials
+  double* inside;  ///< 1 or 0
   double* q;
   double* error;
   double* uniform;

@@ -18,7 +18,7 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
   const auto& entries = table.entries[table.row_class(radius.radius)];
   const double weight = keys.weight_high;
   // 1. The polynomial: smallest product of error and what it is multiplied with (range, or deviation for the uniform
-  // one).
+  // one, if it takes part).
   double best = std::numeric_limits<double>::infinity();
   double power = 1.0;  // a^(2q)
   for (const TableEntry& entry : entries) {
@@ -29,7 +29,10 @@ RowCertificate certify_row(const Frame& frame, const KeySideBounds& keys, const 
                      : std::min(std::max(sums[t * stride], 0.0) + rounding.gamma * power * weight, power * weight);
     const double error = entry.moment_error * moment + entry.slack * weight;
     const double uniform = entry.uniform * weight;
-    const double score = std::min(error * keys.range, uniform * keys.largest_deviation);
+    double score = error * keys.range;
+    if (std::isfinite(keys.largest_deviation)) {
+      score = std::min(score, uniform * keys.largest_deviation);
+    }
     if (score < best || out.polynomial == nullptr) {
       best = score;
       out.polynomial = &entry;
