@@ -15,7 +15,8 @@ namespace polyattn::planning {
 struct PolynomialSize {
   std::int64_t rank = 1;
   int degree = 0;
-  bool spread = false;  ///< with value-weighted second moments
+  bool spread = false;        ///< with value-weighted second moments
+  std::int64_t outlying = 0;  ///< keys summed exactly for every row
 };
 
 class CostModel {
