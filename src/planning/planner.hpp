@@ -77,6 +77,10 @@ struct Planner {
   void refuse_missing_engines();
   void polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
                              const engines::QueryExtent& extent);
+  /// Predicted, of the cheapest that was found.
+  [[nodiscard]] double least_seconds() const noexcept;
+  /// Keys left out and shares of the rows.
+  void reach_candidates(engines::Frame& frame, const engines::ValueRange& values, const engines::QueryExtent& extent);
   /// Frames with a few keys set apart, where some lie far out.
   void outlying_candidates(const engines::ValueRange& values, const engines::QueryExtent& extent);
   void try_reach(engines::Frame& frame, const engines::ValueRange& values, const engines::QueryExtent& extent,

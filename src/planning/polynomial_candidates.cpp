@@ -190,30 +190,50 @@ void Planner::try_reach(engines::Frame& frame, const engines::ValueRange& values
   }
 }
 
-void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
-                                    const engines::QueryExtent& extent) {
-  try_reach(frame, values, extent, {0, 1.0});
-  double seconds = plan().exact_seconds;
+double Planner::least_seconds() const noexcept {
+  double seconds = decision.plan.exact_seconds;
   for (const Find& find : found) {
     seconds = std::min(seconds, find.candidate.seconds);
   }
+  return seconds;
+}
+
+void Planner::reach_candidates(engines::Frame& frame, const engines::ValueRange& values,
+                               const engines::QueryExtent& extent) {
+  const double seconds = least_seconds();
   const double try_seconds = cost.try_seconds(problem);
   const double shell_seconds = kShellSeconds * static_cast<double>(problem.n_kv());
-  if (plan().tolerance > 0.0 && std::isfinite(frame.radius) && kTriesShare * seconds > try_seconds) {
-    if (may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
-      shells = measured_shells(frame);
+  if (!(kTriesShare * seconds > try_seconds)) {
+    return;
+  }
+  if (may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
+    shells = measured_shells(frame);
+  }
+  const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
+                                               request.density_tolerance.value_or(1.0)});
+  double left = kTriesShare * seconds;
+  for (const Reach& reach : reaches(problem, frame, extent, shells, allowed, domain != nullptr)) {
+    left -= try_seconds;
+    if (left < 0.0 && domain == nullptr) {
+      break;
     }
-    const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
-                                                 request.density_tolerance.value_or(1.0)});
-    double left = kTriesShare * seconds;
-    for (const Reach& reach : reaches(problem, frame, extent, shells, allowed, domain != nullptr)) {
-      left -= try_seconds;
-      if (left < 0.0 && domain == nullptr) {
-        break;
-      }
-      try_reach(frame, values, extent, reach);
+    try_reach(frame, values, extent, reach);
+  }
+}
+
+void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
+                                    const engines::QueryExtent& extent) {
+  try_reach(frame, values, extent, {0, 1.0});
+  if (plan().tolerance > 0.0 && std::isfinite(frame.radius)) {
+    // First what is more likely to help: far keys weigh next to nothing under a Gaussian score, not under another.
+    const bool gaussian = problem.score.kind == engines::ScoreKind::gaussian;
+    if (!gaussian) {
+      outlying_candidates(values, extent);
     }
-    outlying_candidates(values, extent);
+    reach_candidates(frame, values, extent);
+    if (gaussian) {
+      outlying_candidates(values, extent);
+    }
   }
   for (const Find& find : found) {
     plan().candidates.push_back(find.candidate);
