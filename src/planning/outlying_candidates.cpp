@@ -43,7 +43,7 @@ void Planner::outlying_candidates(const engines::ValueRange& values, const engin
     return;
   }
   // Of all keys, as they were before any was left out.
-  const engines::FrameShape before = known->frame;
+  const engines::FrameShape before = static_cast<const engines::FrameShape&>(known->frame);
   known->restore();
   const engines::Frame& whole = known->frame;
   std::vector<std::vector<std::int64_t>> sets;

@@ -80,7 +80,7 @@ void gather(const HeadProblem& problem, const Frame& whole, OutlyingKeys& out, b
 
 /// Shape of a frame that differs from `whole` in its keys alone; extents and scales are still to be set.
 FrameShape shape_about(const Frame& whole, const std::vector<double>& key_centre) {
-  FrameShape shape = whole;
+  FrameShape shape = static_cast<const FrameShape&>(whole);
   shape.key_centre = key_centre;
   shape.far_keys.clear();
   return shape;
