@@ -298,6 +298,44 @@ TEST(PolynomialOutlying, RowsOfWhichNothingIsProvedAreRefused) {
   }
 }
 
+TEST(PolynomialOutlying, SumsOverThemAreRounded) {
+  // Scores of 0 and one weight, so that nothing else is rounded; sums of values that climb and come back.
+  std::int64_t useful = 0;
+  for (std::uint64_t seed = 1; seed <= 10; ++seed) {
+    HeadData head = random_head(seed, 4, engines::kMostOutlying + 1, 1, 1);
+    Random random(seed);
+    std::fill(head.q.begin(), head.q.end(), 0.0);
+    for (std::int64_t j = 0; j < head.n_kv; ++j) {
+      head.v[usize(j)] = (2 * j < head.n_kv ? 1.0 : -1.0) * random.uniform(0.9, 1.0);
+    }
+    head.bias.assign(usize(head.n_kv), seed % 2 == 0 ? 0.0 : random.uniform(-0.6, 0.0));
+    const PolynomialSetup setup = setup_apart(head.problem(), 0, first_keys(engines::kMostOutlying));
+    expect_certified<float>(head, setup, "sums", seed, &useful);
+  }
+  EXPECT_EQ(useful, 2 * 4 * 10);
+}
+
+TEST(PolynomialOutlying, RoundingTheirCoordinatesMovesScoresThatMuch) {
+  // Keys of next to no mass, so that the kernel's own rounding counts for nothing.
+  HeadData head = head_with_sinks(8, 2, 32, 100, 2, 1, 400.0);
+  head.bias.assign(100, 0.0);
+  head.bias[0] = head.bias[1] = -3000.0;
+  const PolynomialSetup setup = setup_apart(head.problem(), 6, first_keys(2));
+  const PolynomialRun run = run_polynomial<float>(head.problem(), setup, false);
+  for (std::int64_t i = 0; i < head.n_q; ++i) {
+    double square = 0.0;
+    for (std::int64_t l = 0; l < 2; ++l) {
+      const double away = head.q[usize(2 * i + l)] - setup.frame.query_centre[usize(l)];
+      square += away * away;
+    }
+    const double reach = std::sqrt(square) * setup.frame.outlying->frame.key_norm;
+    ASSERT_EQ(run.answered[usize(i)], 1);
+    EXPECT_GE(run.rounding[usize(i)], 0.5 * 2.0 * 0x1p-24 * reach * setup.values.range()) << i;
+    EXPECT_GE(engines::widest_score(setup.frame, 0.0, std::sqrt(square)), reach);
+    EXPECT_EQ(engines::widest_score(setup.frame, 1e9, 0.0), 1e9);
+  }
+}
+
 /// Climbs measured / certified among heads with outlying keys.
 template <class T>
 double worst_of_search(std::uint64_t seed, int steps) {
