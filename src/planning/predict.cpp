@@ -363,8 +363,9 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
     const double low =
         std::max(row.mass - absolute - error.denominator, std::exp(row.moments[1] - gamma * row.radius.box)) +
         row.outlying;
-    const double moved = common.rounding.score * engines::widest_score(frame, row.radius.box, row.radius.norm) +
-                         common.rounding.weight + frame.weight_error;
+    const double moved =
+        common.rounding.score * engines::widest_score(frame.outlying.get(), row.radius.box, row.radius.norm) +
+        common.rounding.weight + frame.weight_error;
     const double lost =
         static_cast<double>(keys) / sample.weight * common.rounding.lost * std::exp(std::min(row.radius.radius, 700.0));
     const double far = frame.far.at(row.radius.norm) / sample.weight;

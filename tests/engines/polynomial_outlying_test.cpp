@@ -331,8 +331,8 @@ TEST(PolynomialOutlying, RoundingTheirCoordinatesMovesScoresThatMuch) {
     const double reach = std::sqrt(square) * setup.frame.outlying->frame.key_norm;
     ASSERT_EQ(run.answered[usize(i)], 1);
     EXPECT_GE(run.rounding[usize(i)], 0.5 * 2.0 * 0x1p-24 * reach * setup.values.range()) << i;
-    EXPECT_GE(engines::widest_score(setup.frame, 0.0, std::sqrt(square)), reach);
-    EXPECT_EQ(engines::widest_score(setup.frame, 1e9, 0.0), 1e9);
+    EXPECT_GE(engines::widest_score(setup.frame.outlying.get(), 0.0, std::sqrt(square)), reach);
+    EXPECT_EQ(engines::widest_score(setup.frame.outlying.get(), 1e9, 0.0), 1e9);
   }
 }
 

@@ -68,12 +68,14 @@ void add_outlying(const FeatureList& features, const OutlyingPart<T>& part, RowB
       rows.coefficients[rows.coefficients.size() - usize(rows.block) + usize(r)] = 0.0;
       continue;
     }
+    // What follows asks how far rounded coordinates move the score of any key.
+    rows.box[r] = widest_score(&part.source, rows.box[r], rows.norm[r]);
     join_exact_row(part.model, *bound, exact, part.source.exponent, false, part.dropped, r, rows);
   }
 }
 
-double widest_score(const Frame& frame, double box, double norm) noexcept {
-  return frame.outlying == nullptr ? box : std::max(box, norm * frame.outlying->frame.key_norm);
+double widest_score(const OutlyingKeys* keys, double box, double norm) noexcept {
+  return keys == nullptr ? box : std::max(box, norm * keys->frame.key_norm);
 }
 
 template struct OutlyingPart<float>;

@@ -37,13 +37,13 @@ struct OutlyingPart {
 };
 
 /// Exact sums of the rows of a block, joined to what begin_certificates found. Rows of which nothing is proved are
-/// refused. `rows` has room for an exact part.
+/// refused. `rows` has room for an exact part; its `box` holds for all keys from here on.
 template <class T>
 void add_outlying(const FeatureList& features, const OutlyingPart<T>& part, RowBlock<T>& rows,
                   DiagonalRows<T>& exact) noexcept;
 
-/// sum_l |z_l y_l x_jl| over all keys of a row, from that of the keys with moments and the row's norm: what the
-/// rounding of coordinates is relative to.
-[[nodiscard]] double widest_score(const Frame& frame, double box, double norm) noexcept;
+/// Largest sum_l |z_l y_l x_jl| over all keys of a row, from that over keys with moments and the row's norm: what the
+/// rounding of coordinates is relative to. Null: no key was set apart.
+[[nodiscard]] double widest_score(const OutlyingKeys* keys, double box, double norm) noexcept;
 
 }  // namespace polyattn::engines

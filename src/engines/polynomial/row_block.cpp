@@ -2,7 +2,6 @@
 
 #include "engines/finite.hpp"
 #include "engines/polynomial/kernels.hpp"
-#include "engines/polynomial/outlying_part.hpp"
 
 #include <algorithm>
 #include <array>
@@ -337,8 +336,7 @@ void complete_bounds(const Frame& frame, const PreparedMoments<T>& moments, cons
   const RoundingModel& rounding = moments.rounding;
   const bool far = !frame.far.mass.empty();
   for (std::int64_t r = 0; r < rows.count; ++r) {
-    const double moved =
-        rounding.score * widest_score(frame, rows.box[r], rows.norm[r]) + rounding.weight + frame.weight_error;
+    const double moved = rounding.score * rows.box[r] + rounding.weight + frame.weight_error;
     const double lost = rows.lost[r] / rows.denominator_low[r];
     rows.rounding[r] = (rows.rounding[r] + scale.range * (score_movement(moved) + lost) +
                         answer_rounding(scale, rows.largest[r]) + stored_rounding(output, rows.largest[r])) *
@@ -360,8 +358,7 @@ RowCertificate certificate_of(const Frame& frame, const PreparedMoments<T>& mome
   out.denominator_low = rows.denominator_low[place];
   out.error = rows.error[place];
   out.rounding_denominator = rows.rounding_denominator[place];
-  out.perturbation = moments.rounding.score * widest_score(frame, rows.box[place], rows.norm[place]) +
-                     moments.rounding.weight + frame.weight_error;
+  out.perturbation = moments.rounding.score * rows.box[place] + moments.rounding.weight + frame.weight_error;
   out.lost = rows.lost[place];
   const double far = frame.far.at(rows.norm[place]);
   out.far = far == 0.0 ? 0.0 : far * std::exp(2.0 * out.perturbation);  // true mass, perturbed denominator
