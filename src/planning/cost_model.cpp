@@ -25,6 +25,9 @@ struct TokenSeconds {
 constexpr TokenSeconds kToken32{7.8e-10, 1.1e-9, 1.05e-10, 6.3e-9, 1.26e-11};
 constexpr TokenSeconds kToken64{1.1e-9, 1.3e-9, 2.7e-10, 5.2e-9, 5.5e-11};
 constexpr double kPolynomialCall = 2e-5;  ///< seconds
+/// Pairs that joining a row's exact part to the other costs, and keys that are summed at once.
+constexpr double kJoinedKeys = 20.0;
+constexpr std::int64_t kKeyGroup = 16;
 /// Planning runs on the baseline of the processor family: seconds an axis of a row, or of a row and a key.
 constexpr double kTryAxis = 2.3e-10;
 constexpr std::int64_t kTriedRows = 9 * kSampledRows;  // so many strata (predict.cpp)
@@ -95,6 +98,10 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   const double features = moment_count(problem, size) / speeds(arithmetic).polynomial + rank * feature;
   const double rows = token.axis * dim + columns * (token.column + token.degree * size.degree) + token.row;
   double seconds = (keys + queries) * (features + slowness * rows) + kPolynomialCall;
+  if (size.outlying > 0) {
+    const double pairs = queries * (kJoinedKeys + static_cast<double>(base::round_up_to(size.outlying, kKeyGroup)));
+    seconds += exact_seconds(problem, pairs, arithmetic);
+  }
   if (problem.mask.causal) {
     const double moments = moment_count(problem, size);
     const auto block = static_cast<double>(engines::causal_block(problem.dim(), problem.value_dim(), moments));
@@ -154,7 +161,14 @@ std::int64_t polynomial_bytes(const engines::HeadProblem& problem, const Polynom
              threads * (simd::kTile * (problem.dim() + problem.value_dim() + 2 * simd::kKeyBlock + 3) * element +
                         8 * block * (columns + 3));
   }
-  return moments + threads * (key_scratch + row_scratch) + causal + 8 * problem.n_kv() + 40 * problem.n_q();
+  const std::int64_t outlying =
+      size.outlying * (16 + element) * (problem.dim() + problem.value_dim() + 1) +
+      (size.outlying > 0
+           ? threads * (simd::kTile * (problem.dim() + problem.value_dim() + 2 * simd::kKeyBlock + 3) * element +
+                        8 * block * (columns + 3)) +
+                 8 * problem.n_kv()
+           : 0);
+  return moments + threads * (key_scratch + row_scratch) + causal + outlying + 8 * problem.n_kv() + 40 * problem.n_q();
 }
 
 }  // namespace polyattn::planning

@@ -17,6 +17,7 @@ struct PolynomialSize {
   int degree = 0;
   bool spread = false;        ///< with value-weighted second moments
   bool narrow_pairs = false;  ///< causal: pairs in float32 whatever the arithmetic
+  std::int64_t outlying = 0;  ///< keys summed exactly for every row
 };
 
 class CostModel {

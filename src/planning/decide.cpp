@@ -345,7 +345,7 @@ void Planner::explain() {
     why = std::string(plan().kind == CertificateKind::sampled ? "expected to meet" : "certifies") +
           " the tolerance at " +
           base::text(std::round(1000.0 * plan().predicted_seconds / plan().exact_seconds) / 10.0) +
-          " % of the predicted time of exact";
+          " % of the predicted time of exact" + outlying_note();
   } else {
     why = !eligible                 ? ineligible
           : plan().tolerance == 0.0 ? "the values do not vary: exact in float64"

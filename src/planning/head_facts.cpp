@@ -41,7 +41,7 @@ engines::KeyShells Planner::measured_shells(const engines::Frame& frame) {
 }
 
 Sample Planner::drawn_sample(const engines::Frame& frame, const engines::ValueRange& values, const Reach& reach) {
-  if (!shells.shells.empty() || reach.share != 1.0) {
+  if (!shells.shells.empty() || reach.share != 1.0 || frame.outlying != nullptr) {
     return draw_sample(problem, frame, values, reach.share, context);
   }
   if (!known->sample) {

@@ -9,6 +9,7 @@
 #include "planning/reach.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@ struct Find {
   bool spread = false;  ///< with value-weighted second moments
   Reach reach;
   double radius = 0.0;
+  std::shared_ptr<engines::Frame> apart{};  ///< with keys set apart, where that is part of it
 };
 
 inline constexpr double kMaxRadius = 300.0;  ///< of scores, that a polynomial is made for
@@ -58,10 +60,11 @@ struct Planner {
   bool eligible;           ///< an approximate engine may be chosen without being asked for
   std::string ineligible;  ///< why not
   HeadDecision decision;
-  engines::KeyShells shells{};  ///< once they were looked at
-  std::vector<Find> found{};    ///< the best of each arithmetic
-  HeadFacts* known = nullptr;   ///< once they were measured
-  SampledChoice sampled{};      ///< if candidates for a sampled guarantee were found
+  engines::KeyShells shells{};              ///< once they were looked at
+  std::vector<Find> found{};                ///< the best of each arithmetic
+  HeadFacts* known = nullptr;               ///< once they were measured
+  SampledChoice sampled{};                  ///< if candidates for a sampled guarantee were found
+  std::shared_ptr<engines::Frame> apart{};  ///< the frame being tried, where keys were set apart
 
   [[nodiscard]] HeadPlan& plan() noexcept { return decision.plan; }
   /// Largest radius the polynomials are made for. Prepared keys serve all of their domain.
@@ -74,6 +77,12 @@ struct Planner {
   void refuse_missing_engines();
   void polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
                              const engines::QueryExtent& extent);
+  /// Predicted, of the cheapest that was found.
+  [[nodiscard]] double least_seconds() const noexcept;
+  /// Keys left out and shares of the rows.
+  void reach_candidates(engines::Frame& frame, const engines::ValueRange& values, const engines::QueryExtent& extent);
+  /// Frames with a few keys set apart, where some lie far out.
+  void outlying_candidates(const engines::ValueRange& values, const engines::QueryExtent& extent);
   void try_reach(engines::Frame& frame, const engines::ValueRange& values, const engines::QueryExtent& extent,
                  const Reach& reach);
   Find polynomial_candidate(const engines::Frame& frame, const engines::ValueRange& values, const Sample& sample,
@@ -92,6 +101,8 @@ struct Planner {
   void settle_sampled(PolynomialChoice& choice);
   void weigh();
   void explain();
+  /// How many keys the chosen candidate sums exactly, in words; nothing if none.
+  [[nodiscard]] std::string outlying_note() const;
   void choose();
   void spread_over_threads() noexcept;
 };

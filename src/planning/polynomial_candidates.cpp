@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 #include "engines/polynomial/causal.hpp"
+#include "engines/polynomial/outlying_keys.hpp"
 #include "numerics/papers_bound.hpp"
 #include "planning/planner.hpp"
 #include "polyattn/polynomial.hpp"
@@ -28,6 +29,10 @@ constexpr double kShellPays = 10.0;
 constexpr double kTriesShare = 0.03;
 constexpr std::int64_t kMaxRank = std::int64_t{1} << 24;
 
+std::int64_t outlying_count(const engines::Frame& frame) noexcept {
+  return frame.outlying == nullptr ? 0 : frame.outlying->count();
+}
+
 }  // namespace
 
 std::vector<Arithmetic> arithmetics(const Request& request) {
@@ -53,11 +58,12 @@ void Planner::try_degree(const engines::Frame& frame, const engines::ValueRange&
                          const ErrorTable& table, bool spread, Find& best) {
   const Arithmetic arithmetic = best.candidate.arithmetic;
   const std::int64_t rank = feature_rank(problem.dim(), table.degree);
+  const PolynomialSize size{rank, table.degree, spread,
+                            narrow_pairs(problem, frame, values, arithmetic, plan().tolerance), outlying_count(frame)};
   const Prediction prediction = predict(sample, frame, values, rank, table, spread, arithmetic, request.output,
                                         problem.n_kv(), plan().tolerance * kPredictionMargin);
-  const bool narrow = narrow_pairs(problem, frame, values, arithmetic, plan().tolerance);
-  const double seconds = cost.polynomial_seconds(problem, queries, {rank, table.degree, spread, narrow}, arithmetic) +
-                         prediction.failing_share * plan().exact_seconds;
+  const double seconds =
+      cost.polynomial_seconds(problem, queries, size, arithmetic) + prediction.failing_share * plan().exact_seconds;
   if (!(seconds < best.candidate.seconds) && best.candidate.degree >= 0) {
     return;
   }
@@ -65,7 +71,7 @@ void Planner::try_degree(const engines::Frame& frame, const engines::ValueRange&
   best.candidate.degree = table.degree;
   best.candidate.rank = rank;
   best.candidate.seconds = seconds;
-  best.candidate.bytes = static_cast<double>(polynomial_bytes(problem, {rank, table.degree, spread}, arithmetic, 1));
+  best.candidate.bytes = static_cast<double>(polynomial_bytes(problem, size, arithmetic, 1));
   best.candidate.predicted_bound = prediction.bound;
   best.candidate.fallback_share = prediction.failing_share;
 }
@@ -89,7 +95,8 @@ Find Planner::best_degree(const engines::Frame& frame, const engines::ValueRange
     if (rank < 0 || rank > kMaxRank) {
       break;
     }
-    const PolynomialSize size{rank, degree, false, narrow_pairs(problem, frame, values, arithmetic, plan().tolerance)};
+    const PolynomialSize size{rank, degree, false, narrow_pairs(problem, frame, values, arithmetic, plan().tolerance),
+                              outlying_count(frame)};
     const std::int64_t bytes = polynomial_bytes(problem, size, arithmetic, 1);
     // Higher degrees only cost more: stop where even a degree with no failing row could not win.
     const double to_beat = std::min(candidate.seconds, forced && !request.degree ? kInfinity : plan().exact_seconds);
@@ -116,7 +123,7 @@ Find Planner::best_degree(const engines::Frame& frame, const engines::ValueRange
                               : engines::rounding_model<double>(candidate.degree, candidate.rank, problem.n_kv());
     const ExpPolynomial polynomial = exp_polynomial(radius, candidate.degree);
     candidate.a_priori_bound =
-        problem.mask.causal || !frame.far.mass.empty()
+        problem.mask.causal || !frame.far.mass.empty() || frame.outlying != nullptr
             ? kInfinity
             : a_priori_bound(frame, values, polynomial, rounding, problem.n_kv(), request.output);
     candidate.papers_bound = numerics::papers_bound(polynomial, values.max_abs);
@@ -154,11 +161,13 @@ Find Planner::polynomial_candidate(const engines::Frame& frame, const engines::V
                        " % of rows miss the tolerance: radius " + base::text(served_radius(frame, sample)) +
                        " is too large";
   } else {
-    candidate.reason = "degree " + std::to_string(candidate.degree) + " is expected to certify " +
-                       base::text(std::round(1000.0 * (1.0 - candidate.fallback_share)) / 10.0) + " % of rows" +
-                       (find.spread ? ", with value-weighted moments" : "") +
-                       (frame.far.mass.empty() ? "" : ", far keys left out") +
-                       (forced || eligible ? "" : "; not considered: " + ineligible);
+    candidate.reason =
+        "degree " + std::to_string(candidate.degree) + " is expected to certify " +
+        base::text(std::round(1000.0 * (1.0 - candidate.fallback_share)) / 10.0) + " % of rows" +
+        (find.spread ? ", with value-weighted moments" : "") + (frame.far.mass.empty() ? "" : ", far keys left out") +
+        (frame.outlying == nullptr ? ""
+                                   : ", " + std::to_string(outlying_count(frame)) + " outlying keys summed exactly") +
+        (forced || eligible ? "" : "; not considered: " + ineligible);
   }
   return find;
 }
@@ -183,6 +192,7 @@ void Planner::try_reach(engines::Frame& frame, const engines::ValueRange& values
     // Also where the radius is NaN: every row is then refused.
     Find find = polynomial_candidate(frame, values, sample, arithmetic);
     find.reach = reach;
+    find.apart = apart;
     find.radius = radius <= kMaxRadius ? radius : kMaxRadius;
     const auto same = [&](const Find& other) { return other.candidate.arithmetic == arithmetic; };
     const auto before = std::find_if(found.begin(), found.end(), same);
@@ -194,28 +204,49 @@ void Planner::try_reach(engines::Frame& frame, const engines::ValueRange& values
   }
 }
 
-void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
-                                    const engines::QueryExtent& extent) {
-  try_reach(frame, values, extent, {0, 1.0});
-  double seconds = plan().exact_seconds;
+double Planner::least_seconds() const noexcept {
+  double seconds = decision.plan.exact_seconds;
   for (const Find& find : found) {
     seconds = std::min(seconds, find.candidate.seconds);
   }
+  return seconds;
+}
+
+void Planner::reach_candidates(engines::Frame& frame, const engines::ValueRange& values,
+                               const engines::QueryExtent& extent) {
+  const double seconds = least_seconds();
   const double try_seconds = cost.try_seconds(problem);
   const double shell_seconds = kShellSeconds * static_cast<double>(problem.n_kv());
-  if (plan().tolerance > 0.0 && std::isfinite(frame.radius) && kTriesShare * seconds > try_seconds) {
-    if (may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
-      shells = measured_shells(frame);
+  if (!(kTriesShare * seconds > try_seconds)) {
+    return;
+  }
+  if (may_leave_out(problem, frame) && seconds > kShellPays * shell_seconds) {
+    shells = measured_shells(frame);
+  }
+  const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
+                                               request.density_tolerance.value_or(1.0)});
+  double left = kTriesShare * seconds;
+  for (const Reach& reach : reaches(problem, frame, extent, shells, allowed, domain != nullptr)) {
+    left -= try_seconds;
+    if (left < 0.0 && domain == nullptr) {
+      break;
     }
-    const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
-                                                 request.density_tolerance.value_or(1.0)});
-    double left = kTriesShare * seconds;
-    for (const Reach& reach : reaches(problem, frame, extent, shells, allowed, domain != nullptr)) {
-      left -= try_seconds;
-      if (left < 0.0 && domain == nullptr) {
-        break;
-      }
-      try_reach(frame, values, extent, reach);
+    try_reach(frame, values, extent, reach);
+  }
+}
+
+void Planner::polynomial_candidates(engines::Frame& frame, const engines::ValueRange& values,
+                                    const engines::QueryExtent& extent) {
+  try_reach(frame, values, extent, {0, 1.0});
+  if (plan().tolerance > 0.0 && std::isfinite(frame.radius)) {
+    // First what is more likely to help: far keys weigh next to nothing under a Gaussian score, not under another.
+    const bool gaussian = problem.score.kind == engines::ScoreKind::gaussian;
+    if (!gaussian) {
+      outlying_candidates(values, extent);
+    }
+    reach_candidates(frame, values, extent);
+    if (gaussian) {
+      outlying_candidates(values, extent);
     }
   }
   for (const Find& find : found) {
@@ -234,7 +265,10 @@ void Planner::settle(PolynomialChoice& choice, const engines::QueryExtent& exten
     }
     radius = find.radius;
     spread = find.spread;
-    if (!shells.shells.empty()) {
+    if (find.apart != nullptr) {
+      choice.frame = std::move(*find.apart);
+      plan().statistics.radius_after = choice.frame.radius;
+    } else if (!shells.shells.empty()) {
       const bool all = find.reach.shells == 0;
       engines::leave_out(choice.frame, extent, shells, all ? shells.shells.size() : find.reach.shells);
       engines::hide_far_keys(choice.frame, shells);

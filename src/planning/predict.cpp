@@ -1,6 +1,7 @@
 #include "planning/predict.hpp"
 
 #include "engines/polynomial/evaluate.hpp"
+#include "engines/polynomial/outlying_part.hpp"
 #include "numerics/rounding.hpp"
 
 #include <algorithm>
@@ -117,6 +118,30 @@ double dot(const std::vector<double>& a, const std::vector<double>& b) noexcept 
   return total;
 }
 
+/// What keys set apart add to a row: their mass, and their part of the answer.
+void add_outlying_keys(const Frame& frame, const std::vector<double>& centred, double weight, SampledRow& row) {
+  const engines::OutlyingKeys& apart = *frame.outlying;
+  const std::size_t dim = centred.size();
+  const std::vector<double> others = row.answer;
+  std::vector<double> sums(row.answer.size(), 0.0);
+  for (std::size_t j = 0; j < apart.index.size(); ++j) {
+    double score = apart.frame.log_weight[j] - frame.log_scale;
+    for (std::size_t l = 0; l < dim; ++l) {
+      score += frame.metric[l] * centred[l] * (apart.key_rows[j * dim + l] - frame.key_centre[l]);
+    }
+    const double mass = std::exp(std::min(score, 600.0)) / weight;
+    row.outlying += mass;
+    for (std::size_t c = 0; c < sums.size(); ++c) {
+      sums[c] += mass * apart.value_rows[j * sums.size() + c];
+    }
+  }
+  const double whole = row.mass + row.outlying;
+  for (std::size_t c = 0; c < sums.size(); ++c) {
+    row.answer[c] = (row.mass * others[c] + sums[c]) / whole;
+    row.away = std::max(row.away, std::fabs(row.answer[c] - others[c]));
+  }
+}
+
 SampledRow sample_row(const Frame& frame, const engines::ValueRange& values, const SampledKeys& keys,
                       const std::vector<double>& centred, double weight) {
   SampledRow row;
@@ -142,6 +167,9 @@ SampledRow sample_row(const Frame& frame, const engines::ValueRange& values, con
     for (std::size_t c = 0; c < value_dim; ++c) {
       row.answer[c] += share[j] / row.mass * keys.values[j * value_dim + c];
     }
+  }
+  if (frame.outlying != nullptr) {
+    add_outlying_keys(frame, centred, weight, row);
   }
   std::vector<double> spread(value_dim, 0.0);
   for (std::size_t j = 0; j < count; ++j) {
@@ -257,7 +285,18 @@ struct Common {
   double deviation = 0.0;  ///< largest of a column
   bool spread = false;
   bool varied = false;  ///< polynomials are chosen by the variance too
+  engines::OutlyingBounds outlying{};
 };
+
+/// What rounding in the exact part of a row may add to D |T* - T|.
+double exact_part(const Common& common, const SampledRow& row, double range) noexcept {
+  if (row.outlying == 0.0) {
+    return 0.0;
+  }
+  const engines::DiagonalBound* bound = common.outlying.at(row.radius.norm);
+  return bound == nullptr ? std::numeric_limits<double>::infinity()
+                          : row.outlying * (bound->denominator_error * range + bound->answer_error);
+}
 
 /// sum w |e| |v - T*| of the polynomial a row takes, per unit of weight, and sum w |e|.
 struct RowError {
@@ -279,7 +318,7 @@ RowError row_error(const Common& common, const SampledRow& row, double away) noe
     const double moment =
         q == 0 ? 1.0 : std::min(std::max(row.moments[2 * q], 0.0) + common.rounding.gamma * power, power);
     const double error = constant * moment;
-    const double varied = 1.1 * constant * power * common.deviation;
+    const double varied = 1.1 * constant * power * (common.deviation + row.away);
     double numerator = error * away;
     if (common.spread && 2 * q == static_cast<std::size_t>(engines::kSpreadDegree)) {
       numerator = std::min(numerator, 1.15 * constant * row.spread);
@@ -309,6 +348,10 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
                 0.0,
                 spread,
                 !spread && static_cast<std::int64_t>(values.low.size()) >= engines::kChordColumns};
+  if (frame.outlying != nullptr) {
+    common.outlying = arithmetic == Arithmetic::float32 ? engines::outlying_bounds<float>(*frame.outlying, values)
+                                                        : engines::outlying_bounds<double>(*frame.outlying, values);
+  }
   for (const double deviation : sample.deviation) {
     common.deviation = std::max(common.deviation, deviation);  // E|v - mu| <= its deviation
   }
@@ -323,12 +366,17 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
     // The sum of the absolute values of the polynomial's terms is next to exp(box).
     const double absolute = gamma * std::exp(std::min(row.radius.box, 600.0));
     const double low =
-        std::max(row.mass - absolute - error.denominator, std::exp(row.moments[1] - gamma * row.radius.box));
-    const double moved = common.rounding.score * row.radius.box + common.rounding.weight + frame.weight_error;
+        std::max(row.mass - absolute - error.denominator, std::exp(row.moments[1] - gamma * row.radius.box)) +
+        row.outlying;
+    const double moved =
+        common.rounding.score * engines::widest_score(frame.outlying.get(), row.radius.box, row.radius.norm) +
+        common.rounding.weight + frame.weight_error;
     const double lost =
         static_cast<double>(keys) / sample.weight * common.rounding.lost * std::exp(std::min(row.radius.radius, 700.0));
     const double far = frame.far.at(row.radius.norm) / sample.weight;
-    double bound = (error.numerator + absolute * (common.deviation + 0.2 * common.range)) / low +
+    double bound = (error.numerator + absolute * (common.deviation + 0.2 * common.range) +
+                    exact_part(common, row, values.range())) /
+                       low +
                    common.range * (numerics::perturbation(moved) + (lost + far) / low) +
                    (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs;
     const bool fails = !served || !(bound <= tolerance);

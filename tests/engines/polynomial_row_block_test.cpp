@@ -265,8 +265,8 @@ TYPED_TEST(RowBlocks, SayWhatTheScalarReferenceSays) {
     for (std::uint64_t seed = 1; seed <= 150; ++seed) {
       HeadGenome genome{static_cast<HeadFamily>(f), seed + 5000, {}};
       HardHead hard = grown(genome);
-      if (hard.head.mask.causal) {
-        continue;  // causal.cpp takes the scalar reference
+      if (hard.head.mask.causal || hard.apart > 0) {
+        continue;  // with an exact part, of which the scalar reference knows nothing
       }
       check_block(certified_block<TypeParam>(hard), hard, counts);
       if (this->HasFatalFailure()) {

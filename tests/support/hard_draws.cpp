@@ -132,6 +132,9 @@ Sizes draw_sizes(HeadFamily family, Random& random) {
     case HeadFamily::few:
       s.n_kv = random.integer(1, 2);
       break;
+    case HeadFamily::outlying:
+      s.n_kv = random.integer(2, random.chance(0.1) ? 400 : 40);
+      break;
     default:
       break;
   }
@@ -186,6 +189,34 @@ void stretch(HardHead& hard, Random& random) {
   }
 }
 
+/// Some keys far out, most of them with values or weights that the others do not have.
+void send_out(HardHead& hard, Random& random) {
+  HeadData& head = hard.head;
+  const std::int64_t count = random.integer(1, std::max<std::int64_t>(1, head.n_kv / (random.chance(0.2) ? 1 : 4)));
+  const bool weighs = random.chance(0.4);
+  if (weighs) {
+    head.bias.assign(usize(head.n_kv), 0.0);
+  }
+  const double far = random.log_uniform(1.0, 100.0);
+  const double most = *std::max_element(head.v.begin(), head.v.end());
+  const bool same = random.chance(0.2);
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t j = i * head.n_kv / count;
+    const double by = same ? far : far * random.uniform(0.5, 1.0);
+    for (std::int64_t l = 0; l < head.dim; ++l) {
+      head.k[usize(j * head.dim + l)] = by * head.k[usize((same ? 0 : j) * head.dim + l)];
+    }
+    if (random.chance(0.5)) {
+      head.v[usize(j * head.value_dim)] = most + random.uniform(0.0, 3.0);
+    }
+    if (weighs) {
+      head.bias[usize(j)] = random.sign() * random.log_uniform(0.1, 900.0);
+    }
+  }
+  hard.apart = random.chance(0.8) ? count : random.integer(1, head.n_kv);
+  hard.kept = random.chance(0.2) ? random.uniform(0.1, 0.99) : 1.0;
+}
+
 /// What only this family has.
 void sharpen(HardHead& hard, HeadFamily family, Random& random) {
   HeadData& head = hard.head;
@@ -234,6 +265,9 @@ void sharpen(HardHead& hard, HeadFamily family, Random& random) {
       break;
     case HeadFamily::few:
       add_hidden(head, random);
+      break;
+    case HeadFamily::outlying:
+      send_out(hard, random);
       break;
     default:
       break;

@@ -1,6 +1,7 @@
 #include "support/hard_heads.hpp"
 
 #include "engines/polynomial/key_shells.hpp"
+#include "engines/polynomial/outlying_keys.hpp"
 #include "numerics/exp_polynomial.hpp"
 #include "planning/values.hpp"
 
@@ -12,6 +13,7 @@
 #include <ostream>
 #include <sstream>
 #include <stdexcept>
+#include <utility>
 
 namespace polyattn::test {
 namespace {
@@ -19,7 +21,7 @@ namespace {
 using base::usize;
 
 constexpr std::array<const char*, kHeadFamilies> kNames{"split", "spread", "outside", "chains", "underflow",
-                                                        "far",   "ladder", "scales",  "few"};
+                                                        "far",   "ladder", "scales",  "few",    "outlying"};
 
 /// The radius the table is made for.
 double table_radius(const HardHead& hard, const engines::Frame& frame) {
@@ -37,6 +39,24 @@ double table_radius(const HardHead& hard, const engines::Frame& frame) {
   }
   radius = std::ldexp(radius, hard.octaves);
   return radius <= numerics::kMaxRadius ? radius : numerics::kMaxRadius;
+}
+
+/// Those to be summed exactly: one visible key at least stays.
+std::vector<std::int64_t> farthest_keys(const HardHead& hard, const engines::Frame& frame) {
+  std::vector<std::pair<double, std::int64_t>> ranked;
+  for (std::int64_t j = 0; j < hard.head.n_kv && hard.apart > 0; ++j) {
+    if (frame.log_weight[usize(j)] != -std::numeric_limits<double>::infinity()) {
+      const double* key = hard.head.k.data() + j * hard.head.dim;
+      ranked.emplace_back(-engines::centred_square(frame.metric, key, frame.key_centre), j);
+    }
+  }
+  std::sort(ranked.begin(), ranked.end());
+  std::vector<std::int64_t> keys;
+  for (std::size_t i = 0; i + 1 < ranked.size() && i < usize(hard.apart); ++i) {
+    keys.push_back(ranked[i].second);
+  }
+  std::sort(keys.begin(), keys.end());
+  return keys;
 }
 
 }  // namespace
@@ -87,6 +107,10 @@ PolynomialSetup setup_of(const HardHead& hard) {
   const engines::QueryExtent extent = engines::query_extent(problem, context);
   setup.frame = engines::make_frame(problem, extent, context);
   setup.values = planning::value_range(problem, setup.frame.log_weight.data(), setup.frame.log_scale, context);
+  std::vector<std::int64_t> apart = farthest_keys(hard, setup.frame);
+  if (!apart.empty()) {
+    setup.frame = engines::set_apart(problem, setup.frame, extent, std::move(apart), context);
+  }
   if (hard.kept < 1.0 && std::isfinite(setup.frame.radius)) {
     const engines::KeyShells shells = engines::key_shells(problem, setup.frame, context);
     const auto kept = static_cast<std::size_t>(std::ceil(hard.kept * static_cast<double>(shells.shells.size())));

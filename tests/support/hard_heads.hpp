@@ -24,8 +24,9 @@ enum class HeadFamily : std::uint8_t {
   ladder,     ///< rows whose radius is one of the table's, or the number next to it
   scales,     ///< denormal and huge coordinates, columns of very different scales, values far from 0
   few,        ///< one key or two, beside hidden ones that hold NaN
+  outlying,   ///< outlying keys summed exactly, some with far keys left out beside
 };
-inline constexpr int kHeadFamilies = 9;
+inline constexpr int kHeadFamilies = 10;
 
 const char* name_of(HeadFamily family) noexcept;
 
@@ -35,12 +36,13 @@ struct HardHead {
   int degree = 0;
   int prefix = -1;  ///< degree of prefixes; -1: what the engine would take
   bool spread = false;
-  bool single = false;    ///< arithmetic float32
-  int steps = 0;          ///< of the table's ladder; 0: one radius
-  std::int64_t row = -1;  ///< whose radius the table is made for; -1: the frame's
-  int octaves = 0;        ///< and by how many factors of 2 beyond it
-  int nudge = 0;          ///< the next number above (1) or below (-1) that radius
-  double kept = 1.0;      ///< share of the shells of keys that are not left out
+  bool single = false;     ///< arithmetic float32
+  int steps = 0;           ///< of the table's ladder; 0: one radius
+  std::int64_t row = -1;   ///< whose radius the table is made for; -1: the frame's
+  int octaves = 0;         ///< and by how many factors of 2 beyond it
+  int nudge = 0;           ///< the next number above (1) or below (-1) that radius
+  double kept = 1.0;       ///< share of the shells of keys that are not left out
+  std::int64_t apart = 0;  ///< the farthest keys, summed exactly
 };
 
 HardHead draw_hard_head(HeadFamily family, std::uint64_t seed);

@@ -60,8 +60,11 @@ DiagonalModel<T> diagonal_model(const Frame& frame, const ValueRange& values, st
   return model;
 }
 
+namespace {
+
+/// Of any row whose largest score, weight included, is at least `row_max` in log2 units.
 template <class T>
-DiagonalBound bound_diagonal(const DiagonalModel<T>& model, double range, double spread) {
+DiagonalBound bound_of(const DiagonalModel<T>& model, double range, double spread, double row_max) {
   KeyStatistics statistics = model.statistics;
   statistics.bias_min = -range;
   statistics.bias_max = 0.0;
@@ -75,12 +78,25 @@ DiagonalBound bound_diagonal(const DiagonalModel<T>& model, double range, double
   worst.keys = statistics.keys;
   worst.size = model.size;
   worst.packed_query = model.packed_query;
-  worst.row_max = -(worst.size + range * kLog2E + 1.0) * (1.0 + 1e-6);
+  worst.row_max = row_max;
   worst.clipped = false;
   const ExactBound bound = certifier.certify(worst, false);
   // Beside the exact engine's: one more term of the sum over degrees, at most 64 of them.
   constexpr double kSteps = 128.0;
   return {range, spread, bound.rounding, (std::expm1(bound.lse) + kSteps * kU64) * (1.0 + 1e-12)};
+}
+
+}  // namespace
+
+template <class T>
+DiagonalBound bound_diagonal(const DiagonalModel<T>& model, double range, double spread) {
+  return bound_of(model, range, spread, -(model.size + range * kLog2E + 1.0) * (1.0 + 1e-6));
+}
+
+template <class T>
+DiagonalBound bound_whole_block(const DiagonalModel<T>& model, double range) {
+  // The largest weight is above half the unit, its score at least -size.
+  return bound_of(model, range, range, -(model.size + 2.0) * (1.0 + 1e-6));
 }
 
 template <class T>
@@ -187,7 +203,8 @@ template <class T, class R>
 void sum_diagonal(const HeadProblem& problem, const FeatureList& features, const DiagonalModel<T>& model,
                   const DiagonalKeys<T>& keys, RowBlock<R>& rows, DiagonalRows<T>& out) noexcept {
   const std::int64_t value_dim = problem.value_dim();
-  const std::int64_t first = problem.mask.offset + 1 - keys.first;  // row i sees first + i keys of the block
+  // Row i sees first + i keys of the block, and all of them without a causal mask.
+  const std::int64_t first = problem.mask.causal ? problem.mask.offset + 1 - keys.first : keys.count;
   const simd::ExactKernels<T>& kernels = exact_kernels<T>();
   double* part = rows.sums.data() + (features.degree() + 1) * features.columns() * rows.block;
   for (std::int64_t begin = 0; begin < rows.block; begin += kLanes<T>) {
@@ -227,6 +244,8 @@ template DiagonalModel<float> diagonal_model<float>(const Frame&, const ValueRan
 template DiagonalModel<double> diagonal_model<double>(const Frame&, const ValueRange&, std::int64_t);
 template DiagonalBound bound_diagonal<float>(const DiagonalModel<float>&, double, double);
 template DiagonalBound bound_diagonal<double>(const DiagonalModel<double>&, double, double);
+template DiagonalBound bound_whole_block<float>(const DiagonalModel<float>&, double);
+template DiagonalBound bound_whole_block<double>(const DiagonalModel<double>&, double);
 template struct DiagonalRows<float>;
 template struct DiagonalRows<double>;
 template void sum_diagonal<float, float>(const HeadProblem&, const FeatureList&, const DiagonalModel<float>&,

@@ -37,6 +37,9 @@ DiagonalModel<T> diagonal_model(const Frame& frame, const ValueRange& values, st
 /// The bound of the worst row: of any radius, its visible keys those of least weight.
 template <class T>
 DiagonalBound bound_diagonal(const DiagonalModel<T>& model, double range, double spread);
+/// The same for rows that see all keys of the block.
+template <class T>
+DiagonalBound bound_whole_block(const DiagonalModel<T>& model, double range);
 
 /// The keys of one block as the tile kernel reads them.
 template <class T>

@@ -47,43 +47,57 @@ double dropped_mass(double keys, double radius) noexcept {
 }
 
 template <class T, class R>
-void join_exact(const DiagonalModel<T>& model, const DiagonalBound& bound, const DiagonalRows<T>& exact,
-                double exponent, bool empty, double dropped, RowBlock<R>& rows) noexcept {
+void join_exact_row(const DiagonalModel<T>& model, const DiagonalBound& bound, const DiagonalRows<T>& exact,
+                    double exponent, bool empty, double dropped, std::int64_t r, RowBlock<R>& rows) noexcept {
   const double error = bound.denominator_error;
-  const double value_units = 1.0 / static_cast<double>(model.value_factor);
   // (e (A + r) + (1 + e) r), rounded up.
   const double outside =
       (error * (model.largest + bound.answer_error) + (1.0 + error) * bound.answer_error) * (1.0 + 1e-13);
-  double* coefficient = rows.coefficients.data() + rows.coefficients.size() - rows.block;
+  const double own = exact.exponent[usize(r)];
+  const double sum = exact.sum[usize(r)];
+  double unit = exponent;
+  if (sum > 0.0 && (empty || own > exponent + kAbove)) {
+    unit = own;
+    if (!empty) {
+      scale_prefix(r, power_of_two(exponent - own), dropped, rows);
+    }
+  }
+  const double factor = sum > 0.0 ? power_of_two(own - unit) : 0.0;
+  const double mass = factor * sum;
+  if (sum > 0.0 && factor == 0.0) {
+    rows.lost[r] += dropped;
+  }
+  // Where nothing is proved of the exact part, rows that have none keep what is proved of the prefix.
+  const double mass_error = mass > 0.0 ? mass * error : 0.0;
+  const double prefix_low = rows.denominator_low[r] > 0.0 ? rows.denominator_low[r] : 0.0;
+  const double denominator = rows.denominator[r] + mass;
+  rows.coefficients[rows.coefficients.size() - usize(rows.block) + usize(r)] =
+      factor / static_cast<double>(model.value_factor);  // by powers of two
+  rows.denominator[r] = denominator;
+  rows.denominator_low[r] = (prefix_low + (mass - mass_error)) * (1.0 - 1e-14);
+  rows.rounding_denominator[r] =
+      (rows.rounding_denominator[r] + mass_error + 8.0 * kU64 * std::fabs(denominator)) * (1.0 + 1e-14);
+  rows.tiny[r] = (rows.tiny[r] + (mass > 0.0 ? mass * outside : 0.0)) * (1.0 + 1e-14);
+  rows.log_scale[r] = unit * std::numbers::ln2;
+}
+
+template <class T, class R>
+void join_exact(const DiagonalModel<T>& model, const DiagonalBound& bound, const DiagonalRows<T>& exact,
+                double exponent, bool empty, double dropped, RowBlock<R>& rows) noexcept {
   for (std::int64_t r = 0; r < rows.block; ++r) {
-    const double own = exact.exponent[usize(r)];
-    const double sum = exact.sum[usize(r)];
-    double unit = exponent;
-    if (sum > 0.0 && (empty || own > exponent + kAbove)) {
-      unit = own;
-      if (!empty) {
-        scale_prefix(r, power_of_two(exponent - own), dropped, rows);
-      }
-    }
-    const double factor = sum > 0.0 ? power_of_two(own - unit) : 0.0;
-    const double mass = factor * sum;
-    if (sum > 0.0 && factor == 0.0) {
-      rows.lost[r] += dropped;
-    }
-    // Where nothing is proved of the exact part, rows that have none keep what is proved of the prefix.
-    const double mass_error = mass > 0.0 ? mass * error : 0.0;
-    const double prefix_low = rows.denominator_low[r] > 0.0 ? rows.denominator_low[r] : 0.0;
-    const double denominator = rows.denominator[r] + mass;
-    coefficient[r] = factor * value_units;
-    rows.denominator[r] = denominator;
-    rows.denominator_low[r] = (prefix_low + (mass - mass_error)) * (1.0 - 1e-14);
-    rows.rounding_denominator[r] =
-        (rows.rounding_denominator[r] + mass_error + 8.0 * kU64 * std::fabs(denominator)) * (1.0 + 1e-14);
-    rows.tiny[r] = (rows.tiny[r] + (mass > 0.0 ? mass * outside : 0.0)) * (1.0 + 1e-14);
-    rows.log_scale[r] = unit * std::numbers::ln2;
+    join_exact_row(model, bound, exact, exponent, empty, dropped, r, rows);
   }
 }
 
+template void join_exact_row<float, float>(const DiagonalModel<float>&, const DiagonalBound&,
+                                           const DiagonalRows<float>&, double, bool, double, std::int64_t,
+                                           RowBlock<float>&) noexcept;
+template void join_exact_row<float, double>(const DiagonalModel<float>&, const DiagonalBound&,
+                                            const DiagonalRows<float>&, double, bool, double, std::int64_t,
+                                            RowBlock<double>&) noexcept;
+template void join_exact_row<double, double>(const DiagonalModel<double>&, const DiagonalBound&,
+                                             const DiagonalRows<double>&, double, bool, double, std::int64_t,
+                                             RowBlock<double>&) noexcept;
 template void join_exact<float, float>(const DiagonalModel<float>&, const DiagonalBound&, const DiagonalRows<float>&,
                                        double, bool, double, RowBlock<float>&) noexcept;
 template void join_exact<float, double>(const DiagonalModel<float>&, const DiagonalBound&, const DiagonalRows<float>&,

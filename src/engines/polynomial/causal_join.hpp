@@ -20,6 +20,10 @@ namespace polyattn::engines {
 template <class T, class R>
 void join_exact(const DiagonalModel<T>& model, const DiagonalBound& bound, const DiagonalRows<T>& exact,
                 double exponent, bool empty, double dropped, RowBlock<R>& rows) noexcept;
+/// The same for row r of the block, whose bound is its own.
+template <class T, class R>
+void join_exact_row(const DiagonalModel<T>& model, const DiagonalBound& bound, const DiagonalRows<T>& exact,
+                    double exponent, bool empty, double dropped, std::int64_t r, RowBlock<R>& rows) noexcept;
 
 /// A part so many powers of two below the other is dropped.
 inline constexpr double kUnits = 900.0;

@@ -1,11 +1,13 @@
 #include "engines/polynomial/evaluate.hpp"
 
 #include "engines/polynomial/kernels.hpp"
+#include "engines/polynomial/outlying_part.hpp"
 #include "engines/polynomial/row_answers.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <mutex>
+#include <optional>
 
 namespace polyattn::engines {
 
@@ -97,8 +99,16 @@ EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, 
   const auto lanes = usize(std::clamp<std::int64_t>(context.threads, 1, std::max<std::int64_t>(blocks, 1)));
   std::vector<RowBlock<T>> scratch;
   scratch.reserve(lanes);
+  std::optional<OutlyingPart<T>> outlying;
+  std::vector<DiagonalRows<T>> exact;
+  if (frame.outlying != nullptr) {
+    outlying.emplace(frame, values, context);
+  }
   for (std::size_t lane = 0; lane < lanes; ++lane) {
-    scratch.emplace_back(features, block, context.memory);
+    scratch.emplace_back(features, block, context.memory, outlying.has_value());
+    if (outlying) {
+      exact.emplace_back(features.dim(), features.value_dim, block, context.memory);
+    }
   }
   const Answering<T> answering{
       problem, frame, acceptance, out, answered, {values.range(), values.max_abs}, wants_lse(acceptance, out), targets};
@@ -112,7 +122,11 @@ EvaluationSummary evaluate_rows(const HeadProblem& problem, const Frame& frame, 
     load_row_block(problem, frame, features, first, count, rows);
     kernels.evaluate({features.program(), rows.y.data(), block, moments.scaled.data(), rows.prefixes.data(),
                       rows.monomials.data(), rows.partial.data(), rows.sums.data()});
-    certify_row_block(values, moments, rows);
+    begin_certificates(moments, rows);
+    if (outlying) {
+      add_outlying(features, *outlying, rows, exact[usize(thread)]);
+    }
+    finish_certificates(values, moments, rows);
     const EvaluationSummary here = answering.write(moments, rows);
     {
       const std::lock_guard lock(mutex);

@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <vector>
 
 namespace polyattn::engines {
@@ -65,8 +66,11 @@ struct FrameShape {
   [[nodiscard]] std::int64_t dim() const noexcept { return static_cast<std::int64_t>(metric.size()); }
 };
 
+struct OutlyingKeys;
+
 struct Frame : FrameShape {
-  base::Buffer<double> log_weight;  ///< per key, -inf where hidden
+  base::Buffer<double> log_weight;                 ///< per key, -inf where hidden, left out or set apart
+  std::shared_ptr<const OutlyingKeys> outlying{};  ///< keys set apart (outlying_keys.hpp), if there are any
 };
 
 /// The metric of a score: its scale on every axis, or 1/H^2.

@@ -33,7 +33,7 @@ struct RowBlock {
   base::Buffer<double> errors;        ///< [degree / 2 + 1][block] of the row's polynomials
   base::Buffer<double> per_row;       ///< the arrays below
   double* radius;
-  double* box;
+  double* box;  ///< sum_l |z_l y_l x_jl| over keys with moments; once outlying keys have joined, over all
   double* norm;
   double* inside;  ///< 1 or 0
   double* q;
