@@ -229,7 +229,7 @@ TEST(FirstOrder, BoundsTheWeakTerms) {
     const int degree = static_cast<int>(random.unit() * 6.0);
     const engines::PolynomialTable table = engines::make_table(radius, degree);
     const int keys = 1 + static_cast<int>(random.unit() * 20.0);
-    engines::LayerMoments moments{std::vector<double>(9, 0.0), 0.0, 0.0, radius, reach};
+    engines::LayerMoments moments{{}, 9, 0.0, 0.0, radius, reach};
     std::vector<double> s(usize(keys));
     std::vector<double> t(usize(keys));
     std::vector<double> w(usize(keys));
@@ -241,7 +241,7 @@ TEST(FirstOrder, BoundsTheWeakTerms) {
       moments.weight += w[j] * (1.0 + 1e-15);
       moments.tau += w[j] * t[j] * t[j] * (1.0 + 1e-15);
     }
-    for (std::size_t q = 0; q < moments.even.size(); ++q) {
+    for (std::size_t q = 0; q < moments.count; ++q) {
       for (std::size_t j = 0; j < s.size(); ++j) {
         moments.even[q] += w[j] * std::pow(s[j], 2 * static_cast<int>(q)) * (1.0 + 1e-14);
       }

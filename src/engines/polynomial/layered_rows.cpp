@@ -38,7 +38,7 @@ FirstOrder choose_first_order(const std::vector<TableEntry>& entries, const Laye
   for (const TableEntry& entry : entries) {
     // sum w |t| |p_1 - e^s1| <= c sum w |t| s_1^2q + slack sum w |t|, each by Cauchy-Schwarz.
     const std::size_t at = 2 * usize(entry.q);
-    if (at >= moments.even.size()) {
+    if (at >= moments.count) {
       break;
     }
     const double error = (entry.moment_error * std::sqrt(moments.even[at] * moments.tau) + entry.slack * root) * kUp;
@@ -87,12 +87,12 @@ LayerMoments moments_of(const PreparedLayers<T>& layers, const RowBlock<T>& weak
     return std::min((std::max(sum, 0.0) + gamma * most + loss) * kUp, most);
   };
   double power = out.weight;
-  out.even.push_back(power);
+  out.even[out.count++] = power;
   for (int t = 2; t <= features.degree(); t += 2) {
     power *= rows.box[r] * rows.box[r] * kUp;
     const double sum = rows.sums[usize((t * features.columns() + features.value_dim) * rows.block + r)];
     const double loss = layers.strong.entry_bounds[rows.entry[usize(r)]][usize(t / 2)].moment_loss;
-    out.even.push_back(bound(sum, layers.strong.rounding.gamma, loss, power));
+    out.even[out.count++] = bound(sum, layers.strong.rounding.gamma, loss, power);
   }
   const double most = weak.box[r] * weak.box[r] * out.weight * kUp;
   out.tau = bound(weak.sums[usize(2 * weak.block + r)], layers.weak.rounding.gamma,

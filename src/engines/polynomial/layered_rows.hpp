@@ -6,6 +6,8 @@
 #include "engines/polynomial/layers.hpp"
 #include "engines/polynomial/row_block.hpp"
 
+#include <array>
+#include <cstddef>
 #include <vector>
 
 namespace polyattn::engines {
@@ -24,7 +26,8 @@ struct FirstOrder {
 /// What the choice of p_1 looks at: the row's strong moments sum w s_1^2q for 2q = 0 ... degree, each with all it may
 /// be off, and its bound tau >= sum w t^2, weight >= W, radius >= |s_1|, reach >= |t|.
 struct LayerMoments {
-  std::vector<double> even;
+  std::array<double, 33> even{};
+  std::size_t count = 0;  ///< of them
   double weight = 0.0;
   double tau = 0.0;
   double radius = 0.0;
