@@ -143,6 +143,12 @@ bool may_layer(const engines::HeadProblem& problem, const Request& request) {
          problem.n_kv() > 0 && problem.value_dim() > 0;
 }
 
+double layer_bytes(const engines::HeadProblem& problem, const Layers& layers) {
+  const PolynomialSize size{engines::layered_rank(problem.dim(), layers.shape), layers.shape.degree, false};
+  return static_cast<double>(polynomial_bytes(problem, size, layers.arithmetic, 1)) +
+         8.0 * static_cast<double>((problem.n_q() + problem.n_kv()) * problem.dim());
+}
+
 std::string describe(const engines::LayerShape& shape, std::int64_t dim) {
   return "degree " + std::to_string(shape.degree) + " in " + std::to_string(shape.strong) + " of " +
          std::to_string(dim) + " balanced directions, the others to first order with degree " +
@@ -163,9 +169,7 @@ void take(const Search& search, const Layers& found, engines::HeadMaps maps, dou
   candidate.degree = found.shape.degree;
   candidate.rank = engines::layered_rank(problem.dim(), found.shape);
   candidate.seconds = found.seconds / threads;
-  candidate.bytes =
-      static_cast<double>(polynomial_bytes(problem, {candidate.rank, candidate.degree, false}, found.arithmetic, 1)) +
-      8.0 * static_cast<double>((problem.n_q() + problem.n_kv()) * problem.dim());
+  candidate.bytes = layer_bytes(problem, found);
   candidate.predicted_bound = found.bound;
   candidate.fallback_share = found.failing;
   candidate.a_priori_bound = std::numeric_limits<double>::infinity();
@@ -258,7 +262,7 @@ void try_layers(const engines::HeadProblem& problem, const Request& request, con
   }
   const double to_beat = kGain * before - looking;
   const Layers best = search_layers(search, *sample, *known.values, to_beat);
-  if (!(best.seconds < to_beat)) {
+  if (!(best.seconds < to_beat) || layer_bytes(problem, best) > static_cast<double>(context.memory->limit())) {
     return;
   }
   take(search, best, std::move(sample->maps), threads, decision);
