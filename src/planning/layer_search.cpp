@@ -214,6 +214,18 @@ Known known_of(std::optional<HeadFacts>& facts, const HeadDecision& decision) {
   return {&facts->frame, &facts->values};
 }
 
+/// What the plan says of the inputs, where nothing was measured before.
+void set_statistics(const HeadFacts& facts, HeadPlan& plan) {
+  plan.statistics_known = true;
+  plan.statistics.visible_keys = facts.frame.visible_keys;
+  plan.statistics.max_abs_query = facts.extent.max_abs;
+  plan.statistics.max_abs_key = facts.frame.max_abs_key;
+  plan.statistics.max_abs_value = facts.values.max_abs;
+  plan.statistics.value_range = facts.values.range();
+  plan.statistics.radius_before = facts.frame.radius_before;
+  plan.statistics.radius_after = facts.frame.radius;
+}
+
 /// Best layers for a head; seconds stay those given where none are better.
 Layers search_layers(const Search& search, const LayerSample& sample, const engines::ValueRange& values,
                      double seconds) {
@@ -266,6 +278,9 @@ void try_layers(const engines::HeadProblem& problem, const Request& request, con
     return;
   }
   take(search, best, std::move(sample->maps), threads, decision);
+  if (seen && !decision.plan.statistics_known) {
+    set_statistics(*seen, decision.plan);
+  }
   HeadFacts* source = seen ? &*seen : (known.frame == (facts ? &facts->frame : nullptr) ? &*facts : nullptr);
   if (settle && source != nullptr) {
     auto choice = std::make_shared<PolynomialChoice>();

@@ -57,6 +57,14 @@ engines::HeadMaps balanced_maps(const HeadData& head, const engines::Frame& fram
   return {found->query, found->key};
 }
 
+/// Maps whose products are off by up to 1e-3, which is charged.
+void spoil(engines::HeadMaps& maps, std::uint64_t seed) {
+  Random random(seed);
+  for (double& x : maps.key) {
+    x *= 1.0 + 1e-3 * random.uniform(-1.0, 1.0);
+  }
+}
+
 struct LayeredRun {
   std::vector<double> output;
   std::vector<double> bound;
@@ -64,11 +72,14 @@ struct LayeredRun {
 };
 
 template <class T>
-LayeredRun run_layers(const HeadData& head, const engines::LayerShape& shape, bool balanced) {
+LayeredRun run_layers(const HeadData& head, const engines::LayerShape& shape, bool balanced, bool spoilt = false) {
   const engines::HeadProblem problem = head.problem();
   const base::Context context = serial_context();
   const PolynomialSetup setup = make_setup(problem, 2);
-  const engines::HeadMaps maps = balanced ? balanced_maps(head, setup.frame) : identity_maps(setup.frame);
+  engines::HeadMaps maps = balanced ? balanced_maps(head, setup.frame) : identity_maps(setup.frame);
+  if (spoilt) {
+    spoil(maps, 9);
+  }
   const engines::TurnedHead turned = engines::turn_head(problem, setup.frame, maps, shape.strong, context);
   const double radius = std::min(turned.strong_frame.radius, 300.0);
   const auto layers = engines::prepare_layers<T>(turned, setup.values, shape, radius, context);
@@ -176,7 +187,7 @@ TYPED_TEST(PolynomialLayers, ErrorsStayBelowTheCertificate) {
     shape.strong = 1 + static_cast<std::int64_t>(random.unit() * static_cast<double>(head.dim - 1));
     shape.degree = static_cast<int>(random.unit() * 9.0);
     shape.first_degree = std::min(shape.degree, static_cast<int>(random.unit() * 6.0));
-    const LayeredRun run = run_layers<TypeParam>(head, shape, seed % 2 == 0);
+    const LayeredRun run = run_layers<TypeParam>(head, shape, seed % 2 == 0, seed % 9 == 0);
     const double here = worst_of(head, run);
     ASSERT_LE(here, 1.0) << "seed " << seed;
     worst = std::max(worst, here);
@@ -199,6 +210,49 @@ TYPED_TEST(PolynomialLayers, ServesDecayingSpectra) {
   for (std::size_t i = 0; i < 64; ++i) {
     ASSERT_EQ(run.answered[i], 1) << i;
     EXPECT_LE(run.bound[i], 1e-2) << i;
+  }
+}
+
+// Errors of rounding are far below their bounds, so each term is looked at by itself.
+TYPED_TEST(PolynomialLayers, JoinsWhatTheSecondListMayLose) {
+  const HeadData head = random_head(8, 64, 100, 5, 2, 0.5);
+  const engines::HeadProblem problem = head.problem();
+  const base::Context context = serial_context();
+  const PolynomialSetup setup = make_setup(problem, 2);
+  const engines::TurnedHead turned = engines::turn_head(problem, setup.frame, identity_maps(setup.frame), 2, context);
+  EXPECT_GT(turned.frame.weight_error, setup.frame.weight_error) << "the maps' own rounding";
+  const auto layers =
+      engines::prepare_layers<TypeParam>(turned, setup.values, {2, 4, 3}, turned.strong_frame.radius, context);
+  const engines::FeatureList& first = layers.first.features;
+  const std::int64_t block = engines::evaluation_block(first.columns());
+  engines::RowBlock<TypeParam> rows(layers.strong.features, block, nullptr, true);
+  engines::RowBlock<TypeParam> weak(layers.weak.features, block, nullptr);
+  engines::load_row_block(turned.strong, turned.strong_frame, layers.strong.features, 0, 64, rows);
+  engines::load_row_block(turned.weak, turned.weak_frame, layers.weak.features, 0, 64, weak);
+  std::fill(rows.sums.begin(), rows.sums.end(), 0.0);
+  std::fill(weak.sums.begin(), weak.sums.end(), 0.0);
+  for (std::int64_t r = 0; r < block; ++r) {
+    rows.sums[usize(2 * block + r)] = 100.0;  // W
+  }
+  engines::begin_certificates(layers.strong, rows);
+  std::vector<std::vector<double>> before;
+  for (const double* array : {rows.box, rows.rounding_scale, rows.rounding_denominator, rows.tiny, rows.lost}) {
+    before.emplace_back(array, array + 64);
+  }
+  const std::vector<double> sums(usize((first.degree() + 1) * first.columns() * block), 0.0);
+  engines::join_layers(layers, weak, sums.data(), rows);
+  const double weight = layers.first.bounds.weight_high;
+  for (std::size_t r = 0; r < 64; ++r) {
+    ASSERT_EQ(rows.refused[r], 0);
+    EXPECT_GE(rows.box[r], before[0][r] + weak.box[r]);
+    const double least =
+        layers.first.rounding.gamma * weak.box[r];  // p_1 is near exp: |c_0| is about 1, and the rest adds to it
+    EXPECT_GE(rows.rounding_scale[r] - before[1][r], 0.9 * least);
+    EXPECT_LE(rows.rounding_scale[r] - 1.1 * before[1][r], 1.2 * least * std::exp(before[0][r]));
+    EXPECT_GE(rows.rounding_denominator[r] - before[2][r], 0.9 * least * weight);
+    EXPECT_GT(rows.tiny[r], before[3][r]);
+    EXPECT_GE(rows.lost[r], before[4][r] * std::exp(weak.radius[r]));
+    EXPECT_LE(rows.denominator_low[r], rows.denominator[r] - rows.rounding_denominator[r] - rows.error[r]);
   }
 }
 

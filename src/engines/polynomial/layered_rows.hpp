@@ -1,7 +1,7 @@
 #pragma once
 
 /// The certificate of rows in two layers: from that of the strong coordinates alone to that of all. Equations are those
-/// of docs/theory.md, section 10.
+/// of docs/proofs/layers.md.
 
 #include "engines/polynomial/layers.hpp"
 #include "engines/polynomial/row_block.hpp"

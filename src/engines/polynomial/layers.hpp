@@ -5,8 +5,8 @@
 ///
 ///     P(s) = p(s_1) + t p_1(s_1),   p and p_1 polynomials of degree g and g_1.
 ///
-/// What the weak coordinates may do beyond first order is charged by their second moment. docs/theory.md, section 10,
-/// has statement and proof.
+/// What the weak coordinates may do beyond first order is charged by their second moment. docs/proofs/layers.md has
+/// statement and proof.
 
 #include "base/parallel.hpp"
 #include "engines/polynomial/evaluate.hpp"

@@ -2,7 +2,7 @@
 
 /// A head in other coordinates: centred queries and keys under two linear maps that keep their inner products, so that
 /// a few coordinates, the strong ones, carry most of the scores. The strong and the weak coordinates are each a head
-/// with the dot score; the scores of the two add up to the centred scores of the head. docs/theory.md, section 10.
+/// with the dot score; the scores of the two add up to the centred scores of the head. docs/proofs/layers.md.
 
 #include "base/memory.hpp"
 #include "base/parallel.hpp"
