@@ -207,12 +207,14 @@ TurnedHead turn_head(const HeadProblem& problem, const Frame& frame, const HeadM
   out.whole = part_of(problem, out, 0, dim);
   out.strong = part_of(problem, out, 0, strong);
   out.weak = part_of(problem, out, strong, dim);
-  static_cast<FrameShape&>(out.frame) = frame;
+  const FrameShape& shape = frame;
+  static_cast<FrameShape&>(out.frame) = shape;
   out.frame.log_weight = base::Buffer<double>(problem.n_kv(), context.memory);
   std::copy(frame.log_weight.begin(), frame.log_weight.end(), out.frame.log_weight.begin());
   out.frame.weight_error = frame.weight_error + map_error(frame, maps);
-  static_cast<FrameShape&>(out.strong_frame) = out.frame;
-  static_cast<FrameShape&>(out.weak_frame) = out.frame;
+  const FrameShape& turned = out.frame;
+  static_cast<FrameShape&>(out.strong_frame) = turned;
+  static_cast<FrameShape&>(out.weak_frame) = turned;
   set_shape(out.strong_frame, queries, keys, 0, usize(strong), queries.strong, keys.strong);
   set_shape(out.weak_frame, queries, keys, usize(strong), usize(dim), queries.weak, keys.weak);
   set_shape(out.frame, queries, keys, 0, usize(dim), std::hypot(queries.strong, queries.weak) * (1.0 + 1e-12),
