@@ -71,7 +71,7 @@ struct Candidate {
   Engine engine = Engine::exact;
   Arithmetic arithmetic = Arithmetic::float32;
   int degree = -1;               ///< polynomial only
-  std::int64_t rank = 0;         ///< polynomial only: C(dim + degree, degree)
+  std::int64_t rank = 0;         ///< polynomial only: number of features, C(dim + degree, degree) or, in layers, fewer
   double seconds = 0.0;          ///< predicted, rows expected to fall to exact included
   double bytes = 0.0;            ///< predicted allocation
   double predicted_bound = 0.0;  ///< of the rows this engine would answer

@@ -361,8 +361,10 @@ HeadDecision decide_whole(const engines::HeadProblem& problem, const Request& re
 
 HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                     const Domain* domain) {
-  HeadDecision decision = decide_whole(problem, request, context, domain);
+  std::optional<HeadFacts> facts;
+  HeadDecision decision = decide_with(problem, request, context, domain, facts, true);
   if (domain == nullptr) {
+    try_layers(problem, request, context, facts, true, decision);
     try_query_groups(problem, request, context, decision);
   }
   return decision;
@@ -379,6 +381,7 @@ PlanSeries decide_each(const engines::HeadProblem& problem, const Request& reque
     bool reachable = true;
     try {
       HeadDecision decision = decide_with(problem, one, context, nullptr, facts, false);
+      try_layers(problem, one, context, facts, false, decision);
       try_query_groups(problem, one, context, decision);
       plan = std::move(decision.plan);
     } catch (const Error& error) {

@@ -5,6 +5,7 @@
 #include "base/parallel.hpp"
 #include "engines/polynomial/evaluate.hpp"
 #include "engines/polynomial/frame.hpp"
+#include "engines/polynomial/layers.hpp"
 #include "engines/polynomial/table.hpp"
 #include "planning/request.hpp"
 #include "polyattn/report.hpp"
@@ -64,6 +65,12 @@ struct QueryGroup {
   std::shared_ptr<const PolynomialChoice> polynomial;  ///< none: exact
 };
 
+/// Features in two layers of turned coordinates, for a head without far keys left out.
+struct LayerChoice {
+  engines::HeadMaps maps;
+  engines::LayerShape shape;
+};
+
 struct HeadDecision {
   HeadPlan plan;
   /// Arithmetic of the exact engine; automatic: the cheapest that meets the tolerance, decided when keys are packed.
@@ -71,6 +78,7 @@ struct HeadDecision {
   std::shared_ptr<const PolynomialChoice> polynomial;  ///< if the polynomial engine was chosen
   std::shared_ptr<const SampledChoice> sampled;        ///< if its answers are to be accepted by a sample
   std::vector<QueryGroup> groups{};                    ///< of the queries, if each is to have its own polynomials
+  std::shared_ptr<const LayerChoice> layers{};         ///< if features are in layers; not with groups
 };
 
 /// A head whose queries are known only as a domain: `problem.queries` then holds representatives.
@@ -85,7 +93,7 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
 /// The same with groups of queries tried, where that may pay: in query_groups.cpp.
 void try_query_groups(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                       HeadDecision& decision);
-/// Without.
+/// Without, and without features in layers.
 HeadDecision decide_whole(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                           const Domain* domain);
 

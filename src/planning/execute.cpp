@@ -182,6 +182,10 @@ void Execution::run_polynomial() {
     run_groups(wanted);
     return;
   }
+  if (decision.layers != nullptr) {
+    run_layers(wanted);
+    return;
+  }
   std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
   evaluate(plan.arithmetic, choice.features, choice.table, wanted, answered);
   std::vector<std::int64_t> failing;
@@ -275,6 +279,9 @@ double predicted_work(const HeadProblem& problem, const HeadDecision& decision) 
     }
   }
   const auto tokens = static_cast<double>(problem.n_q() + problem.n_kv());
+  if (decision.layers != nullptr) {
+    return tokens * layer_work(problem, decision.layers->shape);
+  }
   return decision.groups.empty() ? tokens * engines::moment_work(decision.polynomial->features) : work;
 }
 

@@ -47,6 +47,12 @@ struct AttemptedRows {
   std::vector<std::int64_t> refused;  ///< without an answer: for exact
 };
 
+/// Largest radius of strong scores that layers are made for.
+inline constexpr double kMostLayerRadius = 300.0;
+
+/// Work units of a token, for progress (execute_layers.cpp).
+double layer_work(const engines::HeadProblem& problem, const engines::LayerShape& shape);
+
 struct Execution {
   HeadGroup& group;
   const engines::HeadProblem& problem;
@@ -81,6 +87,10 @@ struct Execution {
   void run_groups(const engines::Acceptance& wanted);
   template <class T>
   void evaluate_group(const QueryGroup& part, const engines::Acceptance& wanted, std::vector<std::uint8_t>& answered);
+  /// Features in layers.
+  void run_layers(const engines::Acceptance& wanted);
+  template <class T>
+  void evaluate_layers(const engines::Acceptance& wanted, std::vector<std::uint8_t>& answered);
   /// Rows that polynomials did not answer go to exact, or are refused if it was to be polynomials alone.
   void hand_over(std::vector<std::int64_t> rows);
   /// Polynomials of rising degree until a sample accepts their answers, exact for what none of them serves.

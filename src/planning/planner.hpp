@@ -45,6 +45,11 @@ struct HeadFacts {
   /// Takes back what planning left out of the frame.
   void restore();
 };
+/// Features in layers, where that may pay (layer_search.cpp): changes `decision` where they are cheaper. `facts` are
+/// those the decision was made from, if any were measured; what was settled of them is read from the decision. With
+/// `settle` they may be used up.
+void try_layers(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                std::optional<HeadFacts>& facts, bool settle, HeadDecision& decision);
 HeadFacts look(const engines::HeadProblem& problem, const base::Context& context, const Domain* domain);
 
 /// Members that find polynomials are in polynomial_candidates.cpp, those for a sampled guarantee in

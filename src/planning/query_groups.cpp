@@ -163,6 +163,7 @@ void take(Level level, const engines::HeadProblem& problem, const base::Context&
              " % of the predicted time of exact, queries in " + groups + " groups";
   plan.candidates.push_back(std::move(candidate));
   decision.groups = std::move(level.groups);
+  decision.layers = nullptr;
   const auto first = std::find_if(decision.groups.begin(), decision.groups.end(),
                                   [](const QueryGroup& group) { return group.polynomial != nullptr; });
   decision.polynomial = first->polynomial;

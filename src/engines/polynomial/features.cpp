@@ -4,13 +4,14 @@
 #include "numerics/rank.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace polyattn::engines {
 
 using base::usize;
 
 std::ptrdiff_t FeatureList::rank() const noexcept {
-  return static_cast<std::ptrdiff_t>(numerics::feature_rank(dim(), degree()));
+  return prefix_degree() > 0 ? static_cast<std::ptrdiff_t>(numerics::feature_rank(dim(), degree())) : list.rank();
 }
 
 std::ptrdiff_t FeatureList::row_count() const noexcept {
@@ -37,22 +38,29 @@ FeatureList make_features(std::int64_t dim, int degree, std::int64_t value_dim, 
 }
 
 FeatureList make_features_with(std::int64_t dim, int degree, std::int64_t value_dim, bool spread, int prefix_degree) {
+  const bool spreads = spread && degree >= kSpreadDegree && value_dim > 0;
+  if (prefix_degree == 0 || spreads) {
+    return walk_features(numerics::monomials(static_cast<int>(dim), degree), value_dim, spreads);
+  }
   FeatureList features;
   features.value_dim = value_dim;
-  features.spread = spread && degree >= kSpreadDegree && value_dim > 0;
-  if (prefix_degree > 0 && !features.spread) {
-    features.list.dim = static_cast<int>(dim);
-    features.list.degree = degree;
-    features.products = make_products(static_cast<int>(dim), degree, prefix_degree, features.columns());
-    features.moment_count = features.products.moments;
-    return features;
-  }
-  features.list = numerics::monomials(static_cast<int>(dim), degree);
+  features.list.dim = static_cast<int>(dim);
+  features.list.degree = degree;
+  features.products = make_products(static_cast<int>(dim), degree, prefix_degree, features.columns());
+  features.moment_count = features.products.moments;
+  return features;
+}
+
+FeatureList walk_features(numerics::Monomials list, std::int64_t value_dim, bool spread) {
+  FeatureList features;
+  features.value_dim = value_dim;
+  features.spread = spread;
+  features.list = std::move(list);
   features.steps.reserve(features.list.steps.size());
   for (const numerics::MonomialStep& step : features.list.steps) {
     features.steps.push_back({step.degree, step.variable});
   }
-  for (int t = 0; t <= degree; ++t) {
+  for (int t = 0; t <= features.degree(); ++t) {
     const std::int64_t columns = t <= kSpreadDegree ? features.columns() : value_dim + 1;
     features.columns_at.push_back(columns);
     features.starts.push_back(features.moment_count);

@@ -31,7 +31,7 @@ struct FeatureList {
   [[nodiscard]] std::int64_t dim() const noexcept { return list.dim; }
   /// 0: a walk.
   [[nodiscard]] int prefix_degree() const noexcept { return products.prefix_degree; }
-  /// C(dim + degree, degree).
+  /// C(dim + degree, degree), or what a list of one's own has.
   [[nodiscard]] std::ptrdiff_t rank() const noexcept;
   /// Values, the weight, and the spreads if there are any.
   [[nodiscard]] std::int64_t columns() const noexcept { return value_dim + 1 + (spread ? value_dim : 0); }
@@ -53,6 +53,9 @@ struct FeatureList {
 FeatureList make_features(std::int64_t dim, int degree, std::int64_t value_dim, bool spread = false);
 /// The same with a given degree of prefixes, at most `degree`; 0, and always with spreads: a walk.
 FeatureList make_features_with(std::int64_t dim, int degree, std::int64_t value_dim, bool spread, int prefix_degree);
+
+/// Any list of monomials, walked through: its degrees and parents as numerics::monomials has them.
+FeatureList walk_features(numerics::Monomials list, std::int64_t value_dim, bool spread = false);
 
 /// out[moment] = (t!/alpha!) z^alpha of its feature, t = |alpha|: the weight of a monomial in
 /// <z o y, x>^t = sum (t!/alpha!) z^alpha y^alpha x^alpha. Relative error at most 5t + 2 roundings of float64.
