@@ -7,6 +7,7 @@ Predicted seconds are sums of work times seconds a unit, no unit taking less tha
 of the relative errors. Printed are the constants, in the names of the cost model, and the relative errors that remain.
 """
 import json
+import math
 import sys
 
 
@@ -24,12 +25,27 @@ def exact_terms(r):
     }
 
 
+def work_with(d, g, columns, h):
+    """As engines::monomial_work."""
+    rank = math.comb(d + g, g)
+    if h == 0:
+        return rank * (2.0 + 3.0 / 2.5 * columns / 32.0)
+    prefixes, suffixes = math.comb(d + h, h), math.comb(d + g - h, g - h)
+    return prefixes * (columns + 1.0) + 2.0 * suffixes + columns / 2.5 * (suffixes + rank / 32.0)
+
+
+def monomial_work(d, g, columns):
+    """As engines::best_prefix_degree chooses."""
+    fits = [h for h in range(1, g) if math.comb(d + h, h) * columns + math.comb(d + g - h, g - h) <= 4096]
+    return min(work_with(d, g, columns, h) for h in [0] + fits)
+
+
 def polynomial_terms(r):
     tokens = 2.0 * r["n"]
     columns = r["d_v"] + 1.0
     return {
         "1/polynomial": tokens * r["rank"] * columns,
-        "feature": tokens * r["rank"],
+        "feature": tokens * monomial_work(int(r["d"]), int(r["degree"]), int(columns)),
         "token_axis": tokens * r["d"],
         "token_column": tokens * columns,
         "token_degree": tokens * r["degree"] * columns,

@@ -20,7 +20,7 @@ constexpr double kExactCall = 3.2e-6;  ///< seconds
 /// Of a row or key of the polynomial engine: seconds an axis, a column, a column and degree, and all else.
 struct TokenSeconds {
   double axis, column, degree, row;
-  double feature;  ///< of a feature, beside its multiply-adds
+  double feature;  ///< of a product that makes monomials
 };
 constexpr TokenSeconds kToken32{7.8e-10, 1.1e-9, 1.05e-10, 6.3e-9, 1.26e-11};
 constexpr TokenSeconds kToken64{1.1e-9, 1.3e-9, 2.7e-10, 5.2e-9, 5.5e-11};
@@ -91,11 +91,13 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   const auto columns = static_cast<double>(problem.value_dim() + 1);
   const auto dim = static_cast<double>(problem.dim());
   const auto keys = static_cast<double>(problem.n_kv());
-  const auto rank = static_cast<double>(size.rank);
   const double slowness = arithmetic == Arithmetic::float64 ? slowness64_ : slowness32_;
   const TokenSeconds& token = arithmetic == Arithmetic::float64 ? kToken64 : kToken32;
   const double feature = (arithmetic == Arithmetic::float64 ? feature64_ : feature32_) * token.feature;
-  const double features = moment_count(problem, size) / speeds(arithmetic).polynomial + rank * feature;
+  const std::int64_t width = (size.spread ? 2 : 1) * problem.value_dim() + 1;
+  const int prefix = size.spread ? 0 : engines::best_prefix_degree(problem.dim(), size.degree, width);
+  const double monomials = engines::monomial_work(problem.dim(), size.degree, width, prefix);
+  const double features = moment_count(problem, size) / speeds(arithmetic).polynomial + monomials * feature;
   const double rows = token.axis * dim + columns * (token.column + token.degree * size.degree) + token.row;
   double seconds = (keys + queries) * (features + slowness * rows) + kPolynomialCall;
   if (size.outlying > 0) {

@@ -87,25 +87,30 @@ Products make_products(int dim, int degree, int prefix_degree, std::int64_t colu
   return products;
 }
 
-int best_prefix_degree(std::int64_t dim, int degree, std::int64_t columns) {
-  // Vector operations of a token on both sides; the multiply-adds of the moments are the same for all. A product costs
-  // two loads and a store, a sum over prefixes ends with a multiply-add, and every 32 features of a walk with a load
-  // and a store besides.
+double monomial_work(std::int64_t dim, int degree, std::int64_t columns, int prefix_degree) noexcept {
+  // A product costs two loads and a store; a sum over prefixes ends with a multiply-add, and 32 features of a walk with
+  // a load and a store besides.
   constexpr double kProduct = 2.5;
   constexpr double kTarget = 3.0;
-  constexpr double kMostRows = 4096.0;  // of a block of keys, prefixes times columns and suffixes
   const auto width = static_cast<double>(columns);
-  const auto rank = numerics::feature_rank(dim, degree);
-  const double chunk = static_cast<double>(simd::kEvaluationGroup);
-  double least = static_cast<double>(rank) * (2.0 * kProduct + kTarget * width / chunk);
+  const auto rank = static_cast<double>(numerics::feature_rank(dim, degree));
+  const auto chunk = static_cast<double>(simd::kEvaluationGroup);
+  if (prefix_degree == 0) {
+    return rank * (2.0 + kTarget / kProduct * width / chunk);
+  }
+  const auto prefixes = static_cast<double>(numerics::feature_rank(dim, prefix_degree));
+  const auto suffixes = static_cast<double>(numerics::feature_rank(dim, degree - prefix_degree));
+  return prefixes * (width + 1.0) + 2.0 * suffixes + width / kProduct * (suffixes + rank / chunk);
+}
+
+int best_prefix_degree(std::int64_t dim, int degree, std::int64_t columns) noexcept {
+  constexpr double kMostRows = 4096.0;  // of a block of keys, prefixes times columns and suffixes
   int best = 0;
   for (int h = 1; h < degree; ++h) {
-    const auto prefixes = static_cast<double>(numerics::feature_rank(dim, h));
+    const auto rows = static_cast<double>(numerics::feature_rank(dim, h) * columns);
     const auto suffixes = static_cast<double>(numerics::feature_rank(dim, degree - h));
-    const double cost =
-        kProduct * (prefixes * (width + 1.0) + 2.0 * suffixes) + width * (suffixes + static_cast<double>(rank) / chunk);
-    if (prefixes * width + suffixes <= kMostRows && cost < least) {
-      least = cost;
+    if (rows + suffixes <= kMostRows &&
+        monomial_work(dim, degree, columns, h) < monomial_work(dim, degree, columns, best)) {
       best = h;
     }
   }

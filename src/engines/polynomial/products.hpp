@@ -33,7 +33,10 @@ Products make_products(int dim, int degree, int prefix_degree, std::int64_t colu
 
 /// Degree of the prefixes with which a token of `columns` columns is cheapest on both sides; 0: better walk through all
 /// monomials one by one.
-int best_prefix_degree(std::int64_t dim, int degree, std::int64_t columns);
+int best_prefix_degree(std::int64_t dim, int degree, std::int64_t columns) noexcept;
+
+/// Vector operations of a token on both sides beside the multiply-adds of its moments, in products of two numbers.
+double monomial_work(std::int64_t dim, int degree, std::int64_t columns, int prefix_degree) noexcept;
 
 /// out[moment] = (t!/alpha!) z^alpha, as moment_weights. Relative error at most 3t + 3 roundings of float64.
 void product_weights(const Products& products, const double* z, double* out);
