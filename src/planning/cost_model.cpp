@@ -11,8 +11,8 @@ namespace polyattn::planning {
 
 namespace {
 
-// Fitted by bench/fit_costs.py to the rows of bench/costs_bench.cpp; the core was busy, and all speeds are scaled alike
-// to what it does alone.
+// Ratios fitted by bench/fit_costs.py to the rows of bench/costs_bench.cpp (Zen 4, AVX-512), all speeds scaled alike to
+// those of a core with two multiply-adds of 512 bits a cycle; a calibration says what a machine really does.
 constexpr double kBytes = 1.25e10;
 constexpr double kGaussian = 1.3;  ///< multiply-adds an axis of the Gaussian score in float64; float32 hides the rest
 constexpr double kExactRow = 3.3e-8;   ///< seconds, of a query
@@ -22,9 +22,9 @@ struct TokenSeconds {
   double axis, column, degree, row;
   double feature;  ///< of a product that makes monomials
 };
-constexpr TokenSeconds kToken32{7.8e-10, 1.1e-9, 1.05e-10, 6.3e-9, 1.26e-11};
-constexpr TokenSeconds kToken64{1.1e-9, 1.3e-9, 2.7e-10, 5.2e-9, 5.5e-11};
-constexpr double kPolynomialCall = 2e-5;  ///< seconds
+constexpr TokenSeconds kToken32{2.2e-10, 5.8e-10, 9.1e-11, 4.8e-9, 2.2e-11};
+constexpr TokenSeconds kToken64{3.1e-10, 6.9e-10, 4.7e-11, 3.8e-9, 4.5e-11};
+constexpr double kPolynomialCall = 1e-5;  ///< seconds
 /// Pairs that joining a row's exact part to the other costs, and keys that are summed at once.
 constexpr double kJoinedKeys = 20.0;
 constexpr std::int64_t kKeyGroup = 16;
@@ -42,8 +42,8 @@ CostModel::Speeds CostModel::speeds_of(const Speeds& usual, double fma, double e
 }
 
 CostModel::CostModel(const std::optional<Calibration>& calibration, int threads) noexcept {
-  constexpr Speeds kFloat32{1.0e11, 1.22e10, 8.1e10};
-  constexpr Speeds kFloat64{5.7e10, 4.2e9, 5.0e10};
+  constexpr Speeds kFloat32{1.0e11, 1.22e10, 1.04e11};
+  constexpr Speeds kFloat64{5.7e10, 4.2e9, 5.1e10};
   const Calibration given = calibration.value_or(Calibration{});
   const double scale = std::max(1, threads);
   float32_ = speeds_of(kFloat32, given.float32_fma, given.float32_exp, given.float32_polynomial, scale);
@@ -95,8 +95,10 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
   const TokenSeconds& token = arithmetic == Arithmetic::float64 ? kToken64 : kToken32;
   const double feature = (arithmetic == Arithmetic::float64 ? feature64_ : feature32_) * token.feature;
   const std::int64_t width = (size.spread ? 2 : 1) * problem.value_dim() + 1;
-  const int prefix = size.spread ? 0 : engines::best_prefix_degree(problem.dim(), size.degree, width);
-  const double monomials = engines::monomial_work(problem.dim(), size.degree, width, prefix);
+  const bool walk = size.spread || size.layered;
+  const int prefix = walk ? 0 : engines::best_prefix_degree(problem.dim(), size.degree, width);
+  const double monomials = walk ? engines::walk_work(static_cast<double>(size.rank), width)
+                                : engines::monomial_work(problem.dim(), size.degree, width, prefix);
   const double features = moment_count(problem, size) / speeds(arithmetic).polynomial + monomials * feature;
   const double rows = token.axis * dim + columns * (token.column + token.degree * size.degree) + token.row;
   double seconds = (keys + queries) * (features + slowness * rows) + kPolynomialCall;
@@ -108,7 +110,7 @@ double CostModel::polynomial_seconds(const engines::HeadProblem& problem, double
     const double moments = moment_count(problem, size);
     const auto block = static_cast<double>(engines::causal_block(problem.dim(), problem.value_dim(), moments));
     // Every block joins lanes and scales all moments anew.
-    seconds += keys / block * (moments * 1e-9 + 2e-6);
+    seconds += keys / block * (moments * 5e-10 + 1e-6);
     seconds +=
         exact_seconds(problem, queries * (0.5 * block + 20.0), size.narrow_pairs ? Arithmetic::float32 : arithmetic);
   }
@@ -139,7 +141,7 @@ std::int64_t polynomial_bytes(const engines::HeadProblem& problem, const Polynom
   const std::int64_t element = arithmetic == Arithmetic::float64 ? 8 : 4;
   const std::int64_t block = engines::evaluation_block(columns);
   const auto moments = static_cast<std::int64_t>(moment_count(problem, size)) * (8 * (1 + threads) + element);
-  const int prefix = size.spread ? 0 : engines::best_prefix_degree(problem.dim(), size.degree, columns);
+  const int prefix = size.spread || size.layered ? 0 : engines::best_prefix_degree(problem.dim(), size.degree, columns);
   const std::int64_t prefixes = prefix > 0 ? numerics::feature_rank(problem.dim(), prefix) : 0;
   const auto monomials = [&](std::int64_t group) {
     return prefix > 0 ? numerics::feature_rank(problem.dim(), size.degree - prefix) : (size.degree + 1) * group;

@@ -18,6 +18,7 @@ struct PolynomialSize {
   bool spread = false;        ///< with value-weighted second moments
   bool narrow_pairs = false;  ///< causal: pairs in float32 whatever the arithmetic
   std::int64_t outlying = 0;  ///< keys summed exactly for every row
+  bool layered = false;       ///< monomials of layers, `rank` of them in all
 };
 
 class CostModel {

@@ -62,7 +62,8 @@ double layer_seconds(const Search& search, const engines::LayerShape& shape, Ari
   const double weak = dim - static_cast<double>(shape.strong);
   const double pairs = (weak + 1.0) * (weak + 2.0) / 2.0 / static_cast<double>(problem.value_dim() + 1);
   const std::int64_t rank = engines::layered_rank(problem.dim(), shape);
-  const PolynomialSize size{rank + static_cast<std::int64_t>(pairs), shape.degree + shape.first_degree + 3, false};
+  PolynomialSize size{rank + static_cast<std::int64_t>(pairs), shape.degree + shape.first_degree + 3};
+  size.layered = true;
   const auto queries = static_cast<double>(problem.n_q());
   return search.cost.polynomial_seconds(problem, queries, size, arithmetic) +
          (queries + static_cast<double>(problem.n_kv())) * (kMapEntry * dim + kCoordinate) * dim + queries * kJoinedRow;
@@ -144,7 +145,8 @@ bool may_layer(const engines::HeadProblem& problem, const Request& request) {
 }
 
 double layer_bytes(const engines::HeadProblem& problem, const Layers& layers) {
-  const PolynomialSize size{engines::layered_rank(problem.dim(), layers.shape), layers.shape.degree, false};
+  PolynomialSize size{engines::layered_rank(problem.dim(), layers.shape), layers.shape.degree};
+  size.layered = true;
   return static_cast<double>(polynomial_bytes(problem, size, layers.arithmetic, 1)) +
          8.0 * static_cast<double>((problem.n_q() + problem.n_kv()) * problem.dim());
 }

@@ -10,6 +10,11 @@ namespace {
 
 using base::usize;
 
+// A product costs two loads and a store; a sum over prefixes ends with a multiply-add, and 32 features of a walk with a
+// load and a store besides.
+constexpr double kProduct = 2.5;
+constexpr double kTarget = 3.0;
+
 /// A list of monomials while it is made.
 struct Growing {
   std::vector<simd::MonomialProduct>* list;
@@ -87,20 +92,21 @@ Products make_products(int dim, int degree, int prefix_degree, std::int64_t colu
   return products;
 }
 
+double walk_work(double rank, std::int64_t columns) noexcept {
+  const double chunks = rank / static_cast<double>(simd::kEvaluationGroup);
+  return 2.0 * rank + kTarget / kProduct * static_cast<double>(columns) * chunks;
+}
+
 double monomial_work(std::int64_t dim, int degree, std::int64_t columns, int prefix_degree) noexcept {
-  // A product costs two loads and a store; a sum over prefixes ends with a multiply-add, and 32 features of a walk with
-  // a load and a store besides.
-  constexpr double kProduct = 2.5;
-  constexpr double kTarget = 3.0;
-  const auto width = static_cast<double>(columns);
   const auto rank = static_cast<double>(numerics::feature_rank(dim, degree));
-  const auto chunk = static_cast<double>(simd::kEvaluationGroup);
   if (prefix_degree == 0) {
-    return rank * (2.0 + kTarget / kProduct * width / chunk);
+    return walk_work(rank, columns);
   }
+  const auto width = static_cast<double>(columns);
   const auto prefixes = static_cast<double>(numerics::feature_rank(dim, prefix_degree));
   const auto suffixes = static_cast<double>(numerics::feature_rank(dim, degree - prefix_degree));
-  return prefixes * (width + 1.0) + 2.0 * suffixes + width / kProduct * (suffixes + rank / chunk);
+  const double chunks = rank / static_cast<double>(simd::kEvaluationGroup);
+  return prefixes * (width + 1.0) + 2.0 * suffixes + width / kProduct * (suffixes + chunks);
 }
 
 int best_prefix_degree(std::int64_t dim, int degree, std::int64_t columns) noexcept {

@@ -37,6 +37,8 @@ int best_prefix_degree(std::int64_t dim, int degree, std::int64_t columns) noexc
 
 /// Vector operations of a token on both sides beside the multiply-adds of its moments, in products of two numbers.
 double monomial_work(std::int64_t dim, int degree, std::int64_t columns, int prefix_degree) noexcept;
+/// The same of a walk through `rank` monomials.
+double walk_work(double rank, std::int64_t columns) noexcept;
 
 /// out[moment] = (t!/alpha!) z^alpha, as moment_weights. Relative error at most 3t + 3 roundings of float64.
 void product_weights(const Products& products, const double* z, double* out);
