@@ -36,7 +36,7 @@ def work_with(d, g, columns, h):
 
 def monomial_work(d, g, columns):
     """As engines::best_prefix_degree chooses."""
-    fits = [h for h in range(1, g) if math.comb(d + h, h) * columns + math.comb(d + g - h, g - h) <= 4096]
+    fits = [h for h in range(1, g) if math.comb(d + h, h) * columns + math.comb(d + g - h, g - h) <= 1024]
     return min(work_with(d, g, columns, h) for h in [0] + fits)
 
 

@@ -4,9 +4,9 @@
 template <class F, int N>
 using Registers = F[static_cast<std::size_t>(N)];
 
-/// totals[r][c] += the lanes of acc[r][c], as many at a time as lanes.
+/// totals[r][offset + c] += the lanes of acc[r][c], as many at a time as lanes.
 template <class F, int R, int C>
-inline void add_sums(const Registers<Registers<F, C>, R>& acc, double* totals, std::ptrdiff_t stride) noexcept {
+inline void add_sums(const Registers<Registers<F, C>, R>& acc, double* const* totals, std::ptrdiff_t offset) noexcept {
   constexpr int kWidth = static_cast<int>(F::width);
   for (int first = 0; first < R * C; first += kWidth) {
     F part[F::width];
@@ -17,15 +17,15 @@ inline void add_sums(const Registers<Registers<F, C>, R>& acc, double* totals, s
     }
     sums(part, out);
     for (int i = 0; i < kWidth && first + i < R * C; ++i) {
-      totals[(first + i) / C * stride + (first + i) % C] += out[i];
+      totals[(first + i) / C][offset + (first + i) % C] += out[i];
     }
   }
 }
 
-/// acc[r][c] = sum over the block of features[r] * weighted[c], added to the totals.
+/// acc[r][c] = sum over the block of features[r] * rows[c], added to the totals.
 template <class F, int R, int C>
-inline void moment_tile(const typename F::Scalar* features, const typename F::Scalar* weighted, std::ptrdiff_t tokens,
-                        double* totals, std::ptrdiff_t stride) noexcept {
+inline void moment_tile(const typename F::Scalar* features, const typename F::Scalar* rows, std::ptrdiff_t tokens,
+                        double* const* totals, std::ptrdiff_t offset) noexcept {
   Registers<Registers<F, C>, R> acc;
   for (int r = 0; r < R; ++r) {
     for (int c = 0; c < C; ++c) {
@@ -35,7 +35,7 @@ inline void moment_tile(const typename F::Scalar* features, const typename F::Sc
   for (std::ptrdiff_t i = 0; i < tokens; i += F::width) {
     Registers<F, C> column;
     for (int c = 0; c < C; ++c) {
-      column[c] = F::load(weighted + c * tokens + i);
+      column[c] = F::load(rows + c * tokens + i);
     }
     for (int r = 0; r < R; ++r) {
       const F feature = F::load(features + r * tokens + i);
@@ -44,50 +44,51 @@ inline void moment_tile(const typename F::Scalar* features, const typename F::Sc
       }
     }
   }
-  add_sums<F, R, C>(acc, totals, stride);
+  add_sums<F, R, C>(acc, totals, offset);
 }
 
 template <class F, int R, int Wide>
 inline void moment_rows(const typename F::Scalar* features, const typename F::Scalar* rows, std::ptrdiff_t tokens,
-                        std::ptrdiff_t count, double* totals) noexcept {
+                        std::ptrdiff_t count, double* const* totals, std::ptrdiff_t offset) noexcept {
   std::ptrdiff_t c = 0;
   for (; c + Wide <= count; c += Wide) {
-    moment_tile<F, R, Wide>(features, rows + c * tokens, tokens, totals + c, count);
+    moment_tile<F, R, Wide>(features, rows + c * tokens, tokens, totals, offset + c);
   }
   if constexpr (Wide > 4) {
     for (; c + 4 <= count; c += 4) {
-      moment_tile<F, R, 4>(features, rows + c * tokens, tokens, totals + c, count);
+      moment_tile<F, R, 4>(features, rows + c * tokens, tokens, totals, offset + c);
     }
   }
   if constexpr (Wide > 2) {
     for (; c + 2 <= count; c += 2) {
-      moment_tile<F, R, 2>(features, rows + c * tokens, tokens, totals + c, count);
+      moment_tile<F, R, 2>(features, rows + c * tokens, tokens, totals, offset + c);
     }
   }
   if (c < count) {
-    moment_tile<F, R, 1>(features, rows + c * tokens, tokens, totals + c, count);
+    moment_tile<F, R, 1>(features, rows + c * tokens, tokens, totals, offset + c);
   }
 }
 
-/// Adds a group of inner features to their moments with the leading `count` rows.
+/// totals[r][offset + k] += sum over the block of features[r] * rows[k], k < count.
 template <class F>
 void flush_moments(const typename F::Scalar* rows, std::ptrdiff_t tokens, std::ptrdiff_t count,
-                   const typename F::Scalar* group, std::ptrdiff_t features, double* totals) noexcept {
+                   const typename F::Scalar* group, std::ptrdiff_t features, double* const* totals,
+                   std::ptrdiff_t offset) noexcept {
   constexpr bool kMany = F::tile_rows * F::tile_vectors >= 16;  // registers
   std::ptrdiff_t r = 0;
   if constexpr (kMany) {
     for (; r + 8 <= features; r += 8) {
-      moment_rows<F, 8, 3>(group + r * tokens, rows, tokens, count, totals + r * count);
+      moment_rows<F, 8, 3>(group + r * tokens, rows, tokens, count, totals + r, offset);
     }
     for (; r + 4 <= features; r += 4) {
-      moment_rows<F, 4, 6>(group + r * tokens, rows, tokens, count, totals + r * count);
+      moment_rows<F, 4, 6>(group + r * tokens, rows, tokens, count, totals + r, offset);
     }
   }
   for (; r + 2 <= features; r += 2) {
-    moment_rows<F, 2, kMany ? 8 : 2>(group + r * tokens, rows, tokens, count, totals + r * count);
+    moment_rows<F, 2, kMany ? 8 : 2>(group + r * tokens, rows, tokens, count, totals + r, offset);
   }
   if (r < features) {
-    moment_rows<F, 1, kMany ? 8 : 4>(group + r * tokens, rows, tokens, count, totals + r * count);
+    moment_rows<F, 1, kMany ? 8 : 4>(group + r * tokens, rows, tokens, count, totals + r, offset);
   }
 }
 
@@ -158,6 +159,41 @@ inline void fill_ones(typename F::Scalar* out, std::ptrdiff_t tokens) noexcept {
   }
 }
 
+/// Moments of products, kMomentGroup suffixes at a time whatever prefixes go with them: first those prefixes that all
+/// of them share, then what the later ones have beyond.
+template <class F>
+void product_moments(const MomentBlock<typename F::Scalar>& block) noexcept {
+  const ProductProgram& products = block.program.products;
+  const std::ptrdiff_t tokens = block.tokens;
+  const std::ptrdiff_t columns = block.program.columns;
+  std::ptrdiff_t g = 0;
+  for (std::ptrdiff_t first = 0; first < products.suffix_count;) {
+    double* totals[kMomentGroup];
+    std::ptrdiff_t count[kMomentGroup];
+    const std::ptrdiff_t prefix = products.key_groups[g].prefix;
+    std::ptrdiff_t here = 0;
+    for (; here < kMomentGroup && first + here < products.suffix_count; ++here) {
+      const bool next = first + here == products.key_groups[g].suffix + products.key_groups[g].suffixes;
+      g += next ? 1 : 0;
+      const ProductGroup& group = products.key_groups[g];
+      if (group.prefix != prefix) {
+        break;  // the suffix 1, which goes with all prefixes, is alone
+      }
+      count[here] = group.prefixes * columns;
+      totals[here] = block.totals + group.moments + (first + here - group.suffix) * count[here];
+    }
+    std::ptrdiff_t done = 0;
+    for (std::ptrdiff_t s = 0; s < here; ++s) {
+      if (count[s] > done) {
+        flush_moments<F>(block.rows + (prefix * columns + done) * tokens, tokens, count[s] - done,
+                         block.monomials + (first + s) * tokens, here - s, totals + s, done);
+        done = count[s];
+      }
+    }
+    first += here;
+  }
+}
+
 template <class F>
 void moments_kernel(const MomentBlock<typename F::Scalar>& block) noexcept {
   using T = typename F::Scalar;
@@ -168,19 +204,18 @@ void moments_kernel(const MomentBlock<typename F::Scalar>& block) noexcept {
     make_products<F>(products.prefixes, products.prefix_count, block.x, columns, tokens, block.rows);
     fill_ones<F>(block.monomials, tokens);
     make_products<F>(products.suffixes, products.suffix_count, block.x, 1, tokens, block.monomials);
-    for (std::ptrdiff_t g = 0; g < products.key_group_count; ++g) {
-      const ProductGroup& group = products.key_groups[g];
-      flush_moments<F>(block.rows + group.prefix * columns * tokens, tokens, group.prefixes * columns,
-                       block.monomials + group.suffix * tokens, group.suffixes, block.totals + group.moments);
-    }
+    product_moments<F>(block);
     return;
   }
   const WalkProgram& walk = block.program.walk;
   walk_monomials<F, kMomentGroup>(walk, block.x, tokens, block.monomials,
                                   [&](int t, const T* group, std::ptrdiff_t features, std::ptrdiff_t first) {
                                     const std::ptrdiff_t count = walk.columns_at[t];
-                                    double* totals = block.totals + walk.starts[t] + (first - walk.offsets[t]) * count;
-                                    flush_moments<F>(block.rows, tokens, count, group, features, totals);
+                                    double* totals[kMomentGroup];
+                                    for (std::ptrdiff_t f = 0; f < features; ++f) {
+                                      totals[f] = block.totals + walk.starts[t] + (first - walk.offsets[t] + f) * count;
+                                    }
+                                    flush_moments<F>(block.rows, tokens, count, group, features, totals, 0);
                                   });
 }
 

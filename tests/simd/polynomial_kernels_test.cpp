@@ -219,12 +219,13 @@ TEST(Products, WeightsAreMultinomial) {
     engines::moment_weights(data.features, z.data(), weights.data());
     data.for_moments([&](const VariableList& list, std::ptrdiff_t, std::size_t index) {
       long double expected = 1.0L;
-      std::vector<int> seen(at(dim), 0);
+      std::vector<int> seen(z.size(), 0);
       for (std::size_t t = 0; t < list.size(); ++t) {
         expected *= static_cast<long double>(z[at(list[t])]) * static_cast<long double>(t + 1) / ++seen[at(list[t])];
       }
       ASSERT_LE(std::fabs(static_cast<long double>(weights[index]) - expected),
-                (5.0L * static_cast<long double>(list.size()) + 2.0L) * numerics::kU64 * std::fabs(expected));
+                (5.0L * static_cast<long double>(list.size()) + 2.0L) * static_cast<long double>(numerics::kU64) *
+                    std::fabs(expected));
     });
   }
 }

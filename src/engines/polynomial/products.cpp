@@ -110,7 +110,7 @@ double monomial_work(std::int64_t dim, int degree, std::int64_t columns, int pre
 }
 
 int best_prefix_degree(std::int64_t dim, int degree, std::int64_t columns) noexcept {
-  constexpr double kMostRows = 4096.0;  // of a block of keys, prefixes times columns and suffixes
+  constexpr double kMostRows = 1024.0;  // of a block of keys, prefixes times columns and suffixes
   int best = 0;
   for (int h = 1; h < degree; ++h) {
     const auto rows = static_cast<double>(numerics::feature_rank(dim, h) * columns);
