@@ -29,7 +29,7 @@ constexpr double kPolynomialCall = 1e-5;  ///< seconds
 constexpr double kJoinedKeys = 20.0;
 constexpr std::int64_t kKeyGroup = 16;
 /// Planning runs on the baseline of the processor family: seconds an axis of a row, or of a row and a key.
-constexpr double kTryAxis = 4e-10;
+constexpr double kTryAxis = 3e-10;
 constexpr std::int64_t kTriedRows = 9 * kSampledRows;  // so many strata (predict.cpp)
 
 }  // namespace

@@ -35,6 +35,8 @@ constexpr double kSearchShare = 0.03;
 constexpr double kTypicalDistance = 0.15;
 /// So far below the tolerance an error is sure to meet it.
 constexpr double kSure = 5.0;
+/// Near a tie a search can win little and lose all it costs.
+constexpr double kNearTie = 0.85;
 constexpr int kMatched = 4;  ///< largest q
 constexpr int kHighest = 30;
 /// Of the rows looked at, by radius: polynomials are to serve half of them at least.
@@ -237,7 +239,7 @@ Glance glance(const engines::HeadProblem& problem, const Request& request, const
     }
     // A search that costs little may be in vain; one that costs more has to be sure to pay.
     if (out.search_seconds <= kSearchShare * out.exact_seconds || kSure * error <= tolerance) {
-      out.worth = seconds + out.search_seconds < out.exact_seconds;
+      out.worth = seconds + out.search_seconds < kNearTie * out.exact_seconds;
       break;
     }
   }
