@@ -19,7 +19,7 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// A prediction must clear the tolerance by this factor: rows outside the sample may be a little worse.
-constexpr double kPredictionMargin = 0.9;
+constexpr double kPredictionMargin = 0.95;
 /// Part of the tolerance that keys left out may cost a row at the edge of those served.
 constexpr double kFarShare = 0.05;
 /// Shells of keys are looked at where their pass, seconds a key as measured here, is a small part of what is planned.
