@@ -188,9 +188,15 @@ void Execution::run_polynomial() {
   }
   std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
   evaluate(plan.arithmetic, choice.features, choice.table, wanted, answered);
+  keep_answered(answered);
+}
+
+void Execution::keep_answered(const std::vector<std::uint8_t>& answered) {
   std::vector<std::int64_t> failing;
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
-    if (answered[usize(i)] == 0) {
+    if (answered[usize(i)] != 0) {
+      rows.engine[usize(i)] = Engine::polynomial;
+    } else {
       failing.push_back(i);
     }
   }

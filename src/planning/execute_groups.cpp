@@ -36,15 +36,7 @@ void Execution::run_groups(const engines::Acceptance& wanted) {
       evaluate_group<double>(part, wanted, answered);
     }
   }
-  std::vector<std::int64_t> failing;
-  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
-    if (answered[base::usize(i)] != 0) {
-      rows.engine[base::usize(i)] = Engine::polynomial;
-    } else {
-      failing.push_back(i);
-    }
-  }
-  hand_over(std::move(failing));
+  keep_answered(answered);
 }
 
 }  // namespace polyattn::planning

@@ -91,6 +91,8 @@ struct Execution {
   void run_layers(const engines::Acceptance& wanted);
   template <class T>
   void evaluate_layers(const engines::Acceptance& wanted, std::vector<std::uint8_t>& answered);
+  /// Rows that are answered are the polynomials'; the others are handed over.
+  void keep_answered(const std::vector<std::uint8_t>& answered);
   /// Rows that polynomials did not answer go to exact, or are refused if it was to be polynomials alone.
   void hand_over(std::vector<std::int64_t> rows);
   /// Polynomials of rising degree until a sample accepts their answers, exact for what none of them serves.
