@@ -4,6 +4,7 @@
 #include "engines/capabilities.hpp"
 #include "engines/exact/certificate.hpp"
 #include "engines/exact/exact.hpp"
+#include "planning/chosen.hpp"
 #include "planning/glance.hpp"
 #include "planning/planner.hpp"
 
@@ -343,9 +344,7 @@ void Planner::explain() {
     why = "asked for by name";
   } else if (plan().engine == Engine::polynomial) {
     why = std::string(plan().kind == CertificateKind::sampled ? "expected to meet" : "certifies") +
-          " the tolerance at " +
-          base::text(std::round(1000.0 * plan().predicted_seconds / plan().exact_seconds) / 10.0) +
-          " % of the predicted time of exact" + outlying_note();
+          " the tolerance at " + share_of_exact(plan()) + outlying_note();
   } else {
     why = !eligible                 ? ineligible
           : plan().tolerance == 0.0 ? "the values do not vary: exact in float64"

@@ -4,6 +4,7 @@
 
 #include "base/error.hpp"
 #include "engines/capabilities.hpp"
+#include "planning/chosen.hpp"
 #include "planning/cost_model.hpp"
 #include "planning/layer_sample.hpp"
 #include "planning/planner.hpp"
@@ -160,13 +161,8 @@ std::string describe(const engines::LayerShape& shape, std::int64_t dim) {
 void take(const Search& search, const Layers& found, engines::HeadMaps maps, double threads, HeadDecision& decision) {
   const engines::HeadProblem& problem = search.problem;
   HeadPlan& plan = decision.plan;
-  for (Candidate& candidate : plan.candidates) {
-    candidate.reason += candidate.chosen ? "; dearer than layers of features" : "";
-    candidate.chosen = false;
-  }
   const std::string shape = describe(found.shape, problem.dim());
   Candidate candidate;
-  candidate.engine = Engine::polynomial;
   candidate.arithmetic = found.arithmetic;
   candidate.degree = found.shape.degree;
   candidate.rank = engines::layered_rank(problem.dim(), found.shape);
@@ -174,26 +170,10 @@ void take(const Search& search, const Layers& found, engines::HeadMaps maps, dou
   candidate.bytes = layer_bytes(problem, found);
   candidate.predicted_bound = found.bound;
   candidate.fallback_share = found.failing;
-  candidate.a_priori_bound = std::numeric_limits<double>::infinity();
-  candidate.papers_bound = std::numeric_limits<double>::infinity();
-  candidate.usable = true;
-  candidate.chosen = true;
   candidate.reason =
       shape + "; expected to certify " + base::text(std::round(1000.0 * (1.0 - found.failing)) / 10.0) + " % of rows";
-  plan.engine = Engine::polynomial;
-  plan.kind = CertificateKind::certified;
-  plan.arithmetic = candidate.arithmetic;
-  plan.degree = candidate.degree;
-  plan.rank = candidate.rank;
-  plan.predicted_seconds = candidate.seconds;
-  plan.predicted_bytes = candidate.bytes;
-  plan.predicted_bound = candidate.predicted_bound;
-  plan.fallback_share = candidate.fallback_share;
   plan.tolerance = search.tolerance;
-  plan.why = "certifies the tolerance at " +
-             base::text(std::round(1000.0 * plan.predicted_seconds / plan.exact_seconds) / 10.0) +
-             " % of the predicted time of exact, by " + shape;
-  plan.candidates.push_back(std::move(candidate));
+  choose(plan, std::move(candidate), "layers of features", "by " + shape);
   decision.layers = std::make_shared<const LayerChoice>(LayerChoice{std::move(maps), found.shape});
 }
 

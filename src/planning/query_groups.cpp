@@ -5,6 +5,7 @@
 // of the certificate changes. What it costs is the key side once for every group.
 
 #include "base/error.hpp"
+#include "planning/chosen.hpp"
 #include "planning/cost_model.hpp"
 #include "planning/decide.hpp"
 
@@ -130,12 +131,7 @@ Level plan_level(const engines::HeadProblem& problem, const Splitter& splitter,
 void take(Level level, const engines::HeadProblem& problem, const base::Context& context, HeadDecision& decision) {
   const double threads = std::max(1, context.threads);
   HeadPlan& plan = decision.plan;
-  for (Candidate& candidate : plan.candidates) {
-    candidate.reason += candidate.chosen ? "; dearer than queries in groups" : "";
-    candidate.chosen = false;
-  }
   Candidate candidate;
-  candidate.engine = Engine::polynomial;
   candidate.arithmetic = level.largest.arithmetic;
   candidate.degree = level.largest.degree;
   candidate.rank = level.largest.rank;
@@ -143,25 +139,11 @@ void take(Level level, const engines::HeadProblem& problem, const base::Context&
   candidate.bytes = level.bytes;
   candidate.predicted_bound = level.bound;
   candidate.fallback_share = level.fallback / static_cast<double>(problem.n_q());
-  candidate.a_priori_bound = std::numeric_limits<double>::infinity();
-  candidate.papers_bound = std::numeric_limits<double>::infinity();
-  candidate.usable = true;
-  candidate.chosen = true;
   const std::string groups = std::to_string(level.groups.size());
   candidate.reason = "queries in " + groups + " groups, each with polynomials of its own, degree up to " +
                      std::to_string(candidate.degree);
-  plan.engine = Engine::polynomial;
-  plan.arithmetic = candidate.arithmetic;
-  plan.degree = candidate.degree;
-  plan.rank = candidate.rank;
-  plan.predicted_seconds = candidate.seconds;
-  plan.predicted_bytes = candidate.bytes;
-  plan.predicted_bound = candidate.predicted_bound;
   plan.statistics.radius_after = level.largest.statistics.radius_after;
-  plan.why = "certifies the tolerance at " +
-             base::text(std::round(1000.0 * plan.predicted_seconds / plan.exact_seconds) / 10.0) +
-             " % of the predicted time of exact, queries in " + groups + " groups";
-  plan.candidates.push_back(std::move(candidate));
+  choose(plan, std::move(candidate), "queries in groups", "queries in " + groups + " groups");
   decision.groups = std::move(level.groups);
   decision.layers = nullptr;
   const auto first = std::find_if(decision.groups.begin(), decision.groups.end(),
