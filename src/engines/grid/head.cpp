@@ -70,6 +70,10 @@ RowCharges charge_head(const GridHead& head, const base::Context& context) {
   return out;
 }
 
+double head_work(const HeadProblem& problem, const GridHead& head) noexcept {
+  return tensor_work(head.geometry, problem.value_dim() + 1) * static_cast<double>(problem.n_q() + problem.n_kv());
+}
+
 double rounding_factor(const Geometry& geometry, std::int64_t most) {
   double exact = 1.0;     // prod Lambda^2
   double computed = 1.0;  // magnitudes, with every relative error at its largest

@@ -50,6 +50,9 @@ EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, 
                               const Acceptance& acceptance, const HeadOutputs& out, std::vector<std::uint8_t>& answered,
                               const base::Context& context);
 
+/// Multiply-adds with nodes, for progress.
+double head_work(const HeadProblem& problem, const GridHead& head) noexcept;
+
 /// R: what numerator and denominator are computed to, over sum_B (kernel's largest value between the cells) (sum over
 /// the cell's keys of w |v - centre|, or w). docs/proofs/grid.md.
 double rounding_factor(const Geometry& geometry, std::int64_t most_points);

@@ -289,6 +289,9 @@ EvaluationSummary answer_rows(const HeadProblem& problem, const RowSources& from
       workers[usize(thread)] = std::make_unique<Worker>(from, columns);
     }
     answer_block(from, blocks[usize(item)], bins, self, rules, *workers[usize(thread)], results);
+    if (context.progress != nullptr) {
+      context.progress->add(static_cast<double>(blocks[usize(item)].count) * tensor_work(from.geometry, 1 + columns));
+    }
   });
   const Writer writer{problem, from, acceptance, out, rules, results, answered};
   std::vector<EvaluationSummary> parts(usize(base::blocks_of(problem.n_q(), kStored)));

@@ -33,6 +33,14 @@ std::vector<std::int64_t> nodes_of(const Geometry& geometry) {
 
 }  // namespace
 
+double tensor_work(const Geometry& geometry, std::int64_t channels) noexcept {
+  auto nodes = static_cast<double>(channels);
+  for (const Axis& axis : geometry.axes) {
+    nodes *= axis.nodes;
+  }
+  return nodes;
+}
+
 std::vector<AxisBasis> make_bases(const Geometry& geometry) {
   std::vector<AxisBasis> bases;
   for (const Axis& axis : geometry.axes) {
@@ -123,6 +131,9 @@ Field form_tensors(const CellPoints& keys, const Geometry& geometry, const std::
           {block.leading(), nodes, block.column(axes), channels, block.padded(), PointBlock::kLd, row});
       simd::kernels().grid.form({row, channels * nodes, PointBlock::kLd, block.products(), block.ld_products(),
                                  field.width(), count, field.tensor(chunk.slot)});
+    }
+    if (context.progress != nullptr) {
+      context.progress->add(static_cast<double>(chunk.count) * tensor_work(geometry, channels));
     }
   });
   std::int64_t slot = keys.cells();

@@ -16,6 +16,9 @@ namespace polyattn::engines::grid {
 /// Points of one cell whose tensors are added up in one go, then joined in order: fixes bits.
 inline constexpr std::int64_t kCellChunk = 1 << 14;
 
+/// Multiply-adds of a point with a tensor, for progress.
+double tensor_work(const Geometry& geometry, std::int64_t channels) noexcept;
+
 /// Lagrange polynomials of an axis in Chebyshev polynomials, as the kernels read them.
 struct AxisBasis {
   std::int64_t nodes = 1;
