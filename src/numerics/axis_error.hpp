@@ -12,8 +12,8 @@ namespace polyattn::numerics {
 /// cells have side rho (in units of the kernel's h) and p Chebyshev nodes, the query cell lies `offset` cells above the
 /// key cell (below if negative), and each is cut into `sub_bins` equal parts, counted from below.
 ///
-/// 1 <= p <= 32, 0 < rho <= 4, |offset| rho <= 20, sub_bins a power of two up to 16, bins in [0, sub_bins). Some 1.04 to
-/// 1.06 times the true maximum, unless that is below 10^-15 or so of the largest kappa between the cells, where the
+/// 1 <= p <= 32, 0 < rho <= 4, |offset| rho <= 20, sub_bins a power of two up to 16, bins in [0, sub_bins). Some 1.04
+/// to 1.06 times the true maximum, unless that is below 10^-15 or so of the largest kappa between the cells, where the
 /// rounding of long double shows. Cost: milliseconds.
 double axis_error(int p, double rho, int offset, int sub_bins, int query_bin, int key_bin);
 
