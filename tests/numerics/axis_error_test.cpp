@@ -36,17 +36,18 @@ class Climb {
     Quad best = -1, z = 0, y = 0;
     for (int a = 0; a <= points; ++a) {
       for (int b = 0; b <= points; ++b) {
-        try_point(-1.0 + 2.0 * a / points, -1.0 + 2.0 * b / points, best, z, y);
+        try_point(static_cast<Quad>(-1.0 + 2.0 * a / points), static_cast<Quad>(-1.0 + 2.0 * b / points), best, z, y);
       }
     }
-    double step = 2.0 / points;
+    auto step = static_cast<Quad>(2.0 / points);
     for (int k = 0; k < steps; ++k) {
       const Quad before = best;
       const Quad z0 = z, y0 = y;
       for (int dz = -1; dz <= 1; ++dz) {
-        for (int dy = -1; dy <= 1; ++dy) try_point(z0 + dz * step, y0 + dy * step, best, z, y);
+        for (int dy = -1; dy <= 1; ++dy)
+          try_point(z0 + static_cast<Quad>(dz) * step, y0 + static_cast<Quad>(dy) * step, best, z, y);
       }
-      if (!(best > before)) step *= 0.5;
+      if (!(best > before)) step /= 2;
     }
     return static_cast<double>(best);
   }
@@ -182,7 +183,7 @@ TEST(AxisPeak, IsTheKernelAtTheNearestPoints) {
 // Section 3 of the proof: against interpolation errors of the Gaussian as they are.
 TEST(GaussianInterpolationError, IsAboveTheErrorOfInterpolation) {
   Random random(4);
-  double worst = 0.0, loosest = 0.0;
+  double worst = 0.0;
   for (int trial = 0; trial < 400; ++trial) {
     const int n = static_cast<int>(random.integer(1, 24));
     const double side = random.log_uniform(0.1, 4.0), gap = random.chance(0.2) ? 0.0 : random.uniform(0.0, 9.0);
@@ -203,8 +204,7 @@ TEST(GaussianInterpolationError, IsAboveTheErrorOfInterpolation) {
       }
     }
     ASSERT_LE(static_cast<double>(largest), bound + 1e-17) << n << ' ' << side << ' ' << gap;
-    if (largest > 1e-12) worst = std::max(worst, static_cast<double>(largest) / bound);
-    loosest = std::max(loosest, bound);
+    if (static_cast<double>(largest) > 1e-12) worst = std::max(worst, static_cast<double>(largest) / bound);
   }
   EXPECT_GT(worst, 0.05);
   std::printf("largest error / bound: %.3f\n", worst);

@@ -47,7 +47,7 @@ inline std::vector<Quad> lagrange(const std::vector<Quad>& x, Quad z) {
 /// E between cells of side rho at an offset, at points z, y in [-1, 1] of the query's and the key's cell.
 class Error {
  public:
-  Error(int p, double rho, int offset) : x_(nodes(p)), rho_(rho), offset_(offset) {
+  Error(int p, double rho, int offset) : x_(nodes(p)), rho_(static_cast<Quad>(rho)), offset_(offset) {
     for (const Quad z : x_) {
       for (const Quad y : x_) between_.push_back(kernel(z, y));
     }

@@ -20,7 +20,8 @@ using numerics::axis_bounds;
 using numerics::AxisBounds;
 
 std::size_t at(const AxisBounds& bounds, int offset, int i, int j) {
-  return static_cast<std::size_t>(((offset + bounds.band) * bounds.sub_bins + i) * bounds.sub_bins + j);
+  const int place = ((offset + bounds.band) * bounds.sub_bins + i) * bounds.sub_bins + j;
+  return static_cast<std::size_t>(place);
 }
 
 TEST(AxisTable, HoldsWhatAxisErrorProves) {

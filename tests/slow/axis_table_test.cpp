@@ -24,7 +24,8 @@ TEST(AxisTable, IsWhatAxisErrorSays) {
         for (int o = 0; o <= band; ++o) {
           for (int i = 0; i < s; ++i) {
             for (int j = 0; i + j < s; ++j) {
-              const double stored = bounds.eta[static_cast<std::size_t>(((o + band) * s + i) * s + j)];
+              const int place = ((o + band) * s + i) * s + j;
+              const double stored = bounds.eta[static_cast<std::size_t>(place)];
               const double ratio = stored / numerics::axis_error(p, rho, o, s, i, j);
               ASSERT_TRUE(ratio >= 1.0 - 1e-3) << p << ' ' << rho << ' ' << o << ' ' << s << ' ' << i << ' ' << j;
               ASSERT_TRUE(ratio <= std::exp2(1.0 / numerics::kAxisSteps) + 1e-3) << p << ' ' << rho << ' ' << o;
