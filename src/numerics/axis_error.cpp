@@ -44,22 +44,11 @@ double gap_of(double rho, int offset, int sub_bins, int query_bin, int key_bin) 
   return std::max(0, apart - 1) * (rho / sub_bins);
 }
 
-/// |f - its interpolant in n Chebyshev nodes| on an interval of `side`, f = exp(-(. - t)^2) and t at least `gap` away.
-double one_sided(int n, double side, double gap) noexcept {
-  const double squared = gap * gap - 2.0 * n;
-  double radius = std::sqrt(0.5 * n);
-  double exponent = radius * radius - 0.5 * gap * gap;
-  if (squared > 0.0) {
-    radius = std::min(0.5 * gap, 0.5 * (gap - std::sqrt(squared)));
-    exponent = -(gap - radius) * (gap - radius);
-  }
-  return 2.0 * std::exp(n * std::log(side / (4.0 * radius)) + exponent) * (1.0 + 0x1p-30);
-}
-
 /// How far E is from polynomials of that degree in each variable.
 double remainder(const Pair& pair, int degree) noexcept {
   const double gap = gap_of(pair.rho, pair.offset, pair.sub_bins, pair.query_bin, pair.key_bin);
-  return (1.0 + lebesgue_constant(degree + 1)) * one_sided(degree + 1, pair.rho / pair.sub_bins, gap) * (1.0 + 0x1p-40);
+  return (1.0 + lebesgue_constant(degree + 1)) *
+         gaussian_interpolation_error(degree + 1, pair.rho / pair.sub_bins, gap) * (1.0 + 0x1p-40);
 }
 
 /// Bounds the rounding of E as computed below.
@@ -152,6 +141,19 @@ double axis_peak(double rho, int offset, int sub_bins, int query_bin, int key_bi
   const double gap = gap_of(rho, offset, sub_bins, query_bin, key_bin);
   if (gap <= 0.0) return 1.0;
   return std::max(std::exp(-gap * gap) * (1.0 + 0x1p-40), std::numeric_limits<double>::min());
+}
+
+// f is entire, so |f^(n)(u)| = |H_n(x)| exp(-x^2), x = u - t, is at most n! / radius^n times the maximum of
+// |exp(-(x + z)^2)| on |z| = radius, whatever the radius; this one is the best.
+double gaussian_interpolation_error(int n, double side, double gap) noexcept {
+  const double squared = gap * gap - 2.0 * n;
+  double radius = std::sqrt(0.5 * n);
+  double exponent = radius * radius - 0.5 * gap * gap;
+  if (squared > 0.0) {
+    radius = std::min(0.5 * gap, 0.5 * (gap - std::sqrt(squared)));
+    exponent = -(gap - radius) * (gap - radius);
+  }
+  return 2.0 * std::exp(n * std::log(side / (4.0 * radius)) + exponent) * (1.0 + 0x1p-30);
 }
 
 double axis_error(int p, double rho, int offset, int sub_bins, int query_bin, int key_bin) {

@@ -46,7 +46,8 @@ AxisBounds axis_bounds(int p, int rho_index, int sub_bins, int band) {
 
   const double rho = kAxisLattice[static_cast<std::size_t>(rho_index)];
   AxisBounds bounds{sub_bins, band, {}, {}};
-  const std::size_t size = static_cast<std::size_t>((2 * band + 1) * sub_bins * sub_bins);
+  const auto bins = static_cast<std::size_t>(sub_bins);
+  const std::size_t size = (2 * static_cast<std::size_t>(band) + 1) * bins * bins;
   bounds.eta.reserve(size);
   bounds.peak.reserve(size);
   for (int offset = -band; offset <= band; ++offset) {

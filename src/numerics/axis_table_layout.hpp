@@ -6,9 +6,7 @@
 // sub-bins. Interchanging query and key and reflecting the axis gives eta(o, i, j) = eta(o, s-1-j, s-1-i), so pairs
 // with i + j < s are kept: 1 + 3 + 10 numbers. A number k means 2^(-k/64), eta rounded up.
 
-#include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstddef>
 
 namespace polyattn::numerics {
@@ -22,13 +20,11 @@ constexpr int band_of_side(double rho) noexcept { return rho < 0.5 ? 2 : 1 + sta
 
 /// Where the kAxisEntries of (rho_index, p, offset) start; `nodes` counts from kFewestNodes, of `kinds` of them.
 constexpr std::size_t axis_start(int rho_index, int nodes, int kinds, int offset) noexcept {
-  std::size_t start = 0;
-  for (int r = 0; r < rho_index; ++r)
-    start += static_cast<std::size_t>((band_of_side(kAxisLattice[static_cast<std::size_t>(r)]) + 1) * kinds);
-  const int per_nodes = rho_index < static_cast<int>(kAxisLattice.size())
-                            ? band_of_side(kAxisLattice[static_cast<std::size_t>(rho_index)]) + 1
-                            : 0;
-  return (start + static_cast<std::size_t>(nodes * per_nodes + offset)) * static_cast<std::size_t>(kAxisEntries);
+  int rows = offset;
+  for (int r = 0; r <= rho_index && r < static_cast<int>(kAxisLattice.size()); ++r) {
+    rows += (band_of_side(kAxisLattice[static_cast<std::size_t>(r)]) + 1) * (r < rho_index ? kinds : nodes);
+  }
+  return static_cast<std::size_t>(rows) * static_cast<std::size_t>(kAxisEntries);
 }
 
 /// The place of bins (i, j) of s = 1, 2 or 4 among the kAxisEntries.

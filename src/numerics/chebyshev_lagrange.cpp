@@ -23,8 +23,9 @@ long double chebyshev_cosine(int m, int p) noexcept {
 
 std::vector<double> chebyshev_nodes(int p) {
   std::vector<double> nodes(static_cast<std::size_t>(p));
-  for (int i = 0; i < p; ++i)
+  for (int i = 0; i < p; ++i) {
     nodes[static_cast<std::size_t>(i)] = static_cast<double>(chebyshev_cosine(2 * (p - 1 - i) + 1, p));
+  }
   return nodes;
 }
 

@@ -2,7 +2,7 @@
 //
 //     cmake --build build --target axis_table && build/tests/axis_table > src/numerics/axis_table.inl
 //
-// About a minute on two cores.
+// Some seconds; tests/slow/axis_table_test.cpp compares every number.
 
 #include "numerics/axis_table.hpp"
 #include "numerics/axis_error.hpp"
@@ -17,7 +17,7 @@
 
 namespace {
 
-using namespace polyattn;
+namespace numerics = polyattn::numerics;
 
 // 2^(-f/64), rounded up: the long double is off by less than its distance to the double above.
 double fraction(int f) {
