@@ -36,13 +36,27 @@ Report SmoothingCalls::attend(const Destinations& out, const ConstView& queries,
   options.max_memory = memory_left();
   if (resources_.progress) {
     options.progress = [this, start = done_, work](double fraction) {
-      return resources_.progress(std::min(1.0, (start + fraction * work) / work_));
+      shown_ = std::clamp((start + fraction * work) / work_, shown_, 1.0);
+      return resources_.progress(shown_);
     };
   }
   Report report = attend_into(out, queries, std::array{points}, std::array{values}, options);
   done_ += work;
   note_peak(report.peak_bytes);
   return report;
+}
+
+Report SmoothingCalls::attend_with_lse(const Destinations& out, const ConstView& queries, const ConstView& points,
+                                       const ConstView& values, Options options, double work) {
+  try {
+    return attend(out, queries, points, values, options, work);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_reachable || !options.lse_tolerance) {
+      throw;
+    }
+  }
+  options.lse_tolerance.reset();
+  return attend(out, queries, points, values, options, work);
 }
 
 Result SmoothingCalls::attend_rows(const ConstView& queries, const ConstView& points, const ConstView& values,
