@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <memory>
 
 namespace polyattn::engines::grid {
@@ -143,6 +144,7 @@ void answer_block(const RowSources& from, const Block& block, const std::vector<
                          self.empty() ? nullptr : worker.values.data(),
                          reach.data(),
                          unit,
+                         from.outside.in(unit),
                          kLd,
                          count};
     certify_batch(rules, batch, results.data.data() + (block.first + first) * results.width, results.width);
@@ -246,6 +248,16 @@ EvaluationSummary Writer::write(std::int64_t first, std::int64_t count) const {
 
 }  // namespace
 
+double Outside::in(double unit) const noexcept {
+  if (!(mass > 0.0) || exponent == kNothing) {
+    return mass;
+  }
+  const double shift = static_cast<double>(exponent) - unit;
+  // Rounded up where it would underflow.
+  return shift > 1023.0 ? std::numeric_limits<double>::infinity()
+                        : mass * std::ldexp(1.0, static_cast<int>(std::max(shift, -1000.0)));
+}
+
 std::vector<std::int32_t> find_targets(const std::vector<std::int64_t>& queries,
                                        const std::vector<std::int64_t>& reached) {
   std::vector<std::int32_t> out(queries.size(), -1);
@@ -267,7 +279,6 @@ EvaluationSummary answer_rows(const HeadProblem& problem, const RowSources& from
   const std::int64_t columns = problem.value_dim();
   const RowRules rules{from.knots,
                        from.rounding,
-                       from.outside,
                        from.range,
                        from.largest_value,
                        from.geometry.weight_error,
