@@ -59,7 +59,7 @@ double judge_densities(const Cloud& cloud, const DensityOptions& options, const 
     EXPECT_LE(bounds[i], result.largest_bound);
     if (options.log || options.tolerance_kind != DensityTolerance::relative) {
       EXPECT_LE(bounds[i], result.tolerance);
-    } else if (truth > 0x1p-1000) {
+    } else if (truth > static_cast<Quad>(0x1p-1000)) {
       EXPECT_LE(measured, options.tolerance * static_cast<double>(truth)) << "query " << i;
     }
     worst = std::max(worst, of_row);
