@@ -206,6 +206,28 @@ TEST(Density, BeyondTheRangeOfNumbers) {
   EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"tolerance"}, [&] { density(x.view(), options); }));
 }
 
+/// With many axes the normaliser is what is not known: nothing that attention could be asked for reaches this.
+TEST(Density, TheNormaliserCounts) {
+  Cloud cloud;
+  cloud.points = matrix_of(DType::float64, 200, std::vector<double>(200, 0.25));
+  cloud.queries = cloud.points;
+  cloud.values = matrix_of(DType::float64, 1, {0.0});
+  for (int l = 0; l < 200; ++l) {
+    cloud.bandwidth.push_back(0.3 + 0.001 * l);
+  }
+  DensityOptions options = cloud.density_options();
+  options.tolerance_kind = DensityTolerance::relative;
+  options.tolerance = 1e-9;
+  const DensityResult result = density(cloud.points.view(), options);
+  EXPECT_LE(judge_densities(cloud, options, result), 1.0);
+  const double f = values_of(result.density)[0];
+  EXPECT_GT(result.largest_bound, 200 * 0x1p-53 * f);
+  options.tolerance_kind = DensityTolerance::absolute;
+  options.tolerance = 1e-14 * f;
+  EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"tolerance", "1 of 1 queries"},
+                         [&] { density(cloud.points.view(), options); }));
+}
+
 TEST(Density, ThroughPolynomials) {
   Random random(5);
   Cloud cloud = random_cloud({.n = 6000, .d = 2, .m = 3000}, random);

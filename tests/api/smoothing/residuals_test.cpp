@@ -24,7 +24,7 @@ TEST(Residuals, BoundsHoldForTheWorstAnswers) {
   for (int trial = 0; trial < 40; ++trial) {
     const std::int64_t n = trial < 4 ? 2500 : random.integer(1, 30);
     const std::int64_t columns = random.integer(1, 3);
-    const double size = random.log_uniform(1e-160, 1e150);
+    const double size = random.chance(0.2) ? 2e-162 : random.log_uniform(1e-160, 1e150);  // squares of 2e-162 vanish
     const double off = random.chance(0.3) ? 0.0 : random.log_uniform(1e-16, 1.0) * size;
     const double side = random.chance(0.3) ? 0.0 : random.sign();  // 0: any
     std::vector<double> values;
@@ -95,6 +95,37 @@ TEST(StandardError, RoundingTheBandwidthIsWithinTheLemma) {
   }
   EXPECT_GT(worst, 0.2) << "the rounding is there";
   std::printf("worst-clearance (measured / certified), bandwidth over root 2: %.3f\n", worst);
+}
+
+/// The same through standard_errors, where all else is known to the last bit.
+TEST(StandardError, ChargesTheRoundedBandwidth) {
+  Random random(5);
+  double worst = 0.0;
+  for (int trial = 0; trial < 200; ++trial) {
+    Cloud cloud = random_cloud({.n = random.integer(1, 20), .d = 1 + trial % 3, .m = 1}, random);
+    for (double& h : cloud.bandwidth) {
+      h *= random.log_uniform(1e-6, 1e-3);
+    }
+    const double* query = cloud.queries.row(0, 0, 0);
+    Cloud narrow = cloud;
+    narrow.bandwidth = api::squared_weights_bandwidth(cloud.bandwidth);
+    const TrueRow truth = true_row(cloud, query);
+    const Quad rounded = true_row(narrow, query).lse;
+    const auto lse = static_cast<double>(truth.lse);
+    const auto squared = static_cast<double>(rounded);
+    const double b1 = static_cast<double>(magnitude(truth.lse - static_cast<Quad>(lse))) * (1.0 + 0x1p-50);
+    const double b2 = static_cast<double>(magnitude(rounded - static_cast<Quad>(squared))) * (1.0 + 0x1p-50);
+    LeaveOneOut residuals;
+    residuals.variance = {1.0};
+    residuals.variance_bound = {0.0};
+    double error = 0.0;
+    double bound = 0.0;
+    api::standard_errors(residuals, {&lse, &b1, &squared, &b2}, cloud.n(), 1, &error, &bound, 1);
+    const double of_trial = clearance(distance(error, exp_of(truth.squared / 2 - truth.lse), 1.0), bound);
+    EXPECT_LE(of_trial, 1.0) << "trial " << trial;
+    worst = std::max(worst, of_trial);
+  }
+  std::printf("worst-clearance (measured / certified), standard errors far out: %.3f\n", worst);
 }
 
 /// Denominators and variances anywhere within their bounds.
