@@ -298,6 +298,8 @@ TEST(Smooth, ThroughPolynomials) {
   const SmoothResult result = smooth(cloud.points.view(), cloud.values.view(), cloud.queries.view(), options);
   EXPECT_EQ(result.report.heads[0].engine, Engine::polynomial) << result.report.heads[0].why;
   EXPECT_EQ(result.squared_weights_report->heads[0].engine, Engine::polynomial);
+  EXPECT_GT(result.report.heads[0].rows_polynomial, 2700);
+  EXPECT_GT(result.squared_weights_report->heads[0].rows_polynomial, 2700);
   const std::vector<double> errors = values_of(*result.standard_error);
   const std::vector<double> bounds = values_of(*result.standard_error_bounds);
   const std::vector<double> output = values_of(result.output);
