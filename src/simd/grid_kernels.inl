@@ -345,7 +345,8 @@ inline F64 grid_charge(const CertifyRows& rows, std::ptrdiff_t column, std::ptrd
   const F64 inner = (F64::set(1.0) - part) * F64::load(charges + rows.ld) + part * end;
   const F64 outer = end + (way - span) * mass;
   const F64 distance = max(below, above) + way;
-  return select_less(way, span, inner, outer) + F64::set(rows.outside + 2.0 * rows.lost) * distance;
+  return select_less(way, span, inner, outer) + F64::set(rows.outside + 2.0 * rows.lost) * distance +
+         F64::set(rows.lost);
 }
 
 /// A number that is not finite anywhere makes `poison` NaN, which refuses the row: max would lose it.
@@ -375,7 +376,7 @@ inline void grid_certify(const CertifyRows& rows) noexcept {
       const double below = centre - rows.low[c];
       const double above = rows.high[c] - centre;
       F64 off =
-          F64::set(rows.rounding) * reach + F64::set(rows.lost) * (F64::set(below > above ? below : above) + abs(t));
+          F64::set(rows.rounding) * reach + F64::set(rows.lost) * (F64::set((below > above ? below : above) + 1.0) + abs(t));
       off = rows.own == nullptr ? off : off + unit * abs(sum);
       off = off + abs(t) * rounding;
       poison = fma(charge + off, F64::zero(), poison);

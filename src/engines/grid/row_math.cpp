@@ -18,6 +18,9 @@ using numerics::kU64;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLn2 = 0.6931471805599453;
 
+/// The larger; a NaN, from sums that overflowed, wins: no row with one is accepted.
+double larger(double a, double b) noexcept { return std::isnan(a) || a >= b ? a : b; }
+
 /// One column of a row: t is the answer less the column's centre.
 struct ColumnCharge {
   double below;  ///< distance from the centre to the lowest value
@@ -52,7 +55,7 @@ struct Denominator {
 Denominator denominator_of(const RowRules& rules, const RowBatch& batch, std::int64_t i) noexcept {
   const double own = own_of(batch, 0, i);
   Denominator d{};
-  d.mass = batch.charges[i] + rules.outside + kLostMass;
+  d.mass = batch.charges[i] + batch.outside + kLostMass;
   d.rounding = rules.rounding * (batch.reach[0] + own) +
                (batch.own == nullptr ? 0.0 : kU64 * std::fabs(batch.sums[i])) + kLostMass;
   d.low = (batch.sums[i] - (d.rounding + d.mass) * (1.0 + 1e-12)) * (1.0 - 1e-12);
@@ -88,11 +91,11 @@ void certify_batch(const RowRules& rules, const RowBatch& batch, double* out, st
                                 charges[2 * batch.ld],
                                 mass};
       const double distance = std::max(column.below, column.above) + std::fabs(t);
-      const double charge = charge_at(column, t) + (rules.outside + 2.0 * kLostMass) * distance;
+      const double charge = charge_at(column, t) + (batch.outside + 2.0 * kLostMass) * distance + kLostMass;
       const double off = rules.rounding * (batch.reach[1 + c] + own_of(batch, 1 + c, i)) +
-                         (batch.own == nullptr ? 0.0 : kU64 * std::fabs(sum)) + kLostMass * distance;
-      approximation = std::max(approximation, charge / low);
-      computing = std::max(computing, (off + std::fabs(t) * rounding) / low);
+                         (batch.own == nullptr ? 0.0 : kU64 * std::fabs(sum)) + kLostMass * (distance + 1.0);
+      approximation = larger(approximation, charge / low);
+      computing = larger(computing, (off + std::fabs(t) * rounding) / low);
       row[c] = std::clamp(centre + t, rules.knots.low[usize(c)], rules.knots.high[usize(c)]);
       largest = std::max(largest, std::fabs(row[c]));
     }

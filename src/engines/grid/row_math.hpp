@@ -13,7 +13,6 @@ namespace polyattn::engines::grid {
 struct RowRules {
   const ColumnKnots& knots;
   double rounding = 0.0;  ///< R: sums are off by R times what reaches the row
-  double outside = 0.0;
   double range = 0.0;
   double largest_value = 0.0;
   double perturbation = 0.0;  ///< zeta
@@ -27,6 +26,7 @@ struct RowBatch {
   const double* own;      ///< [1 + columns] weight and weighted values of the row's own key, left out; null: none
   const double* reach;    ///< [1 + columns], of the cell
   double exponent;        ///< sums are in units of 2^exponent
+  double outside;         ///< weights beyond the far bands times the kernel there, in the same units
   std::int64_t ld;
   std::int64_t count;
 };

@@ -133,7 +133,7 @@ void certify(const RowRules& rules, const RowBatch& batch, Worker& worker, Resul
   const ColumnKnots& knots = rules.knots;
   worker.block.kernels().certify(
       {batch.sums, batch.charges, batch.own, batch.reach, knots.low.data(), knots.centre.data(), knots.high.data(),
-       results.columns, kLd, base::round_up_to(batch.count, 8), rules.rounding, rules.outside, kLostMass,
+       results.columns, kLd, base::round_up_to(batch.count, 8), rules.rounding, batch.outside, kLostMass,
        rules.range * score_movement(rules.perturbation), kAnswerRounding, rules.largest_value, worker.answers.data()});
   for (std::int64_t i = 0; i < batch.count; ++i) {
     double* row = results.data.data() + (first + i) * results.width;
@@ -173,6 +173,7 @@ void answer_block(const RowSources& from, const Block& block, const std::vector<
                          self.empty() ? nullptr : worker.values.data(),
                          reach.data(),
                          unit,
+                         from.outside.in(unit),
                          kLd,
                          count};
     certify(rules, batch, worker, results, block.first + first);
@@ -279,6 +280,16 @@ EvaluationSummary Writer::write(std::int64_t first, std::int64_t count) const {
 
 }  // namespace
 
+double Outside::in(double unit) const noexcept {
+  if (!(mass > 0.0) || exponent == kNothing) {
+    return mass;
+  }
+  const double shift = static_cast<double>(exponent) - unit;
+  // Rounded up where it would underflow.
+  return shift > 1023.0 ? std::numeric_limits<double>::infinity()
+                        : mass * std::ldexp(1.0, static_cast<int>(std::max(shift, -1000.0)));
+}
+
 std::vector<std::int32_t> find_targets(const std::vector<std::int64_t>& queries,
                                        const std::vector<std::int64_t>& reached) {
   std::vector<std::int32_t> out(queries.size(), -1);
@@ -300,7 +311,6 @@ EvaluationSummary answer_rows(const HeadProblem& problem, const RowSources& from
   const std::int64_t columns = problem.value_dim();
   const RowRules rules{from.knots,
                        from.rounding,
-                       from.outside,
                        from.range,
                        from.largest_value,
                        from.geometry.weight_error,
