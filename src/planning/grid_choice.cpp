@@ -47,8 +47,7 @@ Expected expect(const engines::HeadProblem& problem, const GridChoice& choice, c
   const std::vector<std::int32_t> target = grid::find_targets(head.queries().ids, head.passes.back().targets);
   const std::int64_t parts = sums.size() / sums.channels;
   const std::vector<double> reach(usize(1 + columns), 0.0);  // rounding is looked at when rows are certified
-  const grid::RowRules rules{
-      head.knots, 0.0, choice.charges.outside, head.range, head.largest_value, head.geometry.weight_error, false};
+  const grid::RowRules rules{head.knots, 0.0, head.range, head.largest_value, head.geometry.weight_error, false};
   std::vector<double> result(usize((columns + 2) * parts));
   Expected out;
   double missing = 0.0;
@@ -58,11 +57,13 @@ Expected expect(const engines::HeadProblem& problem, const GridChoice& choice, c
       missing += rows;
       continue;
     }
+    const double unit = sums.exponents.empty() ? 0.0 : static_cast<double>(sums.exponents[usize(target[cell])]);
     const grid::RowBatch batch{sums.tensor(target[cell]),
                                choice.charges.charges.tensor(target[cell]),
                                nullptr,
                                reach.data(),
-                               0.0,
+                               unit,
+                               choice.charges.outside.in(unit),
                                parts,
                                parts};
     grid::certify_batch(rules, batch, result.data(), columns + 2);

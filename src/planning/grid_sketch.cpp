@@ -19,6 +19,8 @@ using engines::grid::ScaledAxis;
 constexpr std::int64_t kMostDim = engines::kMostGridDim;
 /// Cells along an axis whose keys weigh differently (dot score): more is not worth a grid.
 constexpr std::int64_t kMostWeighted = 64;
+/// Differences of biases that bands are made wide enough for.
+constexpr double kMostHeavy = 1500.0;
 /// Neglected beyond the band, as part of the error allowed.
 constexpr double kTailShare = 0.1;
 constexpr double kWiden[] = {1.0, 1.2, 1.4, 2.0};
@@ -44,6 +46,7 @@ struct AxisSketch {
   double query_half = 0.0;  ///< dot score: extents of u and t about 0
   double key_half = 0.0;
   bool weighted = false;  ///< dot score: keys weigh exp(t^2)
+  double heaviest = 0.0;  ///< by how much biases differ
   int sub_bins = 2;
   AxisChoice choice;
 
@@ -150,7 +153,8 @@ class KnownSums {
 void set_bands(AxisSketch& axis, double error, double keys, KnownSums& known) {
   const std::int64_t most = axis.cells() - 1;
   const int table = numerics::axis_band(axis.choice.lattice);
-  const double far = std::sqrt(std::log(100.0 * std::max(keys, 2.0) / std::min(error, 0.1)));
+  // A key beyond may be the heaviest, of a row that sees the lightest.
+  const double far = std::sqrt(std::log(100.0 * std::max(keys, 2.0) / std::min(error, 0.1)) + axis.heaviest);
   axis.choice.far_band = static_cast<int>(
       std::min<std::int64_t>(axis.weighted ? most : static_cast<std::int64_t>(std::ceil(far / axis.side())), most));
   for (int band = std::min<int>(table, static_cast<int>(std::floor(1.5 / axis.side())) + 1);; ++band) {
@@ -173,6 +177,7 @@ std::vector<AxisSketch> axes_of(const engines::HeadProblem& problem, const engin
     axis.weighted = problem.score.kind == engines::ScoreKind::dot;
     axis.query_half = 0.5 * (extents.query_high[l] - extents.query_low[l]) * scaled[l].query_factor;
     axis.key_half = 0.5 * (extents.key_high[l] - extents.key_low[l]) * scaled[l].key_factor;
+    axis.heaviest = std::min(extents.highest_bias - extents.lowest_bias, kMostHeavy);
     axis.sub_bins = sub_bins;
     axis.choice.lattice = lattice;
     axis.choice.nodes = scaled[l].extent() > 0.0 ? numerics::kFewestNodes : 1;

@@ -12,8 +12,9 @@ namespace {
 
 using base::usize;
 
-/// Exponents are cut to this: larger products are no numbers, and the rows that see them are refused.
-constexpr std::int64_t kMostExponent = 1000;
+/// The most a pass takes off an exponent, whatever the kernel loses: what 2^kMostLoss makes of the least number that is
+/// charged for a kernel is still below 1.
+constexpr std::int64_t kMostLoss = 900;
 
 /// [channel][I][(J, rest)] -> [channel][J][(rest, I)].
 void turn(const double* from, std::int64_t channels, std::int64_t leading, std::int64_t second, std::int64_t rest,
@@ -64,8 +65,8 @@ std::vector<std::int64_t> pass_exponents(const PassCells& cells, const Axis& axi
       const std::int32_t source = cells.sources[t * usize(row) + usize(o + axis.far_band)];
       if (source >= 0 && before[usize(source)] != kNothing) {
         const double gap = static_cast<double>(std::max<std::int64_t>(std::abs(o) - 1, 0)) * axis.side;
-        const auto loss = static_cast<std::int64_t>(gap * gap * 1.4426950408889634);
-        out[t] = std::max(out[t], before[usize(source)] - loss);
+        const double loss = std::min(gap * gap * 1.4426950408889634, static_cast<double>(kMostLoss));
+        out[t] = std::max(out[t], before[usize(source)] - static_cast<std::int64_t>(loss));
       }
     }
   }
@@ -91,6 +92,7 @@ Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const 
   }
   std::vector<Workspace> spaces(usize(std::max(context.threads, 1)));
   const std::int64_t row = 2 * axis.far_band + 1;
+  const simd::GridKernels& kernels = simd::kernels().grid;
   base::parallel_for(context, base::blocks_of(targets, 8), [&](std::int64_t block, int thread) {
     Workspace& space = spaces[usize(thread)];
     space.made.resize(usize(first.size()));
@@ -112,7 +114,7 @@ Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const 
             if (from == kNothing || out.exponents[usize(t)] == kNothing) {
               continue;
             }
-            const std::int64_t shift = std::min(from - out.exponents[usize(t)], kMostExponent);
+            const std::int64_t shift = from - out.exponents[usize(t)];  // at most kMostLoss
             if (shift != 0) {
               const double factor = std::ldexp(1.0, static_cast<int>(std::max<std::int64_t>(shift, -1100)));
               std::transform(matrix, matrix + nodes * nodes, scaled, [&](double k) { return k * factor; });
@@ -124,9 +126,8 @@ Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const 
           space.matrices.push_back(matrix);
         }
       }
-      simd::kernels().grid.pass({space.sources.data(), space.matrices.data(),
-                                 static_cast<std::ptrdiff_t>(space.sources.size()), nodes, first.channels, width,
-                                 space.made.data()});
+      kernels.pass({space.sources.data(), space.matrices.data(), static_cast<std::ptrdiff_t>(space.sources.size()),
+                    nodes, first.channels, width, space.made.data()});
       double* tensor = out.tensor(t);
       std::fill(tensor, tensor + out.size(), 0.0);
       turn(space.made.data(), first.channels, nodes, turned.front(), rest, width, out.width(), tensor);

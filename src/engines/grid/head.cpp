@@ -44,6 +44,8 @@ GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots kn
   head.geometry = std::move(geometry);
   head.knots = std::move(knots);
   for (std::size_t c = 0; c < head.knots.low.size(); ++c) {
+    // A mean, rounded or of other weights, may lie outside.
+    head.knots.centre[c] = std::clamp(head.knots.centre[c], head.knots.low[c], head.knots.high[c]);
     head.range = std::max(head.range, head.knots.high[c] - head.knots.low[c]);
     head.largest_value = std::max({head.largest_value, std::fabs(head.knots.low[c]), std::fabs(head.knots.high[c])});
   }
@@ -66,7 +68,10 @@ RowCharges charge_head(const GridHead& head, const base::Context& context) {
   out.reach =
       reach_rows(cell_masses(head.masses, head.keys, columns, context.memory), head.passes, head.geometry, context);
   const double peak = outside_peak(head.geometry);
-  out.outside = peak * static_cast<double>(head.visible) * (1.0 + 1e-12);
+  out.outside.mass = peak * static_cast<double>(head.visible) * (1.0 + 1e-12);
+  for (const std::int64_t exponent : head.keys.exponents) {
+    out.outside.exponent = std::max(out.outside.exponent, exponent);
+  }
   return out;
 }
 

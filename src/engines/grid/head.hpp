@@ -41,7 +41,7 @@ GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots kn
 struct RowCharges {
   Field charges;
   Field reach;
-  double outside = 0.0;
+  Outside outside;
 };
 RowCharges charge_head(const GridHead& head, const base::Context& context);
 

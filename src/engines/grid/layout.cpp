@@ -19,11 +19,14 @@ using numerics::kU64;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kRows = 1024;
+/// Log weights beyond this are off by more than 1, and no exponents of two.
+constexpr double kMostTerms = 0x1p38;
 
 struct Range {
   std::vector<double> low;
   std::vector<double> high;
-  double largest_bias = 0.0;
+  double lowest_bias = kInfinity;
+  double highest_bias = -kInfinity;
   std::int64_t visible = 0;
   bool finite = true;
 
@@ -33,7 +36,8 @@ struct Range {
       low[l] = std::min(low[l], other.low[l]);
       high[l] = std::max(high[l], other.high[l]);
     }
-    largest_bias = std::max(largest_bias, other.largest_bias);
+    lowest_bias = std::min(lowest_bias, other.lowest_bias);
+    highest_bias = std::max(highest_bias, other.highest_bias);
     visible += other.visible;
     finite = finite && other.finite;
   }
@@ -71,7 +75,8 @@ Range measure(const HeadProblem& problem, bool keys, const base::Context& contex
         visible -= std::count(bias.begin(), bias.begin() + count, -kInfinity);
         for (std::int64_t i = 0; i < count; ++i) {
           const double b = bias[usize(i)];
-          range.largest_bias = b == -kInfinity ? range.largest_bias : std::max(range.largest_bias, std::fabs(b));
+          range.lowest_bias = b == -kInfinity ? range.lowest_bias : std::min(range.lowest_bias, b);
+          range.highest_bias = std::max(range.highest_bias, b);
           range.finite = range.finite && (b == -kInfinity || std::isfinite(b));
         }
         if (visible == 0) {
@@ -112,7 +117,10 @@ Extents measure_extents(const HeadProblem& problem, const base::Context& context
   if (!queries.finite || !keys.finite) {
     require_finite_inputs(problem);
   }
-  return {queries.low, queries.high, keys.low, keys.high, keys.largest_bias, keys.visible};
+  const bool biased = problem.has_bias() && keys.visible > 0;
+  return {
+      queries.low, queries.high, keys.low, keys.high, biased ? keys.lowest_bias : 0.0, biased ? keys.highest_bias : 0.0,
+      keys.visible};
 }
 
 std::vector<ScaledAxis> scale_axes(const HeadProblem& problem, const Extents& extents, double widen) {
@@ -159,7 +167,7 @@ bool make_geometry(const HeadProblem& problem, const Extents& extents, const std
   if (out.dim == 1) {
     out.axes.emplace_back();
   }
-  double terms = extents.largest_bias;
+  double terms = magnitude(extents.lowest_bias, extents.highest_bias);
   for (std::size_t l = 0; l < scaled.size(); ++l) {
     const ScaledAxis& from = scaled[l];
     const AxisChoice& choice = choices[l];
@@ -174,14 +182,19 @@ bool make_geometry(const HeadProblem& problem, const Extents& extents, const std
     axis.key_origin = from.key_centre + from.low / from.key_factor;
     axis.query_scale = from.query_factor / axis.side;
     axis.key_scale = from.key_factor / axis.side;
+    if (choice.nodes == 1) {  // factors may be 0 or infinite there
+      axis.query_origin = from.query_centre;
+      axis.key_origin = from.key_centre;
+      axis.query_scale = axis.key_scale = 0.0;
+    }
     // Difference, product and the two factors' own roundings: 4 U of the place in cells, twice (query and key). The
     // origins round too (dot score), relative to the centres; the place within the cell and its part: 3 U.
     const double offset = gaussian ? 0.0
                                    : 4.0 * (std::fabs(axis.query_origin) * from.query_factor +
                                             std::fabs(axis.key_origin) * from.key_factor + from.extent());
-    axis.position_error =
-        choice.nodes == 1 ? 0.0
-                          : (axis.side * (9.0 * static_cast<double>(axis.cells) + 8.0) + offset) * kU64 * (1.0 + 1e-12);
+    axis.position_error = choice.nodes == 1 ? 0.0
+                                            : (axis.side * (11.0 * static_cast<double>(axis.cells) + 8.0) + offset) *
+                                                  kU64 * (1.0 + 1e-12);
     out.axes.push_back(axis);
     if (!gaussian) {
       const double u0 = from.query_factor * from.query_centre;
@@ -199,6 +212,9 @@ bool make_geometry(const HeadProblem& problem, const Extents& extents, const std
     }
   }
   if (out.weighted) {
+    if (!(terms < kMostTerms)) {
+      return false;
+    }
     out.weight_error = (4.0 * static_cast<double>(out.dim) + 24.0) * kU64 * terms + 8.0 * kU64;
   }
   return set_strides(out);

@@ -17,8 +17,9 @@ struct Extents {
   std::vector<double> query_high;
   std::vector<double> key_low;
   std::vector<double> key_high;
-  double largest_bias = 0.0;  ///< magnitude
-  std::int64_t visible = 0;   ///< keys
+  double lowest_bias = 0.0;  ///< of visible keys
+  double highest_bias = 0.0;
+  std::int64_t visible = 0;  ///< keys
 };
 
 /// Checks that queries and visible keys are finite: Error (non_finite) names the first that is not. Cost: a pass over Q
@@ -48,7 +49,8 @@ struct AxisChoice {
   int far_band = 0;
 };
 
-/// Error (invalid_argument) is never raised: false if there would be too many cells.
+/// Error (invalid_argument) is never raised: false if there would be too many cells, or scores beyond what
+/// weights can be made of.
 bool make_geometry(const HeadProblem& problem, const Extents& extents, const std::vector<ScaledAxis>& scaled,
                    const std::vector<AxisChoice>& choices, int sub_bins, Geometry& out);
 

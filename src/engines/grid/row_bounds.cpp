@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 
 namespace polyattn::engines::grid {
 
@@ -15,7 +16,7 @@ using base::usize;
 
 /// Upper bound of |kappa'| = 2x exp(-x^2) at distances of at least `gap`; it falls from x = sqrt(1/2) on.
 double steepest(double gap) noexcept {
-  constexpr double turn = 0.7071;
+  constexpr double turn = 0.70711;
   return (gap <= turn ? 0.85777 : 2.0 * gap * std::exp(-gap * gap)) * (1.0 + 1e-13);
 }
 
@@ -37,6 +38,11 @@ AxisMatrices fill(std::int64_t band, int bins, const Value& value) {
     }
   }
   return out;
+}
+
+/// Upper bound of kappa at that gap: never 0, since an exponent of two may make much of what underflows.
+double peak_at(double gap) noexcept {
+  return std::clamp(std::exp(-gap * gap) * (1.0 + 1e-13), std::numeric_limits<double>::min(), 1.0);
 }
 
 const Axis& axis_of(const Geometry& geometry, std::size_t pass) noexcept { return geometry.axes[pass]; }
@@ -74,10 +80,7 @@ PartMatrices part_matrices(const Axis& axis, int sub_bins) {
     return out;
   }
   const numerics::AxisBounds table = numerics::axis_bounds(axis.nodes, axis.lattice, bins, static_cast<int>(axis.band));
-  const auto peak = [&](std::int64_t o, int i, int j) {
-    const double gap = gap_of(axis, bins, o, i, j);
-    return std::min(1.0, std::exp(-gap * gap) * (1.0 + 1e-13));
-  };
+  const auto peak = [&](std::int64_t o, int i, int j) { return peak_at(gap_of(axis, bins, o, i, j)); };
   const auto error = [&](std::int64_t o, int i, int j) {
     if (std::abs(o) > axis.band) {  // taken for 0
       return peak(o, i, j);
@@ -128,10 +131,8 @@ Field reach_rows(const Field& cells, const std::vector<PassCells>& passes, const
       cells, passes, geometry,
       [](const Axis& axis) {
         return axis.nodes == 1 ? part_matrices(axis, 1).peak
-                               : fill(axis.far_band, 1, [&](std::int64_t o, int i, int j) {
-                                   const double gap = gap_of(axis, 1, o, i, j);
-                                   return std::min(1.0, std::exp(-gap * gap) * (1.0 + 1e-13));
-                                 });
+                               : fill(axis.far_band, 1,
+                                      [&](std::int64_t o, int i, int j) { return peak_at(gap_of(axis, 1, o, i, j)); });
       },
       context);
   inflate(out);

@@ -13,7 +13,6 @@ namespace polyattn::engines::grid {
 struct RowRules {
   const ColumnKnots& knots;
   double rounding = 0.0;  ///< R: sums are off by R times what reaches the row
-  double outside = 0.0;
   double range = 0.0;
   double largest_value = 0.0;
   double perturbation = 0.0;  ///< zeta
@@ -27,18 +26,21 @@ struct RowBatch {
   const double* own;      ///< [1 + columns] weight and weighted values of the row's own key, left out; null: none
   const double* reach;    ///< [1 + columns], of the cell
   double exponent;        ///< sums are in units of 2^exponent
+  double outside;         ///< weights beyond the far bands times the kernel there, in the same units
   std::int64_t ld;
   std::int64_t count;
 };
 
-/// out[i * width ...] = answers, approximation (infinity: refused), rounding but for storing the answer; with
-/// log-sum-exp also log D without the row's term, and a bound of it.
+/// out[i * width ...] = answers, approximation (infinity: refused), rounding but for storing the answer. The kernel
+/// `certify` does the same in lanes.
 void certify_batch(const RowRules& rules, const RowBatch& batch, double* out, std::int64_t width) noexcept;
 
 struct LogSumExp {
   double value = 0.0;
   double bound = 0.0;
 };
+/// log D of row i of a batch, without the term of its query. The row is not refused.
+LogSumExp log_sum_exp(const RowRules& rules, const RowBatch& batch, std::int64_t i) noexcept;
 /// Adds the term that depends on the query alone.
 LogSumExp finish_log_sum_exp(const Geometry& geometry, const LogSumExp& row, const double* query) noexcept;
 

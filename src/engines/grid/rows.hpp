@@ -15,6 +15,15 @@
 
 namespace polyattn::engines::grid {
 
+/// Bound on the weights of keys beyond the far bands, times the kernel there: mass 2^exponent, where keys have log
+/// weights, else mass. Any of them may weigh as much as the heaviest key.
+struct Outside {
+  double mass = 0.0;
+  std::int64_t exponent = kNothing;
+  /// In units of 2^unit.
+  [[nodiscard]] double in(double unit) const noexcept;
+};
+
 /// Everything a row is made of. Cells of fields are those of the last pass; `target[cell]` is the place there of a cell
 /// of the queries, -1 if no key reaches it.
 struct RowSources {
@@ -28,8 +37,8 @@ struct RowSources {
   const Field& reach;    ///< reach_rows
   const ColumnKnots& knots;
   double rounding;  ///< of numerator and denominator, over `reach`
-  double outside;   ///< mass of keys beyond the far bands, times the kernel there
-  double range;     ///< largest of a column
+  Outside outside;
+  double range;  ///< largest of a column
   double largest_value;
 };
 
