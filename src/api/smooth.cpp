@@ -131,7 +131,7 @@ void add_standard_error(SmoothResult& result, const Smoothing& smoothing, Smooth
     result.residual_report = std::move(left.report);
   } else {
     result.residuals = api::residuals_of(inputs.values, result.output.view(), data_of(result.row_bounds),
-                                         data_of(result.lse), api::kLeastWeight);
+                                         data_of(result.lse), api::kLeastWeight, calls.threads());
   }
   if (result.residuals->scored == 0) {
     fail(ErrorCode::invalid_argument, "bandwidth", "one at which a point sees another, for a standard error",
@@ -153,7 +153,7 @@ void add_standard_error(SmoothResult& result, const Smoothing& smoothing, Smooth
   api::standard_errors(*result.residuals,
                        {data_of(result.lse), data_of(result.lse_bound), squared.data(), squared_bound.data()},
                        inputs.n(), m, static_cast<double*>(result.standard_error->data()),
-                       static_cast<double*>(result.standard_error_bounds->data()));
+                       static_cast<double*>(result.standard_error_bounds->data()), calls.threads());
 }
 
 SmoothResult run(const SmoothingInputs& inputs, const SmoothOptions& options) {

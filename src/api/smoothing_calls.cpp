@@ -1,5 +1,7 @@
 #include "api/smoothing_calls.hpp"
 
+#include "base/parallel.hpp"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -29,6 +31,10 @@ Options SmoothingCalls::options(const SmoothingInputs& inputs, const std::vector
 void SmoothingCalls::note_peak(std::uint64_t bytes) {
   memory_.take(bytes);  // within the limit, which the call was given
   memory_.give(bytes);
+}
+
+int SmoothingCalls::threads() const noexcept {
+  return resources_.threads == 0 ? base::hardware_threads() : resources_.threads;
 }
 
 Report SmoothingCalls::attend(const Destinations& out, const ConstView& queries, const ConstView& points,

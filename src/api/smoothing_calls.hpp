@@ -54,6 +54,8 @@ class SmoothingCalls {
   [[nodiscard]] PlanReport plan(const ConstView& queries, const ConstView& points, const ConstView& values,
                                 Options options) const;
 
+  /// Threads for what is done beside the calls.
+  [[nodiscard]] int threads() const noexcept;
   /// For buffers beside the calls.
   [[nodiscard]] base::MemoryMeter& memory() noexcept { return memory_; }
   /// Most bytes at any time, those of the calls included.

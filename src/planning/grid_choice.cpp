@@ -250,8 +250,7 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   const double range = known.values->range();
   const double tolerance = absolute_tolerance(request.tolerance, range);
   // Without values, or if they do not vary, denominators are all there is to approximate.
-  const double asked =
-      std::min(request.lse_tolerance.value_or(kInfinity), request.density_tolerance.value_or(kInfinity));
+  const double asked = std::min(request.lse_tolerance.value_or(kInfinity), request.density_share.value_or(kInfinity));
   const double error =
       std::min({range > 0.0 ? 0.8 * tolerance / (kGridDistance * range) : kInfinity, 0.5 * asked, 0.1});
   if (!known.sketch) {

@@ -117,6 +117,28 @@ struct OwnProducts {
   double* out;
 };
 
+/// The certificate of rows of one cell (engines/grid/row_math.hpp has the scalar twin): lanes are rows, element i of
+/// column c at c * ld + i. out: answers by column, then approximation (infinity: refused) and rounding.
+struct CertifyRows {
+  const double* sums;     ///< [1 + columns]
+  const double* charges;  ///< [1 + 3 columns]
+  const double* own;      ///< [1 + columns]; null: none
+  const double* reach;    ///< [1 + columns]
+  const double* low;      ///< [columns] of the values
+  const double* centre;
+  const double* high;
+  std::ptrdiff_t columns;
+  std::ptrdiff_t ld;
+  std::ptrdiff_t points;  ///< a multiple of 8
+  double rounding;
+  double outside;
+  double lost;
+  double perturbation;  ///< what moved scores do to an answer
+  double answer;        ///< rounding of an answer, over its largest magnitude plus largest_value
+  double largest_value;
+  double* out;
+};
+
 struct GridKernels {
   ColumnRange (*range)(const double* x, std::ptrdiff_t tokens) noexcept;
   void (*locate)(const LocateColumn&) noexcept;
@@ -129,6 +151,7 @@ struct GridKernels {
   void (*form)(const FormTensor&) noexcept;
   void (*evaluate)(const EvaluateRows&) noexcept;
   void (*own)(const OwnProducts&) noexcept;
+  void (*certify)(const CertifyRows&) noexcept;
   void (*pass)(const PassTarget&) noexcept;
 };
 

@@ -332,15 +332,71 @@ inline void grid_own(const OwnProducts& block) noexcept {
   }
 }
 
+/// A column's charge at t, by its chord (row_math.cpp).
+inline F64 grid_charge(const CertifyRows& rows, std::ptrdiff_t column, std::ptrdiff_t i, F64 t, F64 mass) noexcept {
+  const double centre = rows.centre[column];
+  const F64 below = F64::set(centre - rows.low[column]);
+  const F64 above = F64::set(rows.high[column] - centre);
+  const double* charges = rows.charges + (1 + 3 * column) * rows.ld + i;
+  const F64 way = abs(t);
+  const F64 span = select_less(t, F64::zero(), below, above);
+  const F64 end = select_less(t, F64::zero(), F64::load(charges), F64::load(charges + 2 * rows.ld));
+  const F64 part = way / span;
+  const F64 inner = (F64::set(1.0) - part) * F64::load(charges + rows.ld) + part * end;
+  const F64 outer = end + (way - span) * mass;
+  const F64 distance = max(below, above) + way;
+  return select_less(way, span, inner, outer) + F64::set(rows.outside + 2.0 * rows.lost) * distance +
+         F64::set(rows.lost);
+}
+
+/// A number that is not finite anywhere makes `poison` NaN, which refuses the row: max would lose it.
+inline void grid_certify(const CertifyRows& rows) noexcept {
+  const F64 up = F64::set(1.0 + 1e-12);
+  const F64 down = F64::set(1.0 - 1e-12);
+  const F64 refused = F64::set(__builtin_inf());
+  const F64 unit = F64::set(0x1p-53);
+  for (std::ptrdiff_t i = 0; i < rows.points; i += F64::width) {
+    const F64 denominator = F64::load(rows.sums + i);
+    const F64 mass = F64::load(rows.charges + i) + F64::set(rows.outside + rows.lost);
+    const F64 own = rows.own == nullptr ? F64::zero() : abs(F64::load(rows.own + i));
+    F64 rounding = F64::set(rows.rounding) * (F64::set(rows.reach[0]) + own) + F64::set(rows.lost);
+    rounding = rows.own == nullptr ? rounding : rounding + unit * abs(denominator);
+    const F64 low = (denominator - (rounding + mass) * up) * down;
+    F64 approximation = F64::zero();
+    F64 computing = F64::zero();
+    F64 largest = F64::zero();
+    F64 poison = F64::zero() * low;
+    for (std::ptrdiff_t c = 0; c < rows.columns; ++c) {
+      const F64 sum = F64::load(rows.sums + (1 + c) * rows.ld + i);
+      const F64 t = sum / denominator;
+      const F64 charge = grid_charge(rows, c, i, t, mass);
+      F64 reach = F64::set(rows.reach[1 + c]);
+      reach = rows.own == nullptr ? reach : reach + abs(F64::load(rows.own + (1 + c) * rows.ld + i));
+      const double centre = rows.centre[c];
+      const double below = centre - rows.low[c];
+      const double above = rows.high[c] - centre;
+      F64 off =
+          F64::set(rows.rounding) * reach + F64::set(rows.lost) * (F64::set((below > above ? below : above) + 1.0) + abs(t));
+      off = rows.own == nullptr ? off : off + unit * abs(sum);
+      off = off + abs(t) * rounding;
+      poison = fma(charge + off, F64::zero(), poison);
+      approximation = max(approximation, charge / low);
+      computing = max(computing, off / low);
+      const F64 answer = min(max(F64::set(centre) + t, F64::set(rows.low[c])), F64::set(rows.high[c]));
+      largest = max(largest, abs(answer));
+      answer.store(rows.out + c * rows.ld + i);
+    }
+    const F64 bound = select_less(F64::zero(), low, approximation * up, refused);
+    // A comparison with NaN takes the last operand.
+    select_less(poison, F64::set(1.0), bound, refused).store(rows.out + rows.columns * rows.ld + i);
+    const F64 answering = F64::set(rows.answer) * (largest + F64::set(rows.largest_value));
+    ((computing + F64::set(rows.perturbation) + answering) * up).store(rows.out + (rows.columns + 1) * rows.ld + i);
+  }
+}
+
 constexpr GridKernels grid_kernels() noexcept {
-  return {&grid_range,
-          &grid_locate,
-          &grid_lagrange_points,
-          &grid_lagrange_nodes,
-          &grid_expand,
-          &grid_weigh,
-          &grid_form,
-          &grid_evaluate,
-          &grid_own,
-          &grid_pass};
+  return {&grid_range,          &grid_locate,   &grid_lagrange_points,
+          &grid_lagrange_nodes, &grid_expand,   &grid_weigh,
+          &grid_form,           &grid_evaluate, &grid_own,
+          &grid_certify,        &grid_pass};
 }

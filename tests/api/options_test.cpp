@@ -43,6 +43,9 @@ TEST(OptionsChecked, Tolerances) {
     options = {};
     options.density_tolerance = bad;
     EXPECT_TRUE(refused(options, {"density_tolerance"}));
+    options = {};
+    options.density_unit = bad;
+    EXPECT_TRUE(refused(options, {"density_unit"}));
   }
 }
 

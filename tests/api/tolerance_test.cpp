@@ -7,6 +7,7 @@
 #include "support/judge.hpp"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace polyattn::test {
@@ -199,23 +200,29 @@ TEST(Tolerance, LogSumExpOutOfReach) {
 }
 
 TEST(Tolerance, DensityRelativeAndAbsolute) {
-  // |D~ - D| <= tolerance * D, or <= tolerance: judged through log-sum-exp, D = exp(lse).
+  // |D~ - D| <= tolerance * D, or <= tolerance * unit: judged through log-sum-exp, D = exp(lse).
   const Problem problem = random_problem({.n_q = 50, .n_kv = 80, .dim = 2}, 2.0, DType::float64, 114);
   const Truth<long double> truth = truth_of<long double>(problem);
   for (const Engine engine : {Engine::exact, Engine::polynomial}) {
-    for (const bool absolute : {false, true}) {
+    for (const auto& [absolute, unit] : {std::pair{false, 1.0}, {true, 1.0}, {true, 1e-6}, {true, 500.0}}) {
       Options options = with_certificates({});
       options.engine = engine;
       options.tolerance.value = 0.5;
       options.density_tolerance = 1e-4;
       options.density_absolute = absolute;
+      options.density_unit = unit;
       const Result result = attend(problem, options);
       const std::vector<double> lse = values_of(result.lse.value());
       for (std::size_t row = 0; row < lse.size(); ++row) {
         const long double exact = exp_of(truth.lse[row]);
         const long double found = exp_of(static_cast<long double>(lse[row]));
         const long double error = found > exact ? found - exact : exact - found;
-        EXPECT_LE(error, 1e-4L * (absolute ? 1.0L : exact));
+        const long double allowed = 1e-4L * (absolute ? static_cast<long double>(unit) : exact);
+        EXPECT_LE(error, allowed);
+        if (absolute) {
+          EXPECT_LE(std::expm1(values_of(result.lse_bound.value())[row]) * std::exp(lse[row]),
+                    static_cast<double>(allowed));
+        }
       }
       EXPECT_TRUE(within_bounds(judge(problem, result)));
     }

@@ -99,21 +99,21 @@ struct Counters {
 };
 
 /// Occupied cells by sorting, and in place of cell numbers their ranks.
-std::vector<std::int64_t> rank_cells(std::vector<std::int64_t>& numbers) {
-  std::vector<std::int64_t> ids = numbers;
+std::vector<std::int64_t> rank_cells(base::Buffer<std::int64_t>& numbers) {
+  std::vector<std::int64_t> ids(numbers.begin(), numbers.end());
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   if (!ids.empty() && ids.front() < 0) {
     ids.erase(ids.begin());
   }
-  for (std::int64_t& number : numbers) {
+  for (std::int64_t& number : numbers.span()) {
     number = number < 0 ? -1 : std::lower_bound(ids.begin(), ids.end(), number) - ids.begin();
   }
   return ids;
 }
 
-/// Sets ids, starts, cell and place from the cell number of every row.
-void arrange(const Geometry& geometry, std::vector<std::int64_t> numbers, const base::Context& context,
+/// Sets ids, starts and place from the cell number of every row.
+void arrange(const Geometry& geometry, base::Buffer<std::int64_t>& numbers, const base::Context& context,
              CellPoints& out) {
   const auto rows = static_cast<std::int64_t>(numbers.size());
   const bool dense = geometry.box() <= std::min(kMostCounters, std::max<std::int64_t>(1 << 14, 4 * rows));
@@ -134,7 +134,6 @@ void arrange(const Geometry& geometry, std::vector<std::int64_t> numbers, const 
       }
     }
   });
-  std::vector<std::uint32_t> rank(usize(counters.cells));
   std::uint32_t next = 0;
   out.starts.push_back(0);
   for (std::int64_t cell = 0; cell < counters.cells; ++cell) {
@@ -143,32 +142,29 @@ void arrange(const Geometry& geometry, std::vector<std::int64_t> numbers, const 
       next += std::exchange(counters.of(part)[cell], next);
     }
     if (next > begin) {
-      rank[usize(cell)] = static_cast<std::uint32_t>(out.ids.size());
       out.ids.push_back(dense ? cell : ids[usize(cell)]);
       out.starts.push_back(next);
     }
   }
-  out.cell.resize(usize(rows));
-  out.place.resize(usize(rows));
+  out.place = base::Buffer<std::uint32_t>(rows, context.memory);
   base::parallel_for(context, counters.parts, [&](std::int64_t part, int) {
     const Share share = share_of(rows, counters.parts, part);
     std::uint32_t* cursor = counters.of(part);
     for (std::int64_t i = share.first; i < share.last; ++i) {
       const std::int64_t number = numbers[usize(i)];
       out.place[usize(i)] = number < 0 ? kNowhere : cursor[number]++;
-      out.cell[usize(i)] = number < 0 ? kNowhere : rank[usize(number)];
     }
   });
 }
 
 CellPoints place_points(const PointSet& set, const base::Context& context) {
   CellPoints out;
-  std::vector<std::int64_t> numbers(usize(set.size()));
+  base::Buffer<std::int64_t> numbers(set.size(), context.memory);
   const std::int64_t parts = std::clamp<std::int64_t>(context.threads, 1, 16);
   base::parallel_for(context, parts, [&](std::int64_t part, int) {
     number_cells(set, share_of(set.size(), parts, part), numbers.data());
   });
-  arrange(set.geometry, std::move(numbers), context, out);
+  arrange(set.geometry, numbers, context, out);
   return out;
 }
 
@@ -232,9 +228,10 @@ CellPoints sort_keys(const HeadProblem& problem, const Geometry& geometry, const
   CellPoints out = place_points(set, context);
   const auto axes = static_cast<std::int64_t>(geometry.axes.size());
   const std::int64_t columns = problem.value_dim();
-  out.width = axes + 1 + columns;
+  out.width = base::round_up_to(axes + 1 + columns, 2);
   out.records = base::Buffer<double>((out.points() + 8) * out.width, context.memory);
   std::fill(out.records.end() - 8 * out.width, out.records.end(), 0.0);
+  const std::vector<double> nothing(usize(kRows), 0.0);
   const std::int64_t parts = base::blocks_of(problem.n_kv(), 16 * kRows);
   base::parallel_for(context, parts, [&](std::int64_t part, int) {
     Located at(geometry);
@@ -247,6 +244,9 @@ CellPoints sort_keys(const HeadProblem& problem, const Geometry& geometry, const
       const std::uint32_t* place = out.place.data() + first;
       for (std::int64_t l = 0; l < axes; ++l) {
         scatter(at.local.data() + l * kRows, count, place, out.width, out.records.data() + l);
+      }
+      if (out.width > axes + 1 + columns) {
+        scatter(nothing.data(), count, place, out.width, out.records.data() + axes + 1 + columns);
       }
       if (geometry.weighted) {
         log_weights(geometry, at, count, weight.data());
@@ -270,17 +270,22 @@ CellPoints sort_keys(const HeadProblem& problem, const Geometry& geometry, const
 CellPoints sort_queries(const HeadProblem& problem, const Geometry& geometry, const base::Context& context) {
   const PointSet set{problem, geometry, false};
   CellPoints out = place_points(set, context);
-  out.width = static_cast<std::int64_t>(geometry.axes.size());
+  const auto axes = static_cast<std::int64_t>(geometry.axes.size());
+  out.width = base::round_up_to(axes, 2);
   out.records = base::Buffer<double>((out.points() + 8) * out.width, context.memory);
   std::fill(out.records.end() - 8 * out.width, out.records.end(), 0.0);
+  const std::vector<double> nothing(usize(kRows), 0.0);
   base::parallel_for(context, base::blocks_of(problem.n_q(), 16 * kRows), [&](std::int64_t part, int) {
     Located at(geometry);
     const std::int64_t last = std::min(problem.n_q(), (part + 1) * 16 * kRows);
     for (std::int64_t first = part * 16 * kRows; first < last; first += kRows) {
       const std::int64_t count = std::min(kRows, last - first);
       locate(set, first, count, at);
-      for (std::int64_t l = 0; l < out.width; ++l) {
+      for (std::int64_t l = 0; l < axes; ++l) {
         scatter(at.local.data() + l * kRows, count, out.place.data() + first, out.width, out.records.data() + l);
+      }
+      if (out.width > axes) {
+        scatter(nothing.data(), count, out.place.data() + first, out.width, out.records.data() + axes);
       }
     }
   });

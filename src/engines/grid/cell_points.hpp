@@ -13,15 +13,15 @@
 namespace polyattn::engines::grid {
 
 /// Record of a point: its place on every axis, in [-1, 1] from one side of the cell to the other; then for keys the
-/// weight and weight (v_c - centre_c) of every column. Points of a cell keep their order.
+/// weight and weight (v_c - centre_c) of every column; one number more if that makes their number even. Points of a
+/// cell keep their order.
 struct CellPoints {
   std::vector<std::int64_t> ids;        ///< of occupied cells, ascending
   std::vector<std::int64_t> starts;     ///< first record of each; one more at the end
   std::vector<std::int64_t> exponents;  ///< of two, of a cell's weights; empty: 0
   base::Buffer<double> records;         ///< [points][width]
   std::int64_t width = 0;
-  std::vector<std::uint32_t> cell;   ///< of row i: its place in `ids`
-  std::vector<std::uint32_t> place;  ///< of row i: its record; kNowhere where a key is hidden
+  base::Buffer<std::uint32_t> place;  ///< of row i: its record; kNowhere where a key is hidden
 
   [[nodiscard]] std::int64_t cells() const noexcept { return static_cast<std::int64_t>(ids.size()); }
   [[nodiscard]] std::int64_t points() const noexcept { return starts.empty() ? 0 : starts.back(); }

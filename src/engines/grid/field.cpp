@@ -92,6 +92,7 @@ Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const 
   }
   std::vector<Workspace> spaces(usize(std::max(context.threads, 1)));
   const std::int64_t row = 2 * axis.far_band + 1;
+  const simd::GridKernels& kernels = simd::kernels().grid;
   base::parallel_for(context, base::blocks_of(targets, 8), [&](std::int64_t block, int thread) {
     Workspace& space = spaces[usize(thread)];
     space.made.resize(usize(first.size()));
@@ -125,9 +126,8 @@ Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const 
           space.matrices.push_back(matrix);
         }
       }
-      simd::kernels().grid.pass({space.sources.data(), space.matrices.data(),
-                                 static_cast<std::ptrdiff_t>(space.sources.size()), nodes, first.channels, width,
-                                 space.made.data()});
+      kernels.pass({space.sources.data(), space.matrices.data(), static_cast<std::ptrdiff_t>(space.sources.size()),
+                    nodes, first.channels, width, space.made.data()});
       double* tensor = out.tensor(t);
       std::fill(tensor, tensor + out.size(), 0.0);
       turn(space.made.data(), first.channels, nodes, turned.front(), rest, width, out.width(), tensor);

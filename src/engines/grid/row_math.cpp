@@ -43,6 +43,25 @@ double charge_at(const ColumnCharge& column, double t) noexcept {
   return (1.0 - part) * column.centre + part * end;
 }
 
+double own_of(const RowBatch& batch, std::int64_t c, std::int64_t i) noexcept {
+  return batch.own == nullptr ? 0.0 : std::fabs(batch.own[c * batch.ld + i]);
+}
+
+struct Denominator {
+  double mass;      ///< sum w |kappa~ - kappa| is at most this
+  double rounding;  ///< of D^
+  double low;       ///< D is at least this; <= 0 or NaN: nothing is known
+};
+Denominator denominator_of(const RowRules& rules, const RowBatch& batch, std::int64_t i) noexcept {
+  const double own = own_of(batch, 0, i);
+  Denominator d{};
+  d.mass = batch.charges[i] + batch.outside + kLostMass;
+  d.rounding = rules.rounding * (batch.reach[0] + own) +
+               (batch.own == nullptr ? 0.0 : kU64 * std::fabs(batch.sums[i])) + kLostMass;
+  d.low = (batch.sums[i] - (d.rounding + d.mass) * (1.0 + 1e-12)) * (1.0 - 1e-12);
+  return d;
+}
+
 }  // namespace
 
 void certify_batch(const RowRules& rules, const RowBatch& batch, double* out, std::int64_t width) noexcept {
@@ -50,14 +69,8 @@ void certify_batch(const RowRules& rules, const RowBatch& batch, double* out, st
   const double zeta = rules.range * score_movement(rules.perturbation);
   for (std::int64_t i = 0; i < batch.count; ++i) {
     double* row = out + i * width;
-    const auto own = [&](std::int64_t c) {
-      return batch.own == nullptr ? 0.0 : std::fabs(batch.own[c * batch.ld + i]);
-    };
     const double denominator = batch.sums[i];
-    const double mass = batch.charges[i] + batch.outside + kLostMass;
-    const double rounding =
-        rules.rounding * (batch.reach[0] + own(0)) + (own(0) > 0.0 ? kU64 * std::fabs(denominator) : 0.0) + kLostMass;
-    const double low = (denominator - (rounding + mass) * (1.0 + 1e-12)) * (1.0 - 1e-12);
+    const auto [mass, rounding, low] = denominator_of(rules, batch, i);
     if (!(low > 0.0)) {
       row[columns] = kInfinity;
       row[columns + 1] = kInfinity;
@@ -79,8 +92,8 @@ void certify_batch(const RowRules& rules, const RowBatch& batch, double* out, st
                                 mass};
       const double distance = std::max(column.below, column.above) + std::fabs(t);
       const double charge = charge_at(column, t) + (batch.outside + 2.0 * kLostMass) * distance + kLostMass;
-      const double off = rules.rounding * (batch.reach[1 + c] + own(1 + c)) +
-                         (own(0) > 0.0 ? kU64 * std::fabs(sum) : 0.0) + kLostMass * (distance + 1.0);
+      const double off = rules.rounding * (batch.reach[1 + c] + own_of(batch, 1 + c, i)) +
+                         (batch.own == nullptr ? 0.0 : kU64 * std::fabs(sum)) + kLostMass * (distance + 1.0);
       approximation = larger(approximation, charge / low);
       computing = larger(computing, (off + std::fabs(t) * rounding) / low);
       row[c] = std::clamp(centre + t, rules.knots.low[usize(c)], rules.knots.high[usize(c)]);
@@ -89,13 +102,16 @@ void certify_batch(const RowRules& rules, const RowBatch& batch, double* out, st
     row[columns] = approximation * (1.0 + 1e-12);
     row[columns + 1] =
         (computing + zeta + answer_rounding({rules.range, rules.largest_value}, largest)) * (1.0 + 1e-12);
-    if (rules.wants_lse) {
-      const double log_denominator = std::log(denominator);
-      row[columns + 2] = log_denominator + batch.exponent * kLn2;
-      row[columns + 3] = (rounding + mass) / low + rules.perturbation +
-                         6.0 * kU64 * (std::fabs(log_denominator) + std::fabs(batch.exponent));
-    }
   }
+}
+
+LogSumExp log_sum_exp(const RowRules& rules, const RowBatch& batch, std::int64_t i) noexcept {
+  const Denominator d = denominator_of(rules, batch, i);
+  const double log_denominator = std::log(batch.sums[i]);
+  return {log_denominator + batch.exponent * kLn2,
+          d.low > 0.0 ? (d.rounding + d.mass) / d.low + rules.perturbation +
+                            6.0 * kU64 * (std::fabs(log_denominator) + std::fabs(batch.exponent))
+                      : kInfinity};
 }
 
 LogSumExp finish_log_sum_exp(const Geometry& geometry, const LogSumExp& row, const double* query) noexcept {

@@ -31,14 +31,16 @@ struct RowBatch {
   std::int64_t count;
 };
 
-/// out[i * width ...] = answers, approximation (infinity: refused), rounding but for storing the answer; with
-/// log-sum-exp also log D without the row's term, and a bound of it.
+/// out[i * width ...] = answers, approximation (infinity: refused), rounding but for storing the answer. The kernel
+/// `certify` does the same in lanes.
 void certify_batch(const RowRules& rules, const RowBatch& batch, double* out, std::int64_t width) noexcept;
 
 struct LogSumExp {
   double value = 0.0;
   double bound = 0.0;
 };
+/// log D of row i of a batch, without the term of its query. The row is not refused.
+LogSumExp log_sum_exp(const RowRules& rules, const RowBatch& batch, std::int64_t i) noexcept;
 /// Adds the term that depends on the query alone.
 LogSumExp finish_log_sum_exp(const Geometry& geometry, const LogSumExp& row, const double* query) noexcept;
 

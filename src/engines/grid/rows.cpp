@@ -18,8 +18,15 @@ namespace {
 
 using base::usize;
 
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kLd = PointBlock::kLd;
 constexpr std::int64_t kStored = 512;  ///< rows written at a time
+
+void put(double* array, std::int64_t row, double value) noexcept {
+  if (array != nullptr) {
+    array[row] = value;
+  }
+}
 
 /// Blocks of queries of one cell that have a key within reach.
 struct Block {
@@ -51,6 +58,7 @@ struct Worker {
   std::vector<double> axis;     ///< [node][kLd]
   std::vector<double> values;   ///< [columns][kLd] of a point's own key: weight, then weighted values
   std::vector<double> charges;  ///< [1 + 3 columns][kLd]
+  std::vector<double> answers;  ///< [columns + 2][kLd]
 
   Worker(const RowSources& from, std::int64_t columns)
       : block(from.geometry, from.bases, from.queries.width),
@@ -58,7 +66,8 @@ struct Worker {
         own(usize(kLd)),
         axis(usize(simd::kMaxNodes * kLd)),
         values(usize((1 + columns) * kLd)),
-        charges(usize((1 + 3 * columns) * kLd)) {}
+        charges(usize((1 + 3 * columns) * kLd)),
+        answers(usize((columns + 2) * kLd)) {}
 };
 
 /// Takes its own key's part, as the grid sees it, out of every row's sums.
@@ -69,9 +78,9 @@ void leave_out(const RowSources& from, const std::vector<AxisMatrices>& self, st
   std::fill(worker.own.begin(), worker.own.end(), 1.0);
   for (std::int64_t l = 0; l < axes; ++l) {
     const AxisBasis& basis = from.bases[usize(l)];
-    simd::kernels().grid.lagrange_points(
+    worker.block.kernels().lagrange_points(
         {worker.block.column(l), padded, basis.matrix.data(), basis.ld, basis.nodes, worker.axis.data(), kLd});
-    simd::kernels().grid.own(
+    worker.block.kernels().own(
         {worker.axis.data(), kLd, basis.nodes, self[usize(l)].blocks.data(), padded, worker.own.data()});
   }
   for (std::int64_t c = 0; c < channels; ++c) {
@@ -119,6 +128,26 @@ struct Results {
   base::Buffer<double> data;
 };
 
+/// Rows of a batch, in lanes, into their records.
+void certify(const RowRules& rules, const RowBatch& batch, Worker& worker, Results& results, std::int64_t first) {
+  const ColumnKnots& knots = rules.knots;
+  worker.block.kernels().certify(
+      {batch.sums, batch.charges, batch.own, batch.reach, knots.low.data(), knots.centre.data(), knots.high.data(),
+       results.columns, kLd, base::round_up_to(batch.count, 8), rules.rounding, batch.outside, kLostMass,
+       rules.range * score_movement(rules.perturbation), kAnswerRounding, rules.largest_value, worker.answers.data()});
+  for (std::int64_t i = 0; i < batch.count; ++i) {
+    double* row = results.data.data() + (first + i) * results.width;
+    for (std::int64_t c = 0; c < results.columns + 2; ++c) {
+      row[c] = worker.answers[usize(c * kLd + i)];
+    }
+    if (rules.wants_lse) {
+      const LogSumExp lse = log_sum_exp(rules, batch, i);
+      row[results.columns + 2] = lse.value;
+      row[results.columns + 3] = lse.bound;
+    }
+  }
+}
+
 void answer_block(const RowSources& from, const Block& block, const std::vector<std::int64_t>& bins,
                   const std::vector<AxisMatrices>& self, const RowRules& rules, Worker& worker, Results& results) {
   const std::int64_t target = from.target[usize(block.cell)];
@@ -132,9 +161,9 @@ void answer_block(const RowSources& from, const Block& block, const std::vector<
   for (std::int64_t first = 0; first < block.count; first += kLd) {
     const std::int64_t count = std::min(kLd, block.count - first);
     worker.block.load(from.queries, block.first + first, count);
-    simd::kernels().grid.evaluate({worker.block.leading(), from.bases.front().nodes, kLd, worker.block.products(),
-                                   worker.block.ld_products(), from.tensors.width(), worker.block.padded(),
-                                   from.tensors.tensor(target), channels, worker.sums.data(), kLd});
+    worker.block.kernels().evaluate({worker.block.leading(), from.bases.front().nodes, kLd, worker.block.products(),
+                                     worker.block.ld_products(), from.tensors.width(), worker.block.padded(),
+                                     from.tensors.tensor(target), channels, worker.sums.data(), kLd});
     if (!self.empty()) {
       leave_out(from, self, block.first + first, count, channels, worker);
     }
@@ -147,7 +176,7 @@ void answer_block(const RowSources& from, const Block& block, const std::vector<
                          from.outside.in(unit),
                          kLd,
                          count};
-    certify_batch(rules, batch, results.data.data() + (block.first + first) * results.width, results.width);
+    certify(rules, batch, worker, results, block.first + first);
   }
 }
 
@@ -163,86 +192,89 @@ struct Writer {
 
   /// Rows [first, first + count) of the head.
   EvaluationSummary write(std::int64_t first, std::int64_t count) const;
-  [[nodiscard]] bool accept(std::int64_t row, const double* result, const std::vector<double>& query) const;
-  void store(std::int64_t first, std::int64_t begin, std::int64_t end, const std::vector<double>& columns) const;
+  [[nodiscard]] bool accept_lse(std::int64_t row, const double* result, const double* query) const;
 };
 
-bool Writer::accept(std::int64_t row, const double* result, const std::vector<double>& query) const {
-  const double approximation = result[results.columns];
-  double rounding = result[results.columns + 1];
-  double largest = 0.0;
-  for (std::int64_t c = 0; c < results.columns; ++c) {
-    largest = std::max(largest, std::fabs(result[c]));
+/// One block of rows, column by column.
+struct Rows {
+  std::vector<double> answers;
+  std::vector<double> approximation;
+  std::vector<double> rounding;
+  std::vector<double> largest;
+
+  explicit Rows(std::int64_t columns)
+      : answers(usize(std::max<std::int64_t>(columns, 1) * kStored)),
+        approximation(usize(kStored)),
+        rounding(usize(kStored)),
+        largest(usize(kStored), 0.0) {}
+};
+
+void gather(const Results& results, const std::uint32_t* place, std::int64_t count, Rows& rows) {
+  for (std::int64_t i = 0; i < count; ++i) {
+    const double* result = results.data.data() + static_cast<std::int64_t>(place[i]) * results.width;
+    double largest = 0.0;
+    for (std::int64_t c = 0; c < results.columns; ++c) {
+      rows.answers[usize(c * kStored + i)] = result[c];
+      largest = std::max(largest, std::fabs(result[c]));
+    }
+    rows.largest[usize(i)] = largest;
+    rows.approximation[usize(i)] = result[results.columns];
+    rows.rounding[usize(i)] = result[results.columns + 1];
   }
-  const StorageRounding stored = storage_of(out.output.dtype);
-  rounding = (rounding + stored.rounding.at(largest)) * (1.0 + 1e-13);
-  if (!(approximation + rounding <= acceptance.tolerance) || !std::isfinite(approximation + rounding)) {
+}
+
+bool Writer::accept_lse(std::int64_t row, const double* result, const double* query) const {
+  const LogSumExp lse =
+      finish_log_sum_exp(from.geometry, {result[results.columns + 2], result[results.columns + 3]}, query);
+  const double density =
+      std::expm1(lse.bound) * (acceptance.density_absolute ? std::exp(lse.value) : 1.0) * (1.0 + 1e-13);
+  if (!(lse.bound <= acceptance.lse_tolerance) || !(density <= acceptance.density_tolerance) ||
+      !std::isfinite(lse.value)) {
     return false;
   }
-  if (rules.wants_lse) {
-    const LogSumExp lse =
-        finish_log_sum_exp(from.geometry, {result[results.columns + 2], result[results.columns + 3]}, query.data());
-    const double density =
-        std::expm1(lse.bound) * (acceptance.density_absolute ? std::exp(lse.value) : 1.0) * (1.0 + 1e-13);
-    if (!(lse.bound <= acceptance.lse_tolerance) || !(density <= acceptance.density_tolerance) ||
-        !std::isfinite(lse.value)) {
-      return false;
-    }
-    if (out.lse != nullptr) {
-      out.lse[row] = lse.value;
-    }
-    if (out.lse_bound != nullptr) {
-      out.lse_bound[row] = lse.bound;
-    }
+  if (out.lse != nullptr) {
+    out.lse[row] = lse.value;
   }
-  if (out.approximation != nullptr) {
-    out.approximation[row] = approximation;
-  }
-  if (out.rounding != nullptr) {
-    out.rounding[row] = rounding;
-  }
-  if (out.storage != nullptr) {
-    out.storage[row] = stored.storage.at(largest);
-  }
-  if (out.relative != nullptr) {
-    out.relative[row] = std::numeric_limits<double>::infinity();
+  if (out.lse_bound != nullptr) {
+    out.lse_bound[row] = lse.bound;
   }
   return true;
 }
 
-void Writer::store(std::int64_t first, std::int64_t begin, std::int64_t end, const std::vector<double>& columns) const {
-  base::store_columns(out.output, first + begin, end - begin, columns.data() + begin, kStored, results.columns);
-}
-
 EvaluationSummary Writer::write(std::int64_t first, std::int64_t count) const {
   EvaluationSummary summary;
-  std::vector<double> columns(usize(std::max<std::int64_t>(results.columns, 1) * kStored));
-  std::vector<double> queries;
-  std::vector<double> query(usize(problem.dim()));
-  if (rules.wants_lse && from.geometry.weighted) {
-    queries.resize(usize(problem.dim() * kStored));
-    load_columns(problem.queries, first, count, queries.data(), kStored);
+  Rows rows(results.columns);
+  const std::uint32_t* place = from.queries.place.data() + first;
+  gather(results, place, count, rows);
+  std::vector<double> queries;  // [row][dim]
+  if (rules.wants_lse && !from.geometry.query_linear.empty()) {
+    queries.resize(usize(problem.dim() * count));
+    base::load_rows(problem.queries, first, count, queries.data(), problem.dim());
   }
+  const StorageRounding stored = storage_of(out.output.dtype);
   std::int64_t begin = 0;  // of a run of answered rows
   for (std::int64_t i = 0; i < count; ++i) {
     const std::int64_t row = first + i;
-    const double* result =
-        results.data.data() + static_cast<std::int64_t>(from.queries.place[usize(row)]) * results.width;
-    for (std::size_t l = 0; l < query.size() && !queries.empty(); ++l) {
-      query[l] = queries[l * usize(kStored) + usize(i)];
-    }
-    if (from.target[from.queries.cell[usize(row)]] < 0 || !accept(row, result, query)) {
-      store(first, begin, i, columns);
+    const double approximation = rows.approximation[usize(i)];
+    const double rounding = (rows.rounding[usize(i)] + stored.rounding.at(rows.largest[usize(i)])) * (1.0 + 1e-13);
+    const double bound = approximation + rounding;
+    const bool good =
+        bound <= acceptance.tolerance && bound < kInfinity &&
+        (!rules.wants_lse || accept_lse(row, results.data.data() + static_cast<std::int64_t>(place[i]) * results.width,
+                                        queries.data() + (queries.empty() ? 0 : i * problem.dim())));
+    if (!good) {
+      base::store_columns(out.output, first + begin, i - begin, rows.answers.data() + begin, kStored, results.columns);
       begin = i + 1;
       continue;
     }
     answered[usize(row)] = 1;
     ++summary.answered;
-    for (std::int64_t c = 0; c < results.columns; ++c) {
-      columns[usize(c * kStored + i)] = result[c];
-    }
+    put(out.approximation, row, approximation);
+    put(out.rounding, row, rounding);
+    put(out.storage, row, stored.storage.at(rows.largest[usize(i)]));
+    put(out.relative, row, kInfinity);
   }
-  store(first, begin, count, columns);
+  base::store_columns(out.output, first + begin, count - begin, rows.answers.data() + begin, kStored, results.columns);
   return summary;
 }
 
@@ -285,6 +317,12 @@ EvaluationSummary answer_rows(const HeadProblem& problem, const RowSources& from
                        wants_lse(acceptance, out)};
   Results results{columns, columns + 2 + (rules.wants_lse ? 2 : 0), {}};
   results.data = base::Buffer<double>(from.queries.points() * results.width, context.memory);
+  for (std::int64_t cell = 0; cell < from.queries.cells(); ++cell) {
+    for (std::int64_t i = from.queries.starts[usize(cell)];
+         from.target[usize(cell)] < 0 && i < from.queries.starts[usize(cell) + 1]; ++i) {
+      std::fill_n(results.data.data() + i * results.width, results.width, kInfinity);
+    }
+  }
   const std::vector<std::int64_t> bins = bins_of(from.geometry);
   std::vector<AxisMatrices> self;
   if (problem.mask.exclude_self) {

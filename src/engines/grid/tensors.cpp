@@ -58,7 +58,8 @@ std::vector<AxisBasis> make_bases(const Geometry& geometry) {
 }
 
 PointBlock::PointBlock(const Geometry& geometry, const std::vector<AxisBasis>& bases, std::int64_t record_width)
-    : bases_(bases),
+    : kernels_(simd::kernels()),
+      bases_(bases),
       axes_(static_cast<std::int64_t>(geometry.axes.size())),
       width_(record_width),
       records_(usize(record_width * kLd), 0.0),
@@ -75,7 +76,7 @@ PointBlock::PointBlock(const Geometry& geometry, const std::vector<AxisBasis>& b
 }
 
 void PointBlock::load(const CellPoints& points, std::int64_t first, std::int64_t count) {
-  const simd::KernelTable& kernels = simd::kernels();
+  const simd::KernelTable& kernels = kernels_;
   padded_ = base::round_up_to(count, 8);
   kernels.loading.columns64({points.record(first), points.width, count, points.width, records_.data(), kLd});
   for (std::int64_t c = 0; c < width_ && count < padded_; ++c) {
@@ -127,10 +128,10 @@ Field form_tensors(const CellPoints& keys, const Geometry& geometry, const std::
     for (std::int64_t first = 0; first < chunk.count; first += PointBlock::kLd) {
       const std::int64_t count = std::min(PointBlock::kLd, chunk.count - first);
       block.load(keys, chunk.first + first, count);
-      simd::kernels().grid.weigh(
+      block.kernels().weigh(
           {block.leading(), nodes, block.column(axes), channels, block.padded(), PointBlock::kLd, row});
-      simd::kernels().grid.form({row, channels * nodes, PointBlock::kLd, block.products(), block.ld_products(),
-                                 field.width(), count, field.tensor(chunk.slot)});
+      block.kernels().form({row, channels * nodes, PointBlock::kLd, block.products(), block.ld_products(),
+                            field.width(), count, field.tensor(chunk.slot)});
     }
     if (context.progress != nullptr) {
       context.progress->add(static_cast<double>(chunk.count) * tensor_work(geometry, channels));

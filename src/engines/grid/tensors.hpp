@@ -7,6 +7,7 @@
 #include "engines/grid/cell_points.hpp"
 #include "engines/grid/field.hpp"
 #include "engines/grid/geometry.hpp"
+#include "simd/kernels.hpp"
 
 #include <cstdint>
 #include <vector>
@@ -34,6 +35,7 @@ class PointBlock {
   /// Points [first, first + count) of a cell, count <= kGridBlock.
   void load(const CellPoints& points, std::int64_t first, std::int64_t count);
 
+  [[nodiscard]] const simd::GridKernels& kernels() const noexcept { return kernels_.grid; }
   /// Column c of the records: [kGridBlock], zeros behind the last point.
   [[nodiscard]] const double* column(std::int64_t c) const noexcept { return records_.data() + c * kLd; }
   /// Products over all axes but the first: [point][width()].
@@ -45,6 +47,7 @@ class PointBlock {
   static constexpr std::int64_t kLd = 64;
 
  private:
+  const simd::KernelTable& kernels_;
   const std::vector<AxisBasis>& bases_;
   std::int64_t axes_;
   std::int64_t width_;

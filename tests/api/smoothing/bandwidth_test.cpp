@@ -120,6 +120,15 @@ TEST(SelectBandwidth, TwoPairs) {
   EXPECT_TRUE(result.scott.empty());
 }
 
+TEST(SelectBandwidth, TheFirstOfEqualsWins) {
+  const Stored x = matrix_of(DType::float64, 1, {0.0, 1.0});
+  const Stored y = matrix_of(DType::float64, 1, {1.0, 3.0});  // either answers the other, whatever the bandwidth
+  const BandwidthResult result = select_bandwidth(x.view(), y.view(), Candidates{{1.0}, {2.0}, {0.5}});
+  EXPECT_EQ(result.scores[0].error, result.scores[1].error);
+  EXPECT_EQ(result.best, 0U);
+  EXPECT_FALSE(result.certain);
+}
+
 TEST(SelectBandwidth, WhoScoresTooFewIsNotChosen) {
   // A pair with equal values, and points alone: a narrow kernel makes no error where it says anything.
   const Stored x = matrix_of(DType::float64, 1, {0.0, 0.001, 10.0, 20.0, 30.0, 40.0});

@@ -59,7 +59,7 @@ double judge_densities(const Cloud& cloud, const DensityOptions& options, const 
     EXPECT_LE(bounds[i], result.largest_bound);
     if (options.log || options.tolerance_kind != DensityTolerance::relative) {
       EXPECT_LE(bounds[i], result.tolerance);
-    } else if (truth > 0x1p-1000) {
+    } else if (truth > static_cast<Quad>(0x1p-1000)) {
       EXPECT_LE(measured, options.tolerance * static_cast<double>(truth)) << "query " << i;
     }
     worst = std::max(worst, of_row);
@@ -206,6 +206,28 @@ TEST(Density, BeyondTheRangeOfNumbers) {
   EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"tolerance"}, [&] { density(x.view(), options); }));
 }
 
+/// With many axes the normaliser is what is not known: nothing that attention could be asked for reaches this.
+TEST(Density, TheNormaliserCounts) {
+  Cloud cloud;
+  cloud.points = matrix_of(DType::float64, 200, std::vector<double>(200, 0.25));
+  cloud.queries = cloud.points;
+  cloud.values = matrix_of(DType::float64, 1, {0.0});
+  for (int l = 0; l < 200; ++l) {
+    cloud.bandwidth.push_back(0.3 + 0.001 * l);
+  }
+  DensityOptions options = cloud.density_options();
+  options.tolerance_kind = DensityTolerance::relative;
+  options.tolerance = 1e-9;
+  const DensityResult result = density(cloud.points.view(), options);
+  EXPECT_LE(judge_densities(cloud, options, result), 1.0);
+  const double f = values_of(result.density)[0];
+  EXPECT_GT(result.largest_bound, 200 * 0x1p-53 * f);
+  options.tolerance_kind = DensityTolerance::absolute;
+  options.tolerance = 1e-14 * f;
+  EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"tolerance", "1 of 1 queries"},
+                         [&] { density(cloud.points.view(), options); }));
+}
+
 TEST(Density, ThroughPolynomials) {
   Random random(5);
   Cloud cloud = random_cloud({.n = 6000, .d = 2, .m = 3000}, random);
@@ -214,6 +236,7 @@ TEST(Density, ThroughPolynomials) {
   options.tolerance = 1e-3;
   const DensityResult result = density(cloud.points.view(), cloud.queries.view(), options);
   EXPECT_EQ(result.report.heads[0].engine, Engine::polynomial) << result.report.heads[0].why;
+  EXPECT_GT(result.report.heads[0].rows_polynomial, 2700) << "the degree was chosen for the denominators";
   const std::vector<double> f = values_of(result.density);
   const std::vector<double> bounds = values_of(result.bounds);
   const Quad normaliser = log_normaliser(cloud);

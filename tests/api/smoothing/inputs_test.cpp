@@ -222,6 +222,10 @@ TEST(SmoothResources, MemoryIsLimitedAndCounted) {
   options.max_memory = 64;
   EXPECT_TRUE(fails_with(ErrorCode::out_of_memory, {"max_memory"},
                          [&] { smooth(cloud.points.view(), cloud.values.view(), options); }));
+  options.standard_error = false;
+  EXPECT_TRUE(fails_with(ErrorCode::out_of_memory, {"max_memory", "64"},
+                         [&] { smooth(cloud.points.view(), cloud.values.view(), options); }));
+  options.standard_error = true;
   options.max_memory = 2 * free.peak_bytes;
   const SmoothResult limited = smooth(cloud.points.view(), cloud.values.view(), options);
   EXPECT_LE(limited.peak_bytes, options.max_memory);

@@ -270,6 +270,23 @@ TEST(Smooth, WhoSeesNobodyIsCounted) {
   EXPECT_EQ(values_of(*result.lse)[1], -kInfinity);
 }
 
+/// An output of 16 bits is no answer to take residuals from.
+TEST(Smooth, ResidualsDoNotSufferFromStorage) {
+  Random random(6);
+  Clearances worst;
+  for (const DType output : {DType::float16, DType::bfloat16, DType::float32}) {
+    Cloud cloud = random_cloud({.n = 60, .d = 2, .dtype = DType::bfloat16}, random);
+    cloud.queries = cloud.points;
+    SmoothOptions options = all_of(cloud);
+    options.leave_one_out = options.standard_error = true;
+    options.output_dtype = output;
+    const SmoothResult result = smooth(cloud.points.view(), cloud.values.view(), options);
+    EXPECT_EQ(result.output.dtype(), output);
+    EXPECT_EQ(result.residual_report.has_value(), output != DType::float32);
+    judge_standard_errors(cloud, options, result, worst);
+  }
+}
+
 /// Wide kernels over many points go to polynomials, whose bounds must come through as well.
 TEST(Smooth, ThroughPolynomials) {
   Random random(5);
@@ -281,6 +298,8 @@ TEST(Smooth, ThroughPolynomials) {
   const SmoothResult result = smooth(cloud.points.view(), cloud.values.view(), cloud.queries.view(), options);
   EXPECT_EQ(result.report.heads[0].engine, Engine::polynomial) << result.report.heads[0].why;
   EXPECT_EQ(result.squared_weights_report->heads[0].engine, Engine::polynomial);
+  EXPECT_GT(result.report.heads[0].rows_polynomial, 2700);
+  EXPECT_GT(result.squared_weights_report->heads[0].rows_polynomial, 2700);
   const std::vector<double> errors = values_of(*result.standard_error);
   const std::vector<double> bounds = values_of(*result.standard_error_bounds);
   const std::vector<double> output = values_of(result.output);
