@@ -370,6 +370,21 @@ HeadDecision decide_unseen(const engines::HeadProblem& problem, const Request& r
   return std::move(planner.decision);
 }
 
+/// The grid's turn after all others: the choice, or a candidate that says why not.
+void consider_grid(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                   bool may_try, GridTry& grid, HeadDecision& decision) {
+  if (may_try && try_grid(problem, request, context, false, grid, decision)) {
+    return;
+  }
+  Candidate candidate;
+  candidate.engine = Engine::grid;
+  candidate.arithmetic = Arithmetic::float64;
+  candidate.seconds = grid.sketch ? grid.sketch->seconds / std::max(1, context.threads) : kInfinity;
+  candidate.predicted_bound = kInfinity;
+  candidate.reason = !may_try ? "not for this head and these options" : grid.sketch ? "dearer" : "no grid serves a row";
+  decision.plan.candidates.push_back(candidate);
+}
+
 }  // namespace
 
 HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
@@ -392,9 +407,7 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
     try_layers(problem, request, context, facts, true, decision);
     try_query_groups(problem, request, context, decision);
   }
-  if (may_try) {
-    try_grid(problem, request, context, false, grid, decision);
-  }
+  consider_grid(problem, request, context, may_try, grid, decision);
   return decision;
 }
 
@@ -403,15 +416,22 @@ PlanSeries decide_each(const engines::HeadProblem& problem, const Request& reque
   std::optional<HeadFacts> facts;
   PlanSeries series;
   Request one = request;
+  GridTry grid;
   for (const double tolerance : tolerances) {
     one.tolerance.value = tolerance;
+    grid.sketch.reset();
     HeadPlan plan;
     bool reachable = true;
     try {
-      HeadDecision decision = decide_with(problem, one, context, nullptr, facts, false);
-      try_layers(problem, one, context, facts, false, decision);
-      try_query_groups(problem, one, context, decision);
-      plan = std::move(decision.plan);
+      if (request.engine == Engine::grid) {
+        plan = decide(problem, one, context, nullptr).plan;
+      } else {
+        HeadDecision decision = decide_with(problem, one, context, nullptr, facts, false);
+        try_layers(problem, one, context, facts, false, decision);
+        try_query_groups(problem, one, context, decision);
+        consider_grid(problem, one, context, may_try_grid(problem, one), grid, decision);
+        plan = std::move(decision.plan);
+      }
     } catch (const Error& error) {
       if (error.code() != ErrorCode::not_reachable) {
         throw;

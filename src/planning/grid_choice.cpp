@@ -249,6 +249,9 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   }
   const double range = known.values->range();
   const double tolerance = absolute_tolerance(request.tolerance, range);
+  if (!forced && problem.value_dim() > 0 && !(tolerance > 0.0)) {  // a range of 0 asks for exact answers
+    return false;
+  }
   // Without values, or if they do not vary, denominators are all there is to approximate.
   const double asked = std::min(request.lse_tolerance.value_or(kInfinity), request.density_share.value_or(kInfinity));
   const double error =
