@@ -71,7 +71,7 @@ void certify_batch(const RowRules& rules, const RowBatch& batch, double* out, st
     double* row = out + i * width;
     const double denominator = batch.sums[i];
     const auto [mass, rounding, low] = denominator_of(rules, batch, i);
-    if (!(low > 0.0)) {
+    if (!(low > 0.0 && low < kInfinity)) {
       row[columns] = kInfinity;
       row[columns + 1] = kInfinity;
       continue;
