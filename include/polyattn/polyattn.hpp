@@ -7,4 +7,5 @@
 #include "polyattn/factors.hpp"
 #include "polyattn/merge.hpp"
 #include "polyattn/polynomial.hpp"
+#include "polyattn/smoothing.hpp"
 #include "polyattn/streaming.hpp"
