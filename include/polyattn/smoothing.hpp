@@ -59,7 +59,7 @@ struct SmoothOptions {
 
 /// What leaving one out says of the noise. With r_i = y_i - T_i, T_i the regression at x_i from all other points,
 /// variance[c] is the mean of r_ic^2 over the points that are scored: those to whom the others give a total weight of
-/// `least_weight` or more, as computed.
+/// 2^-1022 (or `BandwidthOptions::least_weight`) or more, as computed.
 struct LeaveOneOut {
   std::vector<double> variance;        ///< per column of the values; the mean squared error of leaving one out
   std::vector<double> variance_bound;  ///< proved: |variance - that of exact arithmetic over the same points|
@@ -180,10 +180,11 @@ struct BandwidthOptions {
   BandwidthSearch search = BandwidthSearch::factor;
   /// Multiples of Scott's bandwidth to try; empty: 30 from 0.05 to 2, each 13.6 % above the last. Positive.
   std::vector<double> factors;
-  /// per_axis: the bandwidth of an axis is multiplied and divided by a step, at first 2, while that helps; when no axis
-  /// gains, the step becomes its square root, until it is below this. Above 1.
+  /// per_axis: the bandwidth of an axis is multiplied or divided by a step, at first 2, as long as that gains, by more
+  /// than the errors are known to and more than 0.01 %. When no axis gains, the step becomes its square root, until
+  /// that is below this. Above 1.
   double finest_step = 1.1;
-  int most_candidates = 200;  ///< the search ends there; at least 1
+  int most_candidates = 200;  ///< per_axis: the search ends there, `factors` included, which are all tried; at least 1
   /// Of each smoothing that leaves one out; what it does to the error is bounded in `BandwidthScore::error_bound`.
   Tolerance tolerance{1e-4, ToleranceKind::of_value_range};
   /// A point is scored if the weights the others give it add up to this or more, as computed: 2^-1022, the least normal
@@ -220,7 +221,7 @@ struct BandwidthResult {
   /// True if the errors of all other candidates, less their bounds, are above that of the best with its bound (or they
   /// score too few points): the choice is then proved to be that of exact arithmetic.
   bool certain = false;
-  std::vector<BandwidthScore> scores;  ///< the curve, in the order tried
+  std::vector<BandwidthScore> scores;  ///< the curve, in the order tried; one that is repeated is tried once
   std::vector<double> scott;           ///< Scott's bandwidth; empty where candidates were given
   double seconds = 0.0;
   std::uint64_t peak_bytes = 0;  ///< most bytes held at any time, inputs excluded

@@ -23,6 +23,7 @@ class MemoryMeter {
   /// Throws Error (out_of_memory) if the limit would be exceeded; then nothing is counted.
   void take(std::uint64_t bytes);
   void give(std::uint64_t bytes) noexcept { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t used() const noexcept { return used_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t peak() const noexcept { return peak_.load(std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t limit() const noexcept { return limit_; }
 
