@@ -6,6 +6,7 @@
 
 #include <fmt/core.h>
 #include <algorithm>
+#include <cctype>
 #include <stdexcept>
 #include <utility>
 
@@ -188,15 +189,26 @@ std::string dropped_words(const Table& table) {
 }
 
 Error with_file_name(const Error& error, const Tables& tables) {
-  const std::string message = error.what();
+  std::string message = error.what();
   const std::string argument = message.substr(0, message.find(':'));
-  std::string file;
+  const Table* table = nullptr;
   if (error.code() == ErrorCode::non_finite || error.code() == ErrorCode::invalid_argument) {
-    if (argument == "points") file = tables.points.file;
-    if (argument == "values" && tables.values) file = tables.values->file;
-    if (argument == "queries" && tables.queries) file = tables.queries->file;
+    if (argument == "points") table = &tables.points;
+    if (argument == "values" && tables.values) table = &*tables.values;
+    if (argument == "queries" && tables.queries) table = &*tables.queries;
   }
-  return file.empty() ? error : Error(error.code(), file + message.substr(argument.size()));
+  if (table == nullptr) return error;
+  message = table->file + message.substr(argument.size());
+  if (!table->table) return {error.code(), message};
+  // Who wrote the table knows its columns by name.
+  for (std::size_t column = 0; column < table->columns.size(); ++column) {
+    const std::string number = "column " + std::to_string(column);
+    const std::size_t at = message.find(number);
+    if (at == std::string::npos || std::isdigit(message[at + number.size()]) != 0) continue;
+    message.replace(at, number.size(), "column '" + table->columns[column] + "'");
+    break;
+  }
+  return {error.code(), message};
 }
 
 }  // namespace polyattn::cli
