@@ -30,18 +30,19 @@ namespace polyattn {
 
 struct SmoothOptions {
   /// H, in the units of the points: one for all axes, or one for each. Positive.
-  std::vector<double> bandwidth;
+  std::vector<double> bandwidth = {};
   /// Of the regression. 0 asks for the exact engine, as in `attend`.
   Tolerance tolerance{1e-4, ToleranceKind::of_value_range};
   /// log w_j as a view made by `bias(data, n)`; -infinity drops the point. Not together with `standard_error`.
-  std::optional<ConstView> log_weights;
+  std::optional<ConstView> log_weights = std::nullopt;
   /// Every point is answered by the others: row i leaves point i out. Only where the queries are the points themselves.
   bool leave_one_out = false;
 
   /// Pointwise standard error beside the regression: one more smoothing of the points, leaving one out, and a second
   /// denominator at bandwidth H / sqrt 2, so about three times the cost. At least two points.
   bool standard_error = false;
-  /// Relative, of the factor sqrt(sum w^2) / sum w of the standard error. Positive.
+  /// Relative, of the factor sqrt(sum w^2) / sum w of the standard error. Positive. What is asked for: with a query so
+  /// far out that float64 does not give it, some 10^5 bandwidths, bounds may be larger, and say by how much.
   double standard_error_tolerance = 1e-3;
 
   bool want_row_bounds = false;  ///< the certificate of the regression for each query
@@ -119,7 +120,7 @@ enum class DensityTolerance : std::uint8_t {
 
 struct DensityOptions {
   /// H, in the units of the points: one for all axes, or one for each. Positive.
-  std::vector<double> bandwidth;
+  std::vector<double> bandwidth = {};
   double tolerance = 1e-4;  ///< positive
   /// `of_peak` is resolved against a lower bound of the largest density, from at most 64 points answered exactly.
   DensityTolerance tolerance_kind = DensityTolerance::of_peak;
@@ -127,7 +128,7 @@ struct DensityOptions {
   /// <= value, whatever the kind says; `absolute` is refused.
   bool log = false;
   /// log w_j as a view made by `bias(data, n)`; -infinity drops the point.
-  std::optional<ConstView> log_weights;
+  std::optional<ConstView> log_weights = std::nullopt;
 
   Engine engine = Engine::automatic;
   Arithmetic arithmetic = Arithmetic::automatic;
@@ -179,7 +180,7 @@ enum class BandwidthSearch : std::uint8_t {
 struct BandwidthOptions {
   BandwidthSearch search = BandwidthSearch::factor;
   /// Multiples of Scott's bandwidth to try; empty: 30 from 0.05 to 2, each 13.6 % above the last. Positive.
-  std::vector<double> factors;
+  std::vector<double> factors = {};
   /// per_axis: the bandwidth of an axis is multiplied or divided by a step, at first 2, as long as that gains, by more
   /// than the errors are known to and more than 0.01 %. When no axis gains, the step becomes its square root, until
   /// that is below this. Above 1.

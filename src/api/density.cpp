@@ -5,6 +5,7 @@
 #include "base/checked.hpp"
 #include "base/error.hpp"
 #include "base/float_environment.hpp"
+#include "base/parallel.hpp"
 #include "base/rows.hpp"
 #include "numerics/rounding.hpp"
 
@@ -27,7 +28,8 @@ using numerics::kU64;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kPeakPoints = 64;
-constexpr double kReserve = 0x1p-8;  ///< share of a tolerance kept for the normaliser and the last roundings
+constexpr std::int64_t kBlock = 1024;  ///< rows handed out at once; no bits depend on it
+constexpr double kReserve = 0x1p-8;    ///< share of a tolerance kept for the normaliser and the last roundings
 
 /// A tolerance in the terms of attend, and what every row is held against in the end.
 struct Goal {
@@ -58,17 +60,17 @@ Options plain(const SmoothingInputs& inputs, const SmoothingCalls& calls) {
 
 /// At most the logarithm of the largest denominator anywhere, from a few points with a weight.
 double peak_below(const SmoothingInputs& inputs, SmoothingCalls& calls) {
-  std::vector<std::int64_t> rows;
+  std::vector<double> weights(usize(inputs.log_weights ? inputs.n() : 0));
+  if (inputs.log_weights) {
+    base::load_rows(base::head_rows(*inputs.log_weights, 0, 0), 0, inputs.n(), weights.data(), 1);
+  }
   std::vector<std::int64_t> seen;
-  double weight = 0.0;
   for (std::int64_t j = 0; j < inputs.n(); ++j) {
-    if (inputs.log_weights) {
-      base::load_rows(base::head_rows(*inputs.log_weights, 0, 0), j, 1, &weight, 1);
-    }
-    if (weight > -kInfinity) {
+    if (weights.empty() || weights[usize(j)] > -kInfinity) {
       seen.push_back(j);
     }
   }
+  std::vector<std::int64_t> rows;
   const auto count = static_cast<std::int64_t>(seen.size());
   const std::int64_t few = std::min(kPeakPoints, count);
   for (std::int64_t i = 0; i < few; ++i) {
@@ -124,32 +126,47 @@ Options call_options(const SmoothingInputs& inputs, const SmoothingCalls& calls,
   return options;
 }
 
-/// Turns log-sum-exp into densities and their bounds, in place. Returns the row that misses the goal farthest, or none.
+/// Rows whose bound, of what the goal is about, is beyond it.
 struct Missed {
   std::int64_t rows = 0;
   double worst = 0.0;
 };
-Missed finish(const Normaliser& normaliser, const Goal& goal, bool log, std::int64_t m, double* density,
-              double* bounds) {
-  Missed missed;
-  for (std::int64_t i = 0; i < m; ++i) {
-    const double exponent = density[i] - normaliser.log;
-    const double phi = inflate(bounds[i] + normaliser.bound + kU64 * std::fabs(exponent), 4);
-    double asked = phi;  // what the goal is about
-    density[i] = exponent;
-    bounds[i] = phi;
-    if (!log) {
-      const double relative = inflate(std::expm1(inflate(phi + 5.0 * kU64, 2)), 8);
-      density[i] = std::exp(exponent);
-      bounds[i] = std::isfinite(density[i]) ? inflate(density[i] * relative, 2) + 0x1p-1074 : kInfinity;
-      asked = goal.absolute ? bounds[i] : relative;
-    }
-    if (!(asked <= goal.tolerance)) {
-      ++missed.rows;
-      missed.worst = std::max(missed.worst, asked);
-    }
+
+/// Turns one log-sum-exp and its bound into a density and its bound, in place; returns what the goal is about.
+double finish_row(const Normaliser& normaliser, const Goal& goal, bool log, double& density, double& bound) noexcept {
+  const double exponent = density - normaliser.log;
+  const double phi = inflate(bound + normaliser.bound + kU64 * std::fabs(exponent), 4);
+  if (log) {
+    density = exponent;
+    bound = phi;
+    return phi;
   }
-  return missed;
+  const double relative = inflate(std::expm1(inflate(phi + 5.0 * kU64, 2)), 8);
+  density = std::exp(exponent);
+  bound = std::isfinite(density) ? inflate(density * relative, 2) + 0x1p-1074 : kInfinity;
+  return goal.absolute ? bound : relative;
+}
+
+Missed finish(const Normaliser& normaliser, const Goal& goal, bool log, std::int64_t m, double* density, double* bounds,
+              int threads) {
+  const std::int64_t blocks = base::blocks_of(m, kBlock);
+  std::vector<Missed> missed(usize(blocks));
+  base::parallel_for(base::Context{threads}, blocks, [&](std::int64_t block, int) {
+    Missed& here = missed[usize(block)];
+    for (std::int64_t i = block * kBlock; i < std::min(m, (block + 1) * kBlock); ++i) {
+      const double asked = finish_row(normaliser, goal, log, density[i], bounds[i]);
+      if (!(asked <= goal.tolerance)) {
+        ++here.rows;
+        here.worst = std::max(here.worst, asked);
+      }
+    }
+  });
+  Missed all;
+  for (const Missed& here : missed) {
+    all.rows += here.rows;
+    all.worst = std::max(all.worst, here.worst);
+  }
+  return all;
 }
 
 DensityResult run(const SmoothingInputs& inputs, const DensityOptions& options) {
@@ -170,7 +187,8 @@ DensityResult run(const SmoothingInputs& inputs, const DensityOptions& options) 
   out.lse_bound = result.bounds.view();
   result.report = calls.attend(out, inputs.queries, inputs.points, inputs.values, call, 1.0);
   auto* bounds = static_cast<double*>(result.bounds.data());
-  const Missed missed = finish(normaliser, goal, options.log, m, static_cast<double*>(result.density.data()), bounds);
+  const Missed missed =
+      finish(normaliser, goal, options.log, m, static_cast<double*>(result.density.data()), bounds, calls.threads());
   if (missed.rows > 0) {
     fail(ErrorCode::not_reachable, "tolerance: " + base::text(goal.tolerance) + " is not reachable for " +
                                        std::to_string(missed.rows) + " of " + std::to_string(m) +

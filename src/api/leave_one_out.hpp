@@ -19,7 +19,7 @@ inline constexpr double kLeastWeight = 0x1p-1022;
 /// @param bounds   on the error of each row of answers
 /// @param lse      log of the total weight the others give each point
 LeaveOneOut residuals_of(const ConstView& values, const ConstView& answers, const double* bounds, const double* lse,
-                         double least_weight);
+                         double least_weight, int threads);
 
 struct LeftOut {
   LeaveOneOut residuals;

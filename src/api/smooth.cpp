@@ -131,7 +131,7 @@ void add_standard_error(SmoothResult& result, const Smoothing& smoothing, Smooth
     result.residual_report = std::move(left.report);
   } else {
     result.residuals = api::residuals_of(inputs.values, result.output.view(), data_of(result.row_bounds),
-                                         data_of(result.lse), api::kLeastWeight);
+                                         data_of(result.lse), api::kLeastWeight, calls.threads());
   }
   if (result.residuals->scored == 0) {
     fail(ErrorCode::invalid_argument, "bandwidth", "one at which a point sees another, for a standard error",
@@ -146,13 +146,14 @@ void add_standard_error(SmoothResult& result, const Smoothing& smoothing, Smooth
   out.output = empty.view();
   out.lse = api::column(squared.data(), m);
   out.lse_bound = api::column(squared_bound.data(), m);
-  result.squared_weights_report = calls.attend(out, inputs.queries, inputs.points, none, options, smoothing.pairs());
+  result.squared_weights_report =
+      calls.attend_with_lse(out, inputs.queries, inputs.points, none, options, smoothing.pairs());
   result.standard_error.emplace(DType::float64, Shape{1, 1, m, inputs.columns()});
   result.standard_error_bounds.emplace(DType::float64, Shape{1, 1, m, 1});
   api::standard_errors(*result.residuals,
                        {data_of(result.lse), data_of(result.lse_bound), squared.data(), squared_bound.data()},
                        inputs.n(), m, static_cast<double*>(result.standard_error->data()),
-                       static_cast<double*>(result.standard_error_bounds->data()));
+                       static_cast<double*>(result.standard_error_bounds->data()), calls.threads());
 }
 
 SmoothResult run(const SmoothingInputs& inputs, const SmoothOptions& options) {
@@ -162,8 +163,8 @@ SmoothResult run(const SmoothingInputs& inputs, const SmoothOptions& options) {
   SmoothingCalls calls(api::resources_of(options), smoothing.work());
   SmoothResult result;
   const Destinations out = make_room(result, smoothing, calls.memory());
-  result.report =
-      calls.attend(out, inputs.queries, inputs.points, inputs.values, smoothing.regression(calls), smoothing.pairs());
+  result.report = calls.attend_with_lse(out, inputs.queries, inputs.points, inputs.values, smoothing.regression(calls),
+                                        smoothing.pairs());
   // Leaving one out hides a point from itself; nothing else hides one that has a weight.
   result.blind = options.leave_one_out && inputs.visible == 1 ? 1 : 0;
   if (options.standard_error) {

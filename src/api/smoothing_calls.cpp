@@ -1,5 +1,7 @@
 #include "api/smoothing_calls.hpp"
 
+#include "base/parallel.hpp"
+
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -31,18 +33,36 @@ void SmoothingCalls::note_peak(std::uint64_t bytes) {
   memory_.give(bytes);
 }
 
+int SmoothingCalls::threads() const noexcept {
+  return resources_.threads == 0 ? base::hardware_threads() : resources_.threads;
+}
+
 Report SmoothingCalls::attend(const Destinations& out, const ConstView& queries, const ConstView& points,
                               const ConstView& values, Options options, double work) {
   options.max_memory = memory_left();
   if (resources_.progress) {
     options.progress = [this, start = done_, work](double fraction) {
-      return resources_.progress(std::min(1.0, (start + fraction * work) / work_));
+      shown_ = std::clamp((start + fraction * work) / work_, shown_, 1.0);
+      return resources_.progress(shown_);
     };
   }
   Report report = attend_into(out, queries, std::array{points}, std::array{values}, options);
   done_ += work;
   note_peak(report.peak_bytes);
   return report;
+}
+
+Report SmoothingCalls::attend_with_lse(const Destinations& out, const ConstView& queries, const ConstView& points,
+                                       const ConstView& values, Options options, double work) {
+  try {
+    return attend(out, queries, points, values, options, work);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_reachable || !options.lse_tolerance) {
+      throw;
+    }
+  }
+  options.lse_tolerance.reset();
+  return attend(out, queries, points, values, options, work);
 }
 
 Result SmoothingCalls::attend_rows(const ConstView& queries, const ConstView& points, const ConstView& values,

@@ -43,6 +43,10 @@ class SmoothingCalls {
   /// attend_into; counts as `work` of the whole. Throws what it throws.
   Report attend(const Destinations& out, const ConstView& queries, const ConstView& points, const ConstView& values,
                 Options options, double work);
+  /// The same, but the tolerance on log-sum-exp is dropped if only that cannot be reached, as for a query so far from
+  /// all points that rounding its scores costs more: its bound says what was reached.
+  Report attend_with_lse(const Destinations& out, const ConstView& queries, const ConstView& points,
+                         const ConstView& values, Options options, double work);
   /// attend_rows, beside the progress.
   Result attend_rows(const ConstView& queries, const ConstView& points, const ConstView& values,
                      std::span<const std::int64_t> rows, Options options);
@@ -50,6 +54,8 @@ class SmoothingCalls {
   [[nodiscard]] PlanReport plan(const ConstView& queries, const ConstView& points, const ConstView& values,
                                 Options options) const;
 
+  /// Threads for what is done beside the calls.
+  [[nodiscard]] int threads() const noexcept;
   /// For buffers beside the calls.
   [[nodiscard]] base::MemoryMeter& memory() noexcept { return memory_; }
   /// Most bytes at any time, those of the calls included.
@@ -63,6 +69,7 @@ class SmoothingCalls {
   base::MemoryMeter memory_;
   double work_;
   double done_ = 0.0;
+  double shown_ = 0.0;  ///< largest fraction reported
 };
 
 /// A column [1, 1, n, 1] or a matrix in memory of ours.

@@ -33,12 +33,12 @@ std::vector<bool> hidden_points(const ConstView& weights, std::int64_t n) {
     fail(ErrorCode::invalid_argument, "log_weights", "one for each point, " + text({1, 1, n, 1}), text(weights.shape));
   }
   check_view("log_weights", weights);
-  const base::Rows rows = base::head_rows(weights, 0, 0);
+  std::vector<double> loaded(usize(n));
+  base::load_rows(base::head_rows(weights, 0, 0), 0, n, loaded.data(), 1);
   std::vector<bool> hidden(usize(n));
   bool any = false;
   for (std::int64_t j = 0; j < n; ++j) {
-    double weight = 0.0;
-    base::load_rows(rows, j, 1, &weight, 1);
+    const double weight = loaded[usize(j)];
     if (!(weight < kInfinity)) {
       fail(ErrorCode::non_finite, "log_weights", "finite numbers or -infinity",
            std::string(std::isnan(weight) ? "NaN" : "infinity") + " at row " + std::to_string(j));

@@ -23,6 +23,6 @@ struct Denominators {
 };
 /// Writes errors[rows, columns] and bounds[rows].
 void standard_errors(const LeaveOneOut& residuals, const Denominators& sums, std::int64_t points, std::int64_t rows,
-                     double* errors, double* bounds);
+                     double* errors, double* bounds, int threads);
 
 }  // namespace polyattn::api

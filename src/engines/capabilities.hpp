@@ -44,4 +44,9 @@ std::string engines_with(Feature feature);
 /// Whether the polynomial engine may be considered for this head.
 bool supports_polynomial(const HeadProblem& problem) noexcept;
 
+/// The same of the grid engine: at most kMostGridDim axes, no mask over pairs, leave-one-out only where queries are the
+/// keys.
+inline constexpr std::int64_t kMostGridDim = 8;
+bool supports_grid(const HeadProblem& problem) noexcept;
+
 }  // namespace polyattn::engines

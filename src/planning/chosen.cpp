@@ -18,7 +18,6 @@ void choose(HeadPlan& plan, Candidate candidate, const std::string& what, const 
     other.reason += other.chosen ? "; dearer than " + what : "";
     other.chosen = false;
   }
-  candidate.engine = Engine::polynomial;
   candidate.kind = CertificateKind::certified;
   candidate.a_priori_bound = candidate.papers_bound = std::numeric_limits<double>::infinity();
   candidate.usable = candidate.chosen = true;

@@ -30,7 +30,7 @@ constexpr double kJoinedKeys = 20.0;
 constexpr std::int64_t kKeyGroup = 16;
 /// Planning runs on the baseline of the processor family: seconds an axis of a row, or of a row and a key.
 constexpr double kTryAxis = 3e-10;
-constexpr std::int64_t kTriedRows = 9 * kSampledRows;  // so many strata (predict.cpp)
+constexpr std::int64_t kTriedRows = 9 * kSampledRows;  // so many strata (draw_sample.cpp)
 
 }  // namespace
 

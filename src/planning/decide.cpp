@@ -6,6 +6,7 @@
 #include "engines/exact/exact.hpp"
 #include "planning/chosen.hpp"
 #include "planning/glance.hpp"
+#include "planning/grid_choice.hpp"
 #include "planning/planner.hpp"
 
 #include <algorithm>
@@ -131,14 +132,12 @@ void Planner::exact_candidates(const engines::Frame* frame, const engines::Query
 }
 
 void Planner::refuse_missing_engines() {
-  for (const Engine engine : {Engine::grid, Engine::clustered}) {
-    Candidate missing;
-    missing.engine = engine;
-    missing.seconds = kInfinity;
-    missing.predicted_bound = kInfinity;
-    missing.reason = "not part of this version";
-    plan().candidates.push_back(missing);
-  }
+  Candidate missing;
+  missing.engine = Engine::clustered;
+  missing.seconds = kInfinity;
+  missing.predicted_bound = kInfinity;
+  missing.reason = "not part of this version";
+  plan().candidates.push_back(missing);
 }
 
 void Planner::statistics(const engines::QueryExtent& extent, const engines::Frame& frame,
@@ -358,13 +357,43 @@ HeadDecision decide_whole(const engines::HeadProblem& problem, const Request& re
   return decide_with(problem, request, context, domain, facts, true);
 }
 
+namespace {
+
+/// Exact, of which nothing was measured; with a grid asked for by name its place is taken by rows that go to exact.
+HeadDecision decide_unseen(const engines::HeadProblem& problem, const Request& request, const base::Context& context) {
+  Request exact = request;
+  exact.engine = Engine::exact;
+  Planner planner = make_planner(problem, exact, context, nullptr);
+  planner.exact_candidates(nullptr, nullptr, nullptr);
+  planner.choose();
+  planner.spread_over_threads();
+  return std::move(planner.decision);
+}
+
+}  // namespace
+
 HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                     const Domain* domain) {
+  GridTry grid;
+  const bool may_try = domain == nullptr && may_try_grid(problem, request);
+  if (may_try || request.engine == Engine::grid) {
+    HeadDecision unseen = decide_unseen(problem, request, context);
+    if (may_try && try_grid(problem, request, context, true, grid, unseen)) {
+      return unseen;
+    }
+    if (request.engine == Engine::grid) {
+      refuse_grid(problem, unseen.plan);
+      return unseen;
+    }
+  }
   std::optional<HeadFacts> facts;
   HeadDecision decision = decide_with(problem, request, context, domain, facts, true);
   if (domain == nullptr) {
     try_layers(problem, request, context, facts, true, decision);
     try_query_groups(problem, request, context, decision);
+  }
+  if (may_try) {
+    try_grid(problem, request, context, false, grid, decision);
   }
   return decision;
 }

@@ -71,6 +71,8 @@ struct LayerChoice {
   engines::LayerShape shape;
 };
 
+struct GridChoice;
+
 struct HeadDecision {
   HeadPlan plan;
   /// Arithmetic of the exact engine; automatic: the cheapest that meets the tolerance, decided when keys are packed.
@@ -78,6 +80,7 @@ struct HeadDecision {
   std::shared_ptr<const PolynomialChoice> polynomial;  ///< if the polynomial engine was chosen
   std::shared_ptr<const SampledChoice> sampled;        ///< if its answers are to be accepted by a sample
   std::vector<QueryGroup> groups{};                    ///< of the queries, if each is to have its own polynomials
+  std::shared_ptr<const GridChoice> grid{};            ///< if the grid was chosen and can serve any row
   std::shared_ptr<const LayerChoice> layers{};         ///< if features are in layers; not with groups
 };
 

@@ -6,6 +6,7 @@
 #include "engines/finite.hpp"
 #include "engines/polynomial/causal.hpp"
 #include "engines/reference/reference.hpp"
+#include "planning/grid_choice.hpp"
 #include "planning/values.hpp"
 #include "simd/dispatch.hpp"
 
@@ -129,35 +130,40 @@ void Execution::evaluate(Arithmetic arithmetic, const engines::FeatureList& feat
   }
 }
 
+bool Execution::sees_nothing(std::int64_t row) const {
+  if (decision.polynomial == nullptr) {
+    return decision.grid != nullptr && decision.grid->head.visible == 0;
+  }
+  const engines::Frame& frame = decision.polynomial->frame;
+  const auto& log_weight = frame.log_weight;  // of prepared keys it is not kept, but their rows see all keys
+  const auto first = std::find_if(log_weight.begin(), log_weight.end(), [](double w) { return w != -kInfinity; });
+  const auto hidden = static_cast<std::int64_t>(first - log_weight.begin());
+  return problem.mask.causal ? problem.mask.visible(row, problem.n_kv()) <= hidden : frame.visible_keys == 0;
+}
+
 void Execution::hand_over(std::vector<std::int64_t> list) {
   if (list.empty()) {
     return;
   }
-  const PolynomialChoice& choice = *decision.polynomial;
   RowList failing;
   failing.all = false;
   failing.rows = std::move(list);
   failing.targets = failing.rows;
-  const auto& log_weight = choice.frame.log_weight;  // of prepared keys it is not kept, but their rows see all keys
-  const auto first = std::find_if(log_weight.begin(), log_weight.end(), [](double w) { return w != -kInfinity; });
-  const auto hidden = static_cast<std::int64_t>(first - log_weight.begin());
-  const auto sees_nothing = [&](std::int64_t row) {
-    return problem.mask.causal ? problem.mask.visible(row, problem.n_kv()) <= hidden : choice.frame.visible_keys == 0;
-  };
-  if (request.strict && request.engine == Engine::polynomial) {
-    const auto refused = static_cast<std::int64_t>(failing.rows.size()) -
-                         std::count_if(failing.rows.begin(), failing.rows.end(), sees_nothing);
+  std::vector<std::int64_t> blind;  // they see no key: zero, whoever writes it
+  std::copy_if(failing.rows.begin(), failing.rows.end(), std::back_inserter(blind),
+               [&](std::int64_t row) { return sees_nothing(row); });
+  if (request.strict && request.engine == decision.plan.engine) {
+    const auto refused = static_cast<std::int64_t>(failing.rows.size() - blind.size());
     if (refused > 0) {
-      const bool prepared = choice.moments32 != nullptr || choice.moments64 != nullptr;
-      not_reachable(refused, kNaN,
-                    prepared ? "polynomial alone (which serves the prepared domain only)" : "polynomial alone");
+      const PolynomialChoice* choice = decision.polynomial.get();
+      const bool prepared = choice != nullptr && (choice->moments32 != nullptr || choice->moments64 != nullptr);
+      const std::string alone = std::string(name_of(decision.plan.engine)) + " alone";
+      not_reachable(refused, kNaN, (prepared ? alone + " (which serves the prepared domain only)" : alone).c_str());
     }
   }
-  std::vector<std::int64_t> blind;  // they see no key: zero, whoever writes it
-  std::copy_if(failing.rows.begin(), failing.rows.end(), std::back_inserter(blind), sees_nothing);
   run_exact(std::move(failing), true);
   for (const std::int64_t row : blind) {
-    rows.engine[usize(row)] = Engine::polynomial;
+    rows.engine[usize(row)] = decision.plan.engine;
   }
 }
 
@@ -191,11 +197,11 @@ void Execution::run_polynomial() {
   keep_answered(answered);
 }
 
-void Execution::keep_answered(const std::vector<std::uint8_t>& answered) {
+void Execution::keep_answered(const std::vector<std::uint8_t>& answered, Engine engine) {
   std::vector<std::int64_t> failing;
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
     if (answered[usize(i)] != 0) {
-      rows.engine[usize(i)] = Engine::polynomial;
+      rows.engine[usize(i)] = engine;
     } else {
       failing.push_back(i);
     }
@@ -258,6 +264,7 @@ void Execution::finish(double* row_bounds, Engine* row_engine, double seconds) {
   certificate.relative = rows.relative.size() > 0 ? largest(rows.relative) : kInfinity;
   report.rows_exact += std::count(rows.engine.begin(), rows.engine.end(), Engine::exact);
   report.rows_polynomial += std::count(rows.engine.begin(), rows.engine.end(), Engine::polynomial);
+  report.rows_grid += std::count(rows.engine.begin(), rows.engine.end(), Engine::grid);
   report.rows_reference += std::count(rows.engine.begin(), rows.engine.end(), Engine::reference);
   for (std::int64_t i = 0; i < problem.n_q() && outputs.lse_bound != nullptr; ++i) {
     if (outputs.lse[i] != -kInfinity) {
@@ -274,6 +281,9 @@ void Execution::finish(double* row_bounds, Engine* row_engine, double seconds) {
 }
 
 double predicted_work(const HeadProblem& problem, const HeadDecision& decision) {
+  if (decision.grid != nullptr) {
+    return grid_work(problem, *decision.grid);
+  }
   if (decision.polynomial == nullptr) {
     return engines::exact_work(engines::visible_pairs(problem, RowList{}), problem.dim(), problem.value_dim());
   }
@@ -297,7 +307,8 @@ HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecis
   const bool want_lse = out.lse != nullptr || out.lse_bound != nullptr || request.want_lse || request.lse_tolerance ||
                         request.density_tolerance;
   const bool sixteen_bits = out.output.dtype == DType::float16 || out.output.dtype == DType::bfloat16;
-  const bool known = decision.plan.engine != Engine::polynomial;  // polynomials bound no relative error
+  // Approximate engines bound no relative error.
+  const bool known = decision.plan.engine != Engine::polynomial && decision.plan.engine != Engine::grid;
   Execution run{group,   problem, decision,
                 request, context, RowArrays(problem.n_q(), want_lse, sixteen_bits, known, context.memory),
                 {},      {},      0.0};
@@ -324,6 +335,8 @@ HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecis
       run.run_reference();
     } else if (plan.engine == Engine::polynomial && decision.polynomial != nullptr) {
       run.run_polynomial();
+    } else if (plan.engine == Engine::grid) {
+      run.run_grid();
     } else {
       run.run_exact(RowList{}, false);
     }
@@ -333,6 +346,9 @@ HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecis
                  [&](double sum) { return sum / static_cast<double>(run.visible); });
   if (mean.empty() && decision.polynomial != nullptr) {
     mean = decision.polynomial->values.mean;
+  }
+  if (mean.empty() && decision.grid != nullptr) {
+    mean = decision.grid->values.mean;
   }
   if (mean.empty()) {
     mean = mean_value(problem, context);

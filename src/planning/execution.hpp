@@ -91,10 +91,14 @@ struct Execution {
   void run_layers(const engines::Acceptance& wanted);
   template <class T>
   void evaluate_layers(const engines::Acceptance& wanted, std::vector<std::uint8_t>& answered);
+  /// The grid's rows, the others by exact.
+  void run_grid();
   /// Rows that are answered are the polynomials'; the others are handed over.
-  void keep_answered(const std::vector<std::uint8_t>& answered);
-  /// Rows that polynomials did not answer go to exact, or are refused if it was to be polynomials alone.
+  void keep_answered(const std::vector<std::uint8_t>& answered, Engine engine = Engine::polynomial);
+  /// Rows that an approximate engine did not answer go to exact, or are refused if it was to be that engine alone.
   void hand_over(std::vector<std::int64_t> rows);
+  /// Whether a row sees no key at all.
+  [[nodiscard]] bool sees_nothing(std::int64_t row) const;
   /// Polynomials of rising degree until a sample accepts their answers, exact for what none of them serves.
   void run_sampled();
   /// The attempt's answers; every sound one counts, whatever its bound.

@@ -35,6 +35,10 @@ constexpr double kSearchShare = 0.03;
 constexpr double kTypicalDistance = 0.15;
 /// So far below the tolerance an error is sure to meet it.
 constexpr double kSure = 5.0;
+/// Twice less far it is likely to: enough where the polynomial, search included, would take this part of the time of
+/// exact.
+constexpr double kLikely = 4.0;
+constexpr double kWin = 0.5;
 /// Near a tie a search can win little and lose all it costs.
 constexpr double kNearTie = 0.85;
 constexpr int kMatched = 4;  ///< largest q
@@ -237,9 +241,11 @@ Glance glance(const engines::HeadProblem& problem, const Request& request, const
       out.degree = degree;
       out.seconds = seconds;
     }
-    // A search that costs little may be in vain; one that costs more has to be sure to pay.
-    if (out.search_seconds <= kSearchShare * out.exact_seconds || kSure * error <= tolerance) {
-      out.worth = seconds + out.search_seconds < kNearTie * out.exact_seconds;
+    // A search that costs little may be in vain; one that costs more has to be sure to pay, or likely to pay well.
+    const double taken = (seconds + out.search_seconds) / out.exact_seconds;
+    const double margin = taken < kWin ? kLikely : kSure;
+    if (out.search_seconds <= kSearchShare * out.exact_seconds || margin * error <= tolerance) {
+      out.worth = taken < kNearTie;
       break;
     }
   }

@@ -173,6 +173,7 @@ void take(const Search& search, const Layers& found, engines::HeadMaps maps, dou
   candidate.reason =
       shape + "; expected to certify " + base::text(std::round(1000.0 * (1.0 - found.failing)) / 10.0) + " % of rows";
   plan.tolerance = search.tolerance;
+  candidate.engine = Engine::polynomial;
   choose(plan, std::move(candidate), "layers of features", "by " + shape);
   decision.layers = std::make_shared<const LayerChoice>(LayerChoice{std::move(maps), found.shape});
 }

@@ -5,11 +5,8 @@
 #include "numerics/rounding.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
-#include <numeric>
-#include <utility>
 
 namespace polyattn::planning {
 
@@ -18,234 +15,36 @@ namespace {
 using base::usize;
 using engines::Frame;
 
-/// Strata of rows by radius end at these shares of all rows: the few of largest radius decide what falls to exact.
-constexpr std::array kStrata{0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 1.0};
+/// How far values are from an answer in the mean at most, where their mean is `mean`: the chord of |v - answer| there.
+double chord(double low, double high, double answer, double mean) noexcept {
+  const double above = std::max(high - answer, 0.0);
+  const double below = std::max(answer - low, 0.0);
+  return (below * (high - mean) + above * (mean - low)) / (above + below);
+}
 
-struct RankedRow {
-  std::int64_t row = 0;
-  double radius = 0.0;
+/// What errors are multiplied with.
+struct Distance {
+  double careful = 0.0;
+  double likely = 0.0;  ///< of q = 1
 };
 
-/// Rows evenly spaced by ascending radius.
-std::vector<RankedRow> ranked_rows(const engines::HeadProblem& problem, const Frame& frame) {
-  const std::int64_t stride = std::max<std::int64_t>(1, problem.n_q() / kRankedRows);
-  std::vector<RankedRow> rows;
-  std::vector<double> centred(usize(frame.dim()));
-  for (std::int64_t i = stride / 2; i < problem.n_q(); i += stride) {
-    base::load_rows(problem.queries, i, 1, centred.data(), frame.dim());
-    for (std::size_t l = 0; l < centred.size(); ++l) {
-      centred[l] -= frame.query_centre[l];
+/// How far values are from an answer, at most, or in the mean where chords say so. Carefully: a tenth more, and a fifth
+/// on top of means, as values may go with large scores. For q = 1 the sample says whether they do.
+Distance distance(const engines::ValueRange& values, const SampledRow& row) noexcept {
+  Distance largest;
+  for (std::size_t c = 0; c < row.answer.size(); ++c) {
+    const double answer = row.answer[c];
+    const double above = std::max(values.high[c] - answer, 0.0);
+    const double below = std::max(answer - values.low[c], 0.0);
+    double careful = 1.1 * std::max(above, below);
+    double likely = careful;
+    if (!row.pulled.empty() && above + below > 0.0) {
+      careful = std::min(careful, 1.2 * 1.1 * chord(values.low[c], values.high[c], answer, answer));
+      likely = chord(values.low[c], values.high[c], answer, row.pulled[c]);
     }
-    rows.push_back({i, engines::row_radius(frame, centred.data()).radius});
+    largest = {std::max(largest.careful, careful), std::max(largest.likely, likely)};
   }
-  std::sort(rows.begin(), rows.end(), [](const RankedRow& x, const RankedRow& y) {
-    return x.radius < y.radius || (x.radius == y.radius && x.row < y.row);
-  });
-  return rows;
-}
-
-/// A few rows of every stratum, evenly spaced, the farthest of each among them, with the share they stand for.
-std::vector<std::pair<std::int64_t, double>> stratified(const std::vector<RankedRow>& rows) {
-  std::vector<std::pair<std::int64_t, double>> out;
-  const auto count = static_cast<std::int64_t>(rows.size());
-  std::int64_t first = 0;
-  for (const double end : kStrata) {
-    const std::int64_t last = end == 1.0 ? count : static_cast<std::int64_t>(end * static_cast<double>(count));
-    const std::int64_t picks = std::min<std::int64_t>(last - first, kSampledRows);
-    for (std::int64_t p = 1; p <= picks; ++p) {
-      const std::int64_t at = first + (last - first) * p / picks - 1;
-      out.emplace_back(rows[usize(at)].row,
-                       static_cast<double>(last - first) / static_cast<double>(count) / static_cast<double>(picks));
-    }
-    first = std::max(first, last);
-  }
-  return out;
-}
-
-/// Keys of the sample as centred coordinates [count][dim] with the weight each stands for.
-struct SampledKeys {
-  std::vector<double> rows;
-  std::vector<double> weight;
-  std::vector<double> values;  ///< [count][value_dim]
-};
-
-SampledKeys sample_keys(const engines::HeadProblem& problem, const Frame& frame) {
-  const std::int64_t dim = frame.dim();
-  const std::int64_t stride = std::max<std::int64_t>(1, problem.n_kv() / kSampledKeys);
-  SampledKeys keys;
-  std::vector<double> row(usize(std::max(dim, problem.value_dim())));
-  const auto add = [&](std::int64_t j, double multiplicity) {
-    const double weight = std::exp(frame.log_weight[usize(j)] - frame.log_scale) * multiplicity;
-    if (!(weight > 0.0)) {
-      return;
-    }
-    base::load_rows(problem.keys, j, 1, row.data(), dim);
-    if (engines::centred_square(frame.metric, row.data(), frame.key_centre) > frame.cut_square) {
-      return;
-    }
-    for (std::int64_t l = 0; l < dim; ++l) {
-      keys.rows.push_back(row[usize(l)] - frame.key_centre[usize(l)]);
-    }
-    keys.weight.push_back(weight);
-    base::load_rows(problem.values, j, 1, row.data(), problem.value_dim());
-    keys.values.insert(keys.values.end(), row.begin(), row.begin() + problem.value_dim());
-  };
-  for (std::int64_t j = stride / 2; j < problem.n_kv(); j += stride) {
-    add(j, static_cast<double>(stride));
-  }
-  if (stride > 1) {  // the few keys that decide the radius stand for themselves
-    for (const std::int64_t j : frame.far_keys) {
-      add(j, 1.0);
-    }
-  }
-  return keys;
-}
-
-/// Sums of products in a fixed number of chains, which compilers turn into vector code.
-double dot(const std::vector<double>& a, const std::vector<double>& b) noexcept {
-  constexpr std::size_t kChains = 8;
-  std::array<double, kChains> sums{};
-  std::size_t j = 0;
-  for (; j + kChains <= a.size(); j += kChains) {
-    for (std::size_t i = 0; i < kChains; ++i) {
-      sums[i] += a[j + i] * b[j + i];
-    }
-  }
-  double total = std::accumulate(sums.begin(), sums.end(), 0.0);
-  for (; j < a.size(); ++j) {
-    total += a[j] * b[j];
-  }
-  return total;
-}
-
-/// What keys set apart add to a row: their mass, and their part of the answer.
-void add_outlying_keys(const Frame& frame, const std::vector<double>& centred, double weight, SampledRow& row) {
-  const engines::OutlyingKeys& apart = *frame.outlying;
-  const std::size_t dim = centred.size();
-  const std::vector<double> others = row.answer;
-  std::vector<double> sums(row.answer.size(), 0.0);
-  for (std::size_t j = 0; j < apart.index.size(); ++j) {
-    double score = apart.frame.log_weight[j] - frame.log_scale;
-    for (std::size_t l = 0; l < dim; ++l) {
-      score += frame.metric[l] * centred[l] * (apart.key_rows[j * dim + l] - frame.key_centre[l]);
-    }
-    const double mass = std::exp(std::min(score, 600.0)) / weight;
-    row.outlying += mass;
-    for (std::size_t c = 0; c < sums.size(); ++c) {
-      sums[c] += mass * apart.value_rows[j * sums.size() + c];
-    }
-  }
-  const double whole = row.mass + row.outlying;
-  for (std::size_t c = 0; c < sums.size(); ++c) {
-    row.answer[c] = (row.mass * others[c] + sums[c]) / whole;
-    row.away = std::max(row.away, std::fabs(row.answer[c] - others[c]));
-  }
-}
-
-SampledRow sample_row(const Frame& frame, const engines::ValueRange& values, const SampledKeys& keys,
-                      const std::vector<double>& centred, double weight) {
-  SampledRow row;
-  row.radius = engines::row_radius(frame, centred.data());
-  const std::size_t dim = centred.size();
-  const std::size_t count = keys.weight.size();
-  const std::size_t value_dim = values.low.size();
-  row.answer.assign(value_dim, 0.0);
-  std::vector<double> score(count);
-  std::vector<double> share(count);
-  std::vector<double> power(count);  // w s^t, per unit of weight
-  for (std::size_t j = 0; j < count; ++j) {
-    double sum = 0.0;
-    for (std::size_t l = 0; l < dim; ++l) {
-      sum += frame.metric[l] * centred[l] * keys.rows[j * dim + l];
-    }
-    score[j] = sum;
-    power[j] = keys.weight[j] / weight;
-    share[j] = power[j] * std::exp(std::min(sum, 600.0));
-    row.mass += share[j];
-  }
-  for (std::size_t j = 0; j < count; ++j) {
-    for (std::size_t c = 0; c < value_dim; ++c) {
-      row.answer[c] += share[j] / row.mass * keys.values[j * value_dim + c];
-    }
-  }
-  if (frame.outlying != nullptr) {
-    add_outlying_keys(frame, centred, weight, row);
-  }
-  std::vector<double> spread(value_dim, 0.0);
-  for (std::size_t j = 0; j < count; ++j) {
-    const double second = power[j] * score[j] * score[j];
-    for (std::size_t c = 0; c < value_dim; ++c) {
-      spread[c] += second * (std::fabs(keys.values[j * value_dim + c] - values.centre[c]) +
-                             std::fabs(row.answer[c] - values.centre[c]));
-    }
-  }
-  for (const double x : spread) {
-    row.spread = std::max(row.spread, x);
-  }
-  row.moments.push_back(std::accumulate(power.begin(), power.end(), 0.0));
-  for (int t = 1; t <= kMaxPlannedDegree; ++t) {
-    row.moments.push_back(dot(power, score));
-    for (std::size_t j = 0; j < count; ++j) {
-      power[j] *= score[j];
-    }
-  }
-  return row;
-}
-
-}  // namespace
-
-Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, const engines::ValueRange& values,
-                   double share, const base::Context& context) {
-  Sample sample;
-  sample.queries = problem.n_q();
-  const SampledKeys keys = sample_keys(problem, frame);
-  sample.weight = std::accumulate(keys.weight.begin(), keys.weight.end(), 0.0);
-  const std::size_t value_dim = usize(problem.value_dim());
-  for (std::size_t c = 0; c < value_dim; ++c) {
-    double square = 0.0;
-    for (std::size_t j = 0; j < keys.weight.size(); ++j) {
-      const double away = keys.values[j * value_dim + c] - values.centre[c];
-      square += keys.weight[j] / sample.weight * away * away;
-    }
-    sample.deviation.push_back(std::sqrt(square));
-  }
-  if (!(sample.weight > 0.0) || problem.n_q() == 0) {
-    return sample;
-  }
-  const std::vector<RankedRow> ranked = ranked_rows(problem, frame);
-  const auto last = static_cast<double>(ranked.size() - 1);
-  const double largest = usize(problem.n_q()) == ranked.size() ? ranked.back().radius : frame.radius;
-  sample.served_radius = share == 1.0 ? largest : ranked[usize(std::llround(share * last))].radius;
-  const auto chosen = stratified(ranked);
-  sample.rows.resize(chosen.size());
-  base::parallel_for(context, static_cast<std::int64_t>(chosen.size()), [&](std::int64_t i, int) {
-    std::vector<double> row(usize(frame.dim()));
-    base::load_rows(problem.queries, chosen[usize(i)].first, 1, row.data(), frame.dim());
-    for (std::size_t l = 0; l < row.size(); ++l) {
-      row[l] -= frame.query_centre[l];
-    }
-    sample.rows[usize(i)] = sample_row(frame, values, keys, row, sample.weight);
-    sample.rows[usize(i)].share = chosen[usize(i)].second;
-  });
-  return sample;
-}
-
-namespace {
-
-/// What errors are multiplied with: how far values are from an answer, at most, or in the mean where chords say so. A
-/// tenth more, and a fifth on top of means, as values may go with large scores.
-double distance(const engines::ValueRange& values, const std::vector<double>& answer) noexcept {
-  double largest = 0.0;
-  for (std::size_t c = 0; c < answer.size(); ++c) {
-    const double above = std::max(values.high[c] - answer[c], 0.0);
-    const double below = std::max(answer[c] - values.low[c], 0.0);
-    double column = 1.1 * std::max(above, below);
-    if (static_cast<std::int64_t>(answer.size()) < engines::kChordColumns && above + below > 0.0) {
-      column = std::min(column, 1.2 * 1.1 * 2.0 * above * below / (above + below));
-    }
-    largest = std::max(largest, column);
-  }
-  return std::min(largest, values.range());
+  return {std::min(largest.careful, values.range()), std::min(largest.likely, values.range())};
 }
 
 }  // namespace
@@ -280,8 +79,12 @@ namespace {
 /// What the bounds of a row are made of that is the same for all rows.
 struct Common {
   const ErrorTable& table;
+  const Frame& frame;
   engines::RoundingModel rounding;
   double range = 0.0;
+  double keys = 0.0;
+  double weight = 0.0;
+  double stored = 0.0;     ///< what the type of the output costs
   double deviation = 0.0;  ///< largest of a column
   bool spread = false;
   bool varied = false;  ///< polynomials are chosen by the variance too
@@ -304,7 +107,7 @@ struct RowError {
   double denominator = std::numeric_limits<double>::infinity();
 };
 
-RowError row_error(const Common& common, const SampledRow& row, double away) noexcept {
+RowError row_error(const Common& common, const SampledRow& row, const Distance& away) noexcept {
   RowError best;
   const std::vector<double>& radii = common.table.radii;
   std::size_t at = 0;
@@ -319,7 +122,7 @@ RowError row_error(const Common& common, const SampledRow& row, double away) noe
         q == 0 ? 1.0 : std::min(std::max(row.moments[2 * q], 0.0) + common.rounding.gamma * power, power);
     const double error = constant * moment;
     const double varied = 1.1 * constant * power * (common.deviation + row.away);
-    double numerator = error * away;
+    double numerator = error * (q == 1 ? away.likely : away.careful);
     if (common.spread && 2 * q == static_cast<std::size_t>(engines::kSpreadDegree)) {
       numerator = std::min(numerator, 1.15 * constant * row.spread);
     }
@@ -333,6 +136,26 @@ RowError row_error(const Common& common, const SampledRow& row, double away) noe
   return best;
 }
 
+/// The bound of a row.
+double row_bound(const Common& common, const SampledRow& row, const Distance& away) noexcept {
+  const double gamma = common.rounding.gamma;
+  const RowError error = row_error(common, row, away);
+  // The sum of the absolute values of the polynomial's terms is next to exp(box).
+  const double absolute = gamma * std::exp(std::min(row.radius.box, 600.0));
+  const double low =
+      std::max(row.mass - absolute - error.denominator, std::exp(row.moments[1] - gamma * row.radius.box)) +
+      row.outlying;
+  const double moved =
+      common.rounding.score * engines::widest_score(common.frame.outlying.get(), row.radius.box, row.radius.norm) +
+      common.rounding.weight + common.frame.weight_error;
+  const double lost = common.keys / common.weight * common.rounding.lost * std::exp(std::min(row.radius.radius, 700.0));
+  const double far = common.frame.far.at(row.radius.norm) / common.weight;
+  return (error.numerator + absolute * (common.deviation + 0.2 * common.range) +
+          exact_part(common, row, common.range)) /
+             low +
+         common.range * (numerics::perturbation(moved) + (lost + far) / low) + common.stored;
+}
+
 }  // namespace
 
 Prediction predict(const Sample& sample, const Frame& frame, const engines::ValueRange& values, std::int64_t rank,
@@ -342,9 +165,13 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
     return {std::numeric_limits<double>::infinity(), 1.0};
   }
   Common common{table,
+                frame,
                 arithmetic == Arithmetic::float32 ? engines::rounding_model<float>(table.degree, rank, keys)
                                                   : engines::rounding_model<double>(table.degree, rank, keys),
                 values.range(),
+                static_cast<double>(keys),
+                sample.weight,
+                (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs,
                 0.0,
                 spread,
                 !spread && static_cast<std::int64_t>(values.low.size()) >= engines::kChordColumns};
@@ -355,35 +182,23 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
   for (const double deviation : sample.deviation) {
     common.deviation = std::max(common.deviation, deviation);  // E|v - mu| <= its deviation
   }
-  const double gamma = common.rounding.gamma;
   Prediction all;
   Prediction good;
   double failing = 0.0;
   bool some = false;
   for (const SampledRow& row : sample.rows) {
     const bool served = row.radius.radius <= table.radii.front();
-    const RowError error = row_error(common, row, distance(values, row.answer));
-    // The sum of the absolute values of the polynomial's terms is next to exp(box).
-    const double absolute = gamma * std::exp(std::min(row.radius.box, 600.0));
-    const double low =
-        std::max(row.mass - absolute - error.denominator, std::exp(row.moments[1] - gamma * row.radius.box)) +
-        row.outlying;
-    const double moved =
-        common.rounding.score * engines::widest_score(frame.outlying.get(), row.radius.box, row.radius.norm) +
-        common.rounding.weight + frame.weight_error;
-    const double lost =
-        static_cast<double>(keys) / sample.weight * common.rounding.lost * std::exp(std::min(row.radius.radius, 700.0));
-    const double far = frame.far.at(row.radius.norm) / sample.weight;
-    double bound = (error.numerator + absolute * (common.deviation + 0.2 * common.range) +
-                    exact_part(common, row, values.range())) /
-                       low +
-                   common.range * (numerics::perturbation(moved) + (lost + far) / low) +
-                   (output == DType::float32 ? numerics::kU32 : 0.0) * values.max_abs;
-    const bool fails = !served || !(bound <= tolerance);
-    failing += fails ? row.share : 0.0;
-    some = some || !fails;
+    const Distance away = distance(values, row);
+    double bound = row_bound(common, row, {away.careful, away.careful});
+    double fails = served && bound <= tolerance ? 0.0 : 1.0;
     all.bound = std::max(all.bound, served ? bound : std::numeric_limits<double>::infinity());
-    if (!fails) {
+    if (served && fails > 0.0 && away.likely < away.careful) {  // near the tolerance it may go either way
+      bound = row_bound(common, row, away);
+      fails = bound <= tolerance ? 0.5 : 1.0;
+    }
+    failing += fails * row.share;
+    some = some || fails < 1.0;
+    if (fails < 1.0) {
       good.bound = std::max(good.bound, bound);
     }
   }

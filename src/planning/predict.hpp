@@ -22,6 +22,7 @@ struct SampledRow {
   double mass = 0.0;             ///< sum w exp(s), per unit of weight
   double spread = 0.0;           ///< largest over columns of sum w s^2 (|v - mu| + |answer - mu|), per unit of weight
   std::vector<double> answer{};  ///< estimated, per column
+  std::vector<double> pulled{};  ///< few columns: sum w s^2 v / sum w s^2, per column
   double outlying = 0.0;         ///< sum w exp(s) over keys set apart, per unit of weight
   double away = 0.0;             ///< how far their values pull the answer from the mean, largest over columns
 };

@@ -143,6 +143,7 @@ void take(Level level, const engines::HeadProblem& problem, const base::Context&
   candidate.reason = "queries in " + groups + " groups, each with polynomials of its own, degree up to " +
                      std::to_string(candidate.degree);
   plan.statistics.radius_after = level.largest.statistics.radius_after;
+  candidate.engine = Engine::polynomial;
   choose(plan, std::move(candidate), "queries in groups", "queries in " + groups + " groups");
   decision.groups = std::move(level.groups);
   decision.layers = nullptr;

@@ -6,6 +6,7 @@
 namespace polyattn::simd::avx2 {
 namespace {
 #include "simd/exact_kernels.inl"
+#include "simd/grid_kernels.inl"
 #include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
@@ -24,6 +25,7 @@ const KernelTable kAvx2Kernels{
     avx2::statistics_kernels(),
     avx2::loading_kernels(),
     avx2::streaming_kernels(),
+    avx2::grid_kernels(),
 };
 
 }  // namespace polyattn::simd

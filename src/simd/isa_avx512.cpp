@@ -6,6 +6,7 @@
 namespace polyattn::simd::avx512 {
 namespace {
 #include "simd/exact_kernels.inl"
+#include "simd/grid_kernels.inl"
 #include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
@@ -24,6 +25,7 @@ const KernelTable kAvx512Kernels{
     avx512::statistics_kernels(),
     avx512::loading_kernels(),
     avx512::streaming_kernels(),
+    avx512::grid_kernels(),
 };
 
 }  // namespace polyattn::simd

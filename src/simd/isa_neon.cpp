@@ -6,6 +6,7 @@
 namespace polyattn::simd::neon {
 namespace {
 #include "simd/exact_kernels.inl"
+#include "simd/grid_kernels.inl"
 #include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
@@ -24,6 +25,7 @@ const KernelTable kNeonKernels{
     neon::statistics_kernels(),
     neon::loading_kernels(),
     neon::streaming_kernels(),
+    neon::grid_kernels(),
 };
 
 }  // namespace polyattn::simd

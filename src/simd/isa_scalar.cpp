@@ -6,6 +6,7 @@
 namespace polyattn::simd::scalar {
 namespace {
 #include "simd/exact_kernels.inl"
+#include "simd/grid_kernels.inl"
 #include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
 #include "simd/statistics.inl"
@@ -24,6 +25,7 @@ const KernelTable kScalarKernels{
     scalar::statistics_kernels(),
     scalar::loading_kernels(),
     scalar::streaming_kernels(),
+    scalar::grid_kernels(),
 };
 
 }  // namespace polyattn::simd

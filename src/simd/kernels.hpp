@@ -4,6 +4,7 @@
 /// baseline processor. Each instruction set compiles the .inl files over its own lanes.
 
 #include "simd/exact_kernels.hpp"
+#include "simd/grid_kernels.hpp"
 #include "simd/loading_kernels.hpp"
 #include "simd/polynomial_kernels.hpp"
 #include "simd/statistics_kernels.hpp"
@@ -20,6 +21,7 @@ struct KernelTable {
   StatisticsKernels statistics;
   LoadingKernels loading;
   StreamingKernels streaming;
+  GridKernels grid;
 };
 
 extern const KernelTable kScalarKernels;

@@ -2,7 +2,7 @@
 
 #include "engines/polynomial/layered_rows.hpp"
 #include "numerics/balancing.hpp"
-#include "support/polynomial_run.hpp"
+#include "support/layered_run.hpp"
 #include "support/random.hpp"
 
 #include <gtest/gtest.h>
@@ -19,44 +19,6 @@ namespace {
 
 using base::usize;
 
-/// Second moments of centred rows in the metric, row-major.
-std::vector<double> second_moments(const std::vector<double>& rows, std::int64_t dim, const std::vector<double>& centre,
-                                   const std::vector<double>& factor) {
-  std::vector<double> out(usize(dim * dim), 0.0);
-  for (std::size_t i = 0; i < rows.size(); i += usize(dim)) {
-    for (std::size_t a = 0; a < usize(dim); ++a) {
-      for (std::size_t b = 0; b < usize(dim); ++b) {
-        out[a * usize(dim) + b] += factor[a] * (rows[i + a] - centre[a]) * factor[b] * (rows[i + b] - centre[b]);
-      }
-    }
-  }
-  return out;
-}
-
-engines::HeadMaps identity_maps(const engines::Frame& frame) {
-  const std::size_t dim = frame.metric.size();
-  engines::HeadMaps maps{std::vector<double>(dim * dim, 0.0), std::vector<double>(dim * dim, 0.0)};
-  for (std::size_t l = 0; l < dim; ++l) {
-    maps.query[l * dim + l] = frame.metric[l];
-    maps.key[l * dim + l] = 1.0;
-  }
-  return maps;
-}
-
-engines::HeadMaps balanced_maps(const HeadData& head, const engines::Frame& frame) {
-  const std::size_t dim = usize(head.dim);
-  std::optional<numerics::Balancing> found = numerics::balance(
-      second_moments(head.q, head.dim, frame.query_centre, frame.metric),
-      second_moments(head.k, head.dim, frame.key_centre, std::vector<double>(dim, 1.0)), static_cast<int>(dim));
-  if (!found) {
-    return identity_maps(frame);
-  }
-  for (std::size_t i = 0; i < dim * dim; ++i) {
-    found->query[i] *= frame.metric[i % dim];
-  }
-  return {found->query, found->key};
-}
-
 /// Maps whose products are off by up to 1e-3, which is charged.
 void spoil(engines::HeadMaps& maps, std::uint64_t seed) {
   Random random(seed);
@@ -65,43 +27,18 @@ void spoil(engines::HeadMaps& maps, std::uint64_t seed) {
   }
 }
 
-struct LayeredRun {
-  std::vector<double> output;
-  std::vector<double> bound;
-  std::vector<std::uint8_t> answered;
-};
-
 template <class T>
-LayeredRun run_layers(const HeadData& head, const engines::LayerShape& shape, bool balanced, bool spoilt = false) {
-  const engines::HeadProblem problem = head.problem();
-  const base::Context context = serial_context();
-  const PolynomialSetup setup = make_setup(problem, 2);
+PolynomialRun run_layered(const HeadData& head, const engines::LayerShape& shape, bool balanced, bool spoilt = false) {
+  const PolynomialSetup setup = make_setup(head.problem(), 2);
   engines::HeadMaps maps = balanced ? balanced_maps(head, setup.frame) : identity_maps(setup.frame);
   if (spoilt) {
     spoil(maps, 9);
   }
-  const engines::TurnedHead turned = engines::turn_head(problem, setup.frame, maps, shape.strong, context);
-  const double radius = std::min(turned.strong_frame.radius, 300.0);
-  const auto layers = engines::prepare_layers<T>(turned, setup.values, shape, radius, context);
-  const auto rows = usize(head.n_q);
-  LayeredRun run{std::vector<double>(rows * usize(head.value_dim)), {}, std::vector<std::uint8_t>(rows, 0)};
-  std::vector<double> approximation(rows);
-  std::vector<double> rounding(rows);
-  std::vector<double> storage(rows);
-  engines::HeadOutputs out;
-  out.output = {run.output.data(), DType::float64, head.value_dim, 1};
-  out.approximation = approximation.data();
-  out.rounding = rounding.data();
-  out.storage = storage.data();
-  engines::evaluate_layers<T>(turned, setup.values, layers, {}, out, run.answered, context);
-  for (std::size_t i = 0; i < rows; ++i) {
-    run.bound.push_back(approximation[i] + rounding[i]);
-  }
-  return run;
+  return run_layers<T>(head, setup.frame, setup.values, maps, shape);
 }
 
 /// Largest error / bound over answered rows; NaN counts as infinity.
-double worst_of(const HeadData& head, const LayeredRun& run) {
+double worst_of(const HeadData& head, const PolynomialRun& run) {
   const HeadTruth<long double> truth = truth_of<long double>(head);
   double worst = 0.0;
   for (std::int64_t i = 0; i < head.n_q; ++i) {
@@ -109,7 +46,7 @@ double worst_of(const HeadData& head, const LayeredRun& run) {
       const auto at = usize(i * head.value_dim + c);
       const double error =
           static_cast<double>(std::fabs(static_cast<long double>(run.output[at]) - truth.answer[at])) - truth.doubt[at];
-      const double ratio = error <= 0.0 ? 0.0 : error / run.bound[usize(i)];
+      const double ratio = error <= 0.0 ? 0.0 : error / run.bound(i);
       worst = ratio <= worst ? worst : (std::isnan(ratio) ? std::numeric_limits<double>::infinity() : ratio);
     }
   }
@@ -187,7 +124,7 @@ TYPED_TEST(PolynomialLayers, ErrorsStayBelowTheCertificate) {
     shape.strong = 1 + static_cast<std::int64_t>(random.unit() * static_cast<double>(head.dim - 1));
     shape.degree = static_cast<int>(random.unit() * 9.0);
     shape.first_degree = std::min(shape.degree, static_cast<int>(random.unit() * 6.0));
-    const LayeredRun run = run_layers<TypeParam>(head, shape, seed % 2 == 0, seed % 9 == 0);
+    const PolynomialRun run = run_layered<TypeParam>(head, shape, seed % 2 == 0, seed % 9 == 0);
     const double here = worst_of(head, run);
     ASSERT_LE(here, 1.0) << "seed " << seed;
     worst = std::max(worst, here);
@@ -205,11 +142,11 @@ TYPED_TEST(PolynomialLayers, ServesDecayingSpectra) {
     }
   }
   head.round_to_float32();
-  const LayeredRun run = run_layers<TypeParam>(head, {3, 7, 5}, true);
+  const PolynomialRun run = run_layered<TypeParam>(head, {3, 7, 5}, true);
   EXPECT_LE(worst_of(head, run), 1.0);
   for (std::size_t i = 0; i < 64; ++i) {
     ASSERT_EQ(run.answered[i], 1) << i;
-    EXPECT_LE(run.bound[i], 1e-2) << i;
+    EXPECT_LE(run.bound(static_cast<std::int64_t>(i)), 1e-2) << i;
   }
 }
 

@@ -83,6 +83,27 @@ TEST(Glance, DoesNotAskForMoreThanTheSearch) {
   }
 }
 
+/// How far above the tolerance at which degree 2 might do a search begins to be worth it.
+double margin_of_degree_2(const HeadData& head) {
+  double least = 0.0;
+  for (double tolerance = 1e-7; tolerance < 1e-4; tolerance *= 1.02) {
+    const Glance seen = glance_at(head.problem(), request_of(tolerance));
+    least = seen.degree == 2 && least == 0.0 ? tolerance : least;
+    if (seen.worth) {
+      return seen.degree == 2 ? tolerance / least : kNaN;
+    }
+  }
+  return kNaN;
+}
+
+// Degree 3 would be dearer than exact here, and searching takes more than a few per cent.
+TEST(Glance, ASearchThatWouldHalveTheTimeIsTakenWithLessSurety) {
+  const double halves = margin_of_degree_2(random_head(5, 2000, 4096, 64, 1, 0.045));
+  const double less = margin_of_degree_2(random_head(5, 430, 8192, 64, 1, 0.045));
+  EXPECT_GT(halves, 2.0) << "may well be in vain below";
+  EXPECT_LT(halves, 0.9 * less);
+}
+
 TEST(Glance, HiddenKeysAreNotLookedAt) {
   HeadData head = random_head(3, 5000, 5000, 3, 2, 0.3);
   head.bias.assign(5000, 0.0);

@@ -56,11 +56,11 @@ std::vector<std::vector<std::int64_t>> sets_of(const HeadData& head, int threads
   return planning::outlying_sets(problem, frame, context);
 }
 
+/// What the decision holds is counted until it goes.
 planning::HeadDecision decide(const HeadData& head, double tolerance = 1e-3) {
-  base::MemoryMeter memory;
   planning::Request request;
   request.tolerance = {tolerance, ToleranceKind::of_value_range};
-  return planning::decide(head.problem(), request, {1, &memory, nullptr});
+  return planning::decide(head.problem(), request, serial_context());
 }
 
 TEST(OutlyingSets, NoneWhereNoKeyLiesFarOut) {

@@ -129,6 +129,30 @@ TEST(Predict, EstimatesTheShareOfRowsThatFail) {
   }
 }
 
+// Where second moments bound the error, the sample says how values go with them: with so few keys it is right about
+// every row. Rows that only pass by that count by halves.
+TEST(Predict, RowsNearTheToleranceCountByHalves) {
+  for (const bool skewed : {false, true}) {
+    HeadData head = random_head(7, 600, 400, 3, 1, 0.2);
+    for (std::size_t j = 0; skewed && j < 400; ++j) {
+      head.v[j] = head.k[3 * j] * head.k[3 * j] + head.k[3 * j + 1] * head.k[3 * j + 1];  // goes with large scores
+    }
+    Planned planned(head, 2);
+    planned.run(Arithmetic::float64, DType::float64);
+    std::vector<double> bounds;
+    for (std::size_t i = 0; i < 600; ++i) {
+      bounds.push_back(planned.approximation[i] + planned.rounding[i]);
+    }
+    std::sort(bounds.begin(), bounds.end());
+    const auto share = [&](double tolerance) { return planned.predict(Arithmetic::float64, tolerance).failing_share; };
+    EXPECT_LE(share(1.02 * bounds.back()), 0.5);
+    EXPECT_GT(share(1.02 * bounds.back()), 0.0);
+    EXPECT_EQ(share(0.98 * bounds.front()), 1.0);
+    const auto met = planned.predict(Arithmetic::float64, 1.02 * bounds.back());
+    EXPECT_NEAR(met.bound, bounds.back(), 0.1 * bounds.back());
+  }
+}
+
 TEST(Predict, HigherDegreesDoBetterUntilRoundingCounts) {
   const HeadData head = random_head(3, 500, 600, 2, 1, 0.6);
   double last = kInfinity;

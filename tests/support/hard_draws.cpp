@@ -135,6 +135,11 @@ Sizes draw_sizes(HeadFamily family, Random& random) {
     case HeadFamily::outlying:
       s.n_kv = random.integer(2, random.chance(0.1) ? 400 : 40);
       break;
+    case HeadFamily::layers:
+      s.dim = random.integer(2, 6);
+      s.degree = static_cast<int>(random.integer(0, 9));
+      s.n_kv = random.integer(1, 60);
+      break;
     default:
       break;
   }
@@ -217,6 +222,28 @@ void send_out(HardHead& hard, Random& random) {
   hard.kept = random.chance(0.2) ? random.uniform(0.1, 0.99) : 1.0;
 }
 
+/// Spectra that decay, at times with a query or a key far out along the weakest direction.
+void put_in_layers(HardHead& hard, Random& random) {
+  HeadData& head = hard.head;
+  const double decay = random.chance(0.3) ? 0.0 : random.uniform(0.3, 6.0);
+  const double lop = random.chance(0.7) ? 1.0 : random.log_uniform(1e-30, 1e30);
+  const std::int64_t weakest = head.dim - 1;
+  for (std::vector<double>* data : {&head.q, &head.k}) {
+    for (std::size_t i = 0; i < data->size(); ++i) {
+      const auto l = static_cast<double>(i % usize(head.dim));
+      const bool dot = head.score.kind == engines::ScoreKind::dot;
+      (*data)[i] *= std::pow(l + 1.0, -decay) * (!dot ? 1.0 : data == &head.q ? lop : 1.0 / lop);
+    }
+    if (random.chance(0.2)) {
+      const std::int64_t rows = static_cast<std::int64_t>(data->size()) / head.dim;
+      (*data)[usize(random.integer(0, rows - 1) * head.dim + weakest)] *= random.log_uniform(1.0, 300.0);
+    }
+  }
+  hard.strong = random.integer(1, head.dim - 1);
+  hard.first_degree = static_cast<int>(random.integer(0, hard.degree));
+  hard.balanced = random.chance(0.5);
+}
+
 /// What only this family has.
 void sharpen(HardHead& hard, HeadFamily family, Random& random) {
   HeadData& head = hard.head;
@@ -268,6 +295,9 @@ void sharpen(HardHead& hard, HeadFamily family, Random& random) {
       break;
     case HeadFamily::outlying:
       send_out(hard, random);
+      break;
+    case HeadFamily::layers:
+      put_in_layers(hard, random);
       break;
     default:
       break;

@@ -20,8 +20,8 @@ namespace {
 
 using base::usize;
 
-constexpr std::array<const char*, kHeadFamilies> kNames{"split", "spread", "outside", "chains", "underflow",
-                                                        "far",   "ladder", "scales",  "few",    "outlying"};
+constexpr std::array<const char*, kHeadFamilies> kNames{"split",  "spread", "outside", "chains",   "underflow", "far",
+                                                        "ladder", "scales", "few",     "outlying", "layers"};
 
 /// The radius the table is made for.
 double table_radius(const HardHead& hard, const engines::Frame& frame) {

@@ -25,8 +25,9 @@ enum class HeadFamily : std::uint8_t {
   scales,     ///< denormal and huge coordinates, columns of very different scales, values far from 0
   few,        ///< one key or two, beside hidden ones that hold NaN
   outlying,   ///< outlying keys summed exactly, some with far keys left out beside
+  layers,     ///< features in two layers of balanced or given coordinates, spectra that decay or do not
 };
-inline constexpr int kHeadFamilies = 10;
+inline constexpr int kHeadFamilies = 11;
 
 const char* name_of(HeadFamily family) noexcept;
 
@@ -36,13 +37,16 @@ struct HardHead {
   int degree = 0;
   int prefix = -1;  ///< degree of prefixes; -1: what the engine would take
   bool spread = false;
-  bool single = false;     ///< arithmetic float32
-  int steps = 0;           ///< of the table's ladder; 0: one radius
-  std::int64_t row = -1;   ///< whose radius the table is made for; -1: the frame's
-  int octaves = 0;         ///< and by how many factors of 2 beyond it
-  int nudge = 0;           ///< the next number above (1) or below (-1) that radius
-  double kept = 1.0;       ///< share of the shells of keys that are not left out
-  std::int64_t apart = 0;  ///< the farthest keys, summed exactly
+  bool single = false;      ///< arithmetic float32
+  int steps = 0;            ///< of the table's ladder; 0: one radius
+  std::int64_t row = -1;    ///< whose radius the table is made for; -1: the frame's
+  int octaves = 0;          ///< and by how many factors of 2 beyond it
+  int nudge = 0;            ///< the next number above (1) or below (-1) that radius
+  double kept = 1.0;        ///< share of the shells of keys that are not left out
+  std::int64_t apart = 0;   ///< the farthest keys, summed exactly
+  std::int64_t strong = 0;  ///< directions with the full degree, the others to first order; 0: no layers
+  int first_degree = 0;     ///< of the strong monomials that go with the others, at most `degree`
+  bool balanced = false;    ///< directions are balanced ones, not the coordinates
 };
 
 HardHead draw_hard_head(HeadFamily family, std::uint64_t seed);

@@ -1,6 +1,7 @@
 #include "support/head_census.hpp"
 
 #include "support/census.hpp"
+#include "support/layered_run.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -53,6 +54,9 @@ std::vector<RowRatio> ratios(const HeadData& head, const PolynomialRun& run, boo
       rows[i].answer =
           std::max(rows[i].answer, ratio<Real>(run.output[e], truth.answer[e], doubted ? truth.doubt[e] : 0.0, bound));
     }
+    if (run.lse.empty()) {  // not offered
+      continue;
+    }
     rows[i].lse = ratio<Real>(run.lse[i], truth.lse[i], doubted ? truth.lse_doubt[i] : 0.0, run.lse_bound[i]);
   }
   return rows;
@@ -66,6 +70,12 @@ std::vector<RowRatio> judged(const HeadData& head, const PolynomialRun& run) {
 }
 
 PolynomialRun run_hard_head(const HardHead& hard, const PolynomialSetup& setup) {
+  if (hard.strong > 0) {
+    const engines::HeadMaps maps = hard.balanced ? balanced_maps(hard.head, setup.frame) : identity_maps(setup.frame);
+    const engines::LayerShape shape{hard.strong, hard.degree, hard.first_degree};
+    return hard.single ? run_layers<float>(hard.head, setup.frame, setup.values, maps, shape)
+                       : run_layers<double>(hard.head, setup.frame, setup.values, maps, shape);
+  }
   const engines::HeadProblem problem = hard.head.problem();
   return hard.single ? run_polynomial<float>(problem, setup) : run_polynomial<double>(problem, setup);
 }

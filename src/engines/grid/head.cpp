@@ -1,0 +1,130 @@
+#include "engines/grid/head.hpp"
+
+#include "engines/grid/row_bounds.hpp"
+#include "engines/grid/tensors.hpp"
+#include "numerics/chebyshev_lagrange.hpp"
+#include "numerics/rounding.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace polyattn::engines::grid {
+
+namespace {
+
+using base::usize;
+using numerics::gamma;
+using numerics::kU64;
+
+std::int64_t most_points(const CellPoints& keys) noexcept {
+  std::int64_t most = 0;
+  for (std::size_t cell = 0; cell < keys.ids.size(); ++cell) {
+    most = std::max(most, keys.starts[cell + 1] - keys.starts[cell]);
+  }
+  return most;
+}
+
+/// Keys beyond the far band of some axis: the kernel there is at most this.
+double outside_peak(const Geometry& geometry) noexcept {
+  double peak = 0.0;
+  for (const Axis& axis : geometry.axes) {
+    if (axis.far_band + 1 < axis.cells) {
+      const double gap = std::max(0.0, axis.far_band * axis.side - axis.position_error);
+      peak = std::max(peak, std::exp(-gap * gap) * (1.0 + 1e-12));
+    }
+  }
+  return peak;
+}
+
+}  // namespace
+
+GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context) {
+  GridHead head;
+  head.geometry = std::move(geometry);
+  head.knots = std::move(knots);
+  for (std::size_t c = 0; c < head.knots.low.size(); ++c) {
+    head.range = std::max(head.range, head.knots.high[c] - head.knots.low[c]);
+    head.largest_value = std::max({head.largest_value, std::fabs(head.knots.low[c]), std::fabs(head.knots.high[c])});
+  }
+  head.keys = sort_keys(problem, head.geometry, head.knots.centre, context);
+  head.visible = head.keys.points();
+  const bool same = problem.queries == problem.keys && !problem.has_bias() && !head.geometry.weighted;
+  if (!same) {
+    head.asked = sort_queries(problem, head.geometry, context);
+  }
+  head.passes = find_passes(head.geometry, head.keys.ids, head.queries().ids);
+  head.masses = make_masses(head.keys, head.geometry, problem.value_dim(), context);
+  return head;
+}
+
+RowCharges charge_head(const GridHead& head, const base::Context& context) {
+  RowCharges out;
+  const auto columns = static_cast<std::int64_t>(head.knots.centre.size());
+  out.charges = charge_rows(charged_masses(head.masses, head.keys, head.knots, context.memory), head.passes,
+                            head.geometry, context);
+  out.reach =
+      reach_rows(cell_masses(head.masses, head.keys, columns, context.memory), head.passes, head.geometry, context);
+  const double peak = outside_peak(head.geometry);
+  out.outside = peak * static_cast<double>(head.visible) * (1.0 + 1e-12);
+  return out;
+}
+
+double head_work(const HeadProblem& problem, const GridHead& head) noexcept {
+  return tensor_work(head.geometry, problem.value_dim() + 1) * static_cast<double>(problem.n_q() + problem.n_kv());
+}
+
+double rounding_factor(const Geometry& geometry, std::int64_t most) {
+  double exact = 1.0;     // prod Lambda^2
+  double computed = 1.0;  // magnitudes, with every relative error at its largest
+  double width = 1.0;
+  for (std::size_t l = 0; l < geometry.axes.size(); ++l) {
+    const Axis& axis = geometry.axes[l];
+    const double lebesgue = numerics::lebesgue_constant(axis.nodes);
+    const double lost = numerics::lagrange_rounding_sum(axis.nodes) * kU64;
+    exact *= lebesgue * lebesgue;
+    const double listed = (lebesgue + lost) * (1.0 + 2.0 * kU64);
+    // Places of nodes are off by a few U of the side, so kappa by 2x that and its own rounding.
+    const double far = (axis.band + 1.0) * axis.side;
+    const double kernel = (16.0 * far * far + 16.0) * kU64;
+    const double chain = gamma(static_cast<double>((2 * axis.band + 1) * axis.nodes) + 2.0, kU64);
+    computed *= listed * listed * (1.0 + kernel) * (1.0 + chain);
+    width *= l == 0 ? 1.0 : axis.nodes;
+  }
+  const double chunks = static_cast<double>(most) / static_cast<double>(kCellChunk);
+  const double form = 64.0 + std::min(static_cast<double>(most), static_cast<double>(kCellChunk)) / 64.0 + chunks + 8.0;
+  const double evaluate = geometry.axes.front().nodes + width / 8.0 + 8.0;
+  computed *= (1.0 + gamma(std::ceil(form), kU64)) * (1.0 + gamma(std::ceil(evaluate), kU64));
+  return (computed - exact) * (1.0 + 1e-12) + 64.0 * kU64 * exact;
+}
+
+EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, const RowCharges& charges,
+                              const Acceptance& acceptance, const HeadOutputs& out, std::vector<std::uint8_t>& answered,
+                              const base::Context& context) {
+  const std::vector<AxisBasis> bases = make_bases(head.geometry);
+  Field field = form_tensors(head.keys, head.geometry, bases, 1 + problem.value_dim(), context);
+  for (std::size_t l = 0; l < head.passes.size(); ++l) {
+    const Axis& axis = head.geometry.axes[l];
+    const AxisMatrices matrices = node_matrices(axis);
+    const PassInput input{&field, &matrices};
+    Field next =
+        run_pass({&input, 1}, head.passes[l], axis, pass_exponents(head.passes[l], axis, field.exponents), context);
+    field = std::move(next);
+  }
+  const RowSources from{head.geometry,
+                        bases,
+                        head.queries(),
+                        head.keys,
+                        find_targets(head.queries().ids, head.passes.back().targets),
+                        field,
+                        charges.charges,
+                        charges.reach,
+                        head.knots,
+                        rounding_factor(head.geometry, most_points(head.keys)),
+                        charges.outside,
+                        head.range,
+                        head.largest_value};
+  return answer_rows(problem, from, acceptance, out, answered, context);
+}
+
+}  // namespace polyattn::engines::grid
