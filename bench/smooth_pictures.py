@@ -108,6 +108,8 @@ def diamonds(program, every, folder):
         drawn, = lines.loglog(carat[known], numpy.exp(price[known]), label=f"depth {depth} %")
         lines.fill_between(carat[known], numpy.exp((price - 2 * error)[known]), numpy.exp((price + 2 * error)[known]),
                            color=drawn.get_color(), alpha=0.25)
+    lines.set_xticks([0.25, 0.5, 1, 2], ["0.25", "0.5", "1", "2"])
+    lines.set_xticks([], minor=True)
     lines.set_xlabel("carat")
     lines.set_ylabel("price, dollars (table 57 %)")
     lines.legend()
@@ -124,6 +126,7 @@ def density(program, every, folder):
     figure, axes = plt.subplots(figsize=(6, 4.6), layout="constrained")
     drawn = axes.pcolormesh(departure, arrival, values.T, norm=colors.LogNorm(values.max() * 1e-4, values.max()),
                             cmap="magma", shading="nearest")
+    axes.set_facecolor("black")  # where the density is 0, which has no logarithm
     figure.colorbar(drawn, label="flights, a share for each minute²")
     axes.set_xlabel("departure delay, minutes")
     axes.set_ylabel("arrival delay, minutes")

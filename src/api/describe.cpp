@@ -100,7 +100,10 @@ std::string describe(const Report& report) {
            number(head.tolerance) + ", value range " + number(head.value_range) + "\n";
     out += "  rows: " + std::to_string(head.rows_total);
     const std::pair<const char*, std::int64_t> parts[] = {
-        {"polynomial", head.rows_polynomial}, {"exact", head.rows_exact}, {"reference", head.rows_reference}};
+        {"polynomial", head.rows_polynomial},
+        {"grid", head.rows_grid},
+        {"exact", head.rows_exact},
+        {"reference", head.rows_reference}};
     for (const auto& [name, count] : parts) {
       if (count > 0) {
         out += ", " + std::string(name) + " " + std::to_string(count);

@@ -117,7 +117,7 @@ TEST_F(Errors, FlagsThatDoNotExistOrFit) {
 }
 
 TEST_F(Errors, WhatNoEngineCanDo) {
-  expect_attend_error({"--engine", "grid"}, 2, "grid");
+  expect_attend_error({"--engine", "clustered"}, 2, "clustered");
   expect_files_error({"q.npy", "k.npy", "k.npy", "v.npy", "v.npy", "--scale", "1"}, 2, "order");
 }
 
