@@ -159,6 +159,9 @@ struct Options {
   /// Tolerance on the denominators D themselves; relative unless `density_absolute`.
   std::optional<double> density_tolerance;
   bool density_absolute = false;
+  /// Unit of an absolute one. Given as about the largest denominator there is, it tells the planner what the tolerance
+  /// amounts to. Positive.
+  double density_unit = 1.0;
   /// Sampled: for the tolerance of the output alone; bounds of rows and of log-sum-exp stay proved.
   Guarantee guarantee = Guarantee::certified;
   Sampling sampling;

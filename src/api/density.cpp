@@ -35,7 +35,8 @@ constexpr double kReserve = 0x1p-8;    ///< share of a tolerance kept for the no
 struct Goal {
   std::optional<double> of_lse;      ///< absolute
   std::optional<double> of_density;  ///< on the denominator
-  bool absolute = false;             ///< of_density
+  bool absolute = false;             ///< of_density, in units of
+  double unit = 1.0;                 ///< about the largest denominator
   double tolerance = 0.0;            ///< absolute, of the density or its logarithm; relative where that was asked for
 };
 
@@ -104,17 +105,20 @@ Goal goal_of(const SmoothingInputs& inputs, const DensityOptions& options, const
     goal.of_lse = of_lse * (1.0 - kReserve) - std::min(least, 0.5 * of_lse);
     return goal;
   }
-  const double log_scale =
-      options.tolerance_kind == DensityTolerance::of_peak ? peak_below(inputs, calls) : normaliser.log;
-  const double scale = std::exp(log_scale);
+  // The planner is told the peak in any case.
+  const double peak = peak_below(inputs, calls);
+  const bool of_peak = options.tolerance_kind == DensityTolerance::of_peak;
   goal.absolute = true;
-  goal.of_density = options.tolerance * scale * (1.0 - kReserve);
-  if (!(*goal.of_density > 0x1p-1000 && *goal.of_density < kInfinity)) {
-    out_of_range(options.tolerance_kind == DensityTolerance::of_peak ? "sums of weights are" : "the normaliser is");
+  goal.unit = std::exp(peak);
+  goal.of_density = options.tolerance * (of_peak ? 1.0 : std::exp(normaliser.log - peak)) * (1.0 - kReserve);
+  for (const double number : {goal.unit, *goal.of_density, *goal.of_density * goal.unit}) {
+    if (!(number > 0x1p-1000 && number < kInfinity)) {
+      out_of_range(of_peak ? "sums of weights are" : "the normaliser is");
+    }
   }
-  goal.tolerance = options.tolerance_kind == DensityTolerance::absolute
-                       ? options.tolerance
-                       : options.tolerance * std::exp(log_scale - normaliser.log) * (1.0 - 1e-13);
+  // At most what it is: 1e-12 is more than the difference of two logarithms below 1000 and exp are rounded by.
+  goal.tolerance = of_peak ? options.tolerance * std::exp(peak - normaliser.log - normaliser.bound) * (1.0 - 1e-12)
+                           : options.tolerance;
   return goal;
 }
 
@@ -123,6 +127,7 @@ Options call_options(const SmoothingInputs& inputs, const SmoothingCalls& calls,
   options.lse_tolerance = goal.of_lse;
   options.density_tolerance = goal.of_density;
   options.density_absolute = goal.absolute;
+  options.density_unit = goal.unit;
   return options;
 }
 

@@ -127,6 +127,7 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
     }
   }
   check_positive("density_tolerance", options.density_tolerance);
+  check_positive("density_unit", options.density_unit);
   if (options.degree) {
     if (*options.degree < 0 || *options.degree > planning::kMaxPlannedDegree) {
       fail(ErrorCode::invalid_argument, "degree", "0 to " + std::to_string(planning::kMaxPlannedDegree),
@@ -161,7 +162,11 @@ planning::Request make_request(const Options& options, const ConstView& q, std::
   planning::Request request;
   request.tolerance = options.tolerance;
   request.lse_tolerance = options.lse_tolerance;
+  request.density_share = options.density_tolerance;
   request.density_tolerance = options.density_tolerance;
+  if (request.density_tolerance && options.density_absolute) {
+    *request.density_tolerance *= options.density_unit;
+  }
   request.density_absolute = options.density_absolute;
   request.guarantee = options.guarantee;
   request.sampling = options.sampling;

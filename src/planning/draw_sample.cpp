@@ -176,6 +176,18 @@ void spread_out(const engines::ValueRange& values, const SampledKeys& keys, cons
   }
 }
 
+/// What the scores of a row lack, all the same for its keys, in the frame's coordinates.
+double row_factor(const engines::HeadProblem& problem, const Frame& frame,
+                  const std::vector<double>& centred) noexcept {
+  const bool gaussian = problem.score.kind == engines::ScoreKind::gaussian;
+  double factor = frame.log_scale;
+  for (std::size_t l = 0; l < centred.size(); ++l) {
+    const double q = frame.metric[l] * centred[l];
+    factor += q * (frame.key_centre[l] - (gaussian ? frame.query_centre[l] + 0.5 * centred[l] : 0.0));
+  }
+  return factor;
+}
+
 SampledRow sample_row(const Frame& frame, const engines::ValueRange& values, const SampledKeys& keys,
                       const std::vector<double>& centred, double weight) {
   SampledRow row;
@@ -250,7 +262,9 @@ Sample draw_sample(const engines::HeadProblem& problem, const Frame& frame, cons
       row[l] -= frame.query_centre[l];
     }
     sample.rows[usize(i)] = sample_row(frame, values, keys, row, sample.weight);
-    sample.rows[usize(i)].share = chosen[usize(i)].second;
+    SampledRow& sampled = sample.rows[usize(i)];
+    sampled.share = chosen[usize(i)].second;
+    sampled.lse = std::log((sampled.mass + sampled.outlying) * sample.weight) + row_factor(problem, frame, row);
   });
   return sample;
 }

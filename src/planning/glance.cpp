@@ -215,14 +215,18 @@ Glance glance(const engines::HeadProblem& problem, const Request& request, const
   const LookedAt seen = look_at(problem, some_queries, some_keys);
   const TypicalRow row = typical_row(seen, some_queries);
   const double range = range_of(values);
-  const double tolerance = request.tolerance.kind == ToleranceKind::of_value_range ? request.tolerance.value
-                                                                                   : request.tolerance.value / range;
+  const double of_range = request.tolerance.kind == ToleranceKind::of_value_range ? request.tolerance.value
+                                                                                  : request.tolerance.value / range;
+  // Denominators err by the whole of what answers see a part of. Without values they are all there is.
+  const double of_denominators =
+      std::min(request.lse_tolerance.value_or(kInfinity), std::log1p(request.density_share.value_or(kInfinity)));
+  const double tolerance = std::min(range > 0.0 ? of_range : kInfinity, kTypicalDistance * of_denominators);
   out.radius = row.radius;
-  if (!std::isfinite(row.mass) || !(row.mass > 0.0) || !std::isfinite(row.radius) || !(range > 0.0)) {
+  if (!std::isfinite(row.mass) || !(row.mass > 0.0) || !std::isfinite(row.radius) || !std::isfinite(tolerance)) {
     return out;  // nothing to go by
   }
-  if (request.arithmetic == Arithmetic::automatic &&
-      !(2.0 * likely_float32_bound(problem, request.output, some_queries, some_keys, values) <= tolerance * range)) {
+  if (request.arithmetic == Arithmetic::automatic && range > 0.0 &&
+      !(2.0 * likely_float32_bound(problem, request.output, some_queries, some_keys, values) <= of_range * range)) {
     out.exact_seconds = slowest;
   }
   out.worth = false;

@@ -28,6 +28,8 @@ constexpr double kClear = 0.3;
 /// Extents and a sketch cost a pass over Q and K: not where exact takes less than this.
 constexpr double kWorthwhile = 1e-3;
 constexpr int kMostTries = 8;
+/// Sums differ within a part of a cell: rows are expected to be certified up to this share of the tolerance.
+constexpr double kPartMargin = 0.8;
 
 /// What is expected of the rows, by the parts of the cells they are in.
 struct Expected {
@@ -70,7 +72,7 @@ Expected expect(const engines::HeadProblem& problem, const GridChoice& choice, c
       const double bound = result[usize(part * (columns + 2) + columns)];
       const bool padding = sums.tensor(target[cell])[part] == 0.0;
       real += padding ? 0.0 : 1.0;
-      if (!padding && !(bound <= tolerance)) {
+      if (!padding && !(bound <= kPartMargin * tolerance)) {
         failing += 1.0;
       } else if (!padding) {
         out.bound = std::max(out.bound, bound);
@@ -247,8 +249,7 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   const double range = known.values->range();
   const double tolerance = absolute_tolerance(request.tolerance, range);
   // Without values, or if they do not vary, denominators are all there is to approximate.
-  const double asked =
-      std::min(request.lse_tolerance.value_or(kInfinity), request.density_tolerance.value_or(kInfinity));
+  const double asked = std::min(request.lse_tolerance.value_or(kInfinity), request.density_share.value_or(kInfinity));
   const double error =
       std::min({range > 0.0 ? 0.8 * tolerance / (kGridDistance * range) : kInfinity, 0.5 * asked, 0.1});
   if (!known.sketch) {

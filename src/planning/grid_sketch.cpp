@@ -32,10 +32,10 @@ constexpr double kPass = 3.0e-11;      ///< of a multiply-add in passes
 constexpr double kCellPass = 1.5e-7;   ///< of a cell in a pass
 constexpr double kCall = 6e-5;
 
-/// Error and kernel of an axis summed over the keys, at the worst part of a query cell.
+/// Error of an axis summed over the keys, over the sum of the kernel: at the worst part of a query cell.
 struct AxisSums {
-  double error = 0.0;  ///< over the kernel
-  double tail = 0.0;   ///< of it: from beyond the band
+  double error = 0.0;
+  double tail = 0.0;  ///< the same from beyond the band alone
 };
 
 /// One axis with everything but its nodes.
@@ -74,9 +74,9 @@ AxisSums add_up(const AxisSketch& axis) {
     return axis.scaled.low + static_cast<double>(cell * bins + bin) * step + 0.5 * step;
   };
   AxisSums worst;
-  const std::int64_t first = axis.weighted ? 0 : cells.cells / 2;
-  const std::int64_t last = axis.weighted ? cells.cells : first + 1;
-  for (std::int64_t to = first; to < last; ++to) {
+  // Without weights a cell at the end and one in the middle say it all: few cells see both ends.
+  const std::int64_t step_to = axis.weighted ? 1 : std::max<std::int64_t>(cells.cells / 2, 1);
+  for (std::int64_t to = 0; to < cells.cells; to += step_to) {
     for (int i = 0; i < bins; ++i) {
       if (axis.weighted && std::fabs(middle(to, i)) > axis.query_half + 0.5 * step) {
         continue;
@@ -103,8 +103,9 @@ AxisSums add_up(const AxisSketch& axis) {
           kernel += weight * parts.middle.blocks[place];
         }
       }
-      if (kernel > 0.0 && error / kernel > worst.error) {
-        worst = {error / kernel, tail / kernel};
+      if (kernel > 0.0) {
+        worst.error = std::max(worst.error, error / kernel);
+        worst.tail = std::max(worst.tail, tail / kernel);
       }
     }
   }

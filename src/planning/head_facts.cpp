@@ -4,10 +4,29 @@
 #include "planning/values.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 
 namespace polyattn::planning {
+
+namespace {
+
+/// What tolerances on denominators leave the log-sum-exp of each row.
+void ask_of_denominators(const Request& request, Sample& sample) {
+  for (SampledRow& row : sample.rows) {
+    if (request.lse_tolerance) {
+      row.lse_allowed = *request.lse_tolerance;
+    }
+    if (request.density_tolerance) {
+      const double relative =
+          *request.density_tolerance / (request.density_absolute ? std::exp(row.lse) : 1.0);  // of D, on either side
+      row.lse_allowed = std::min(row.lse_allowed, std::log1p(relative));
+    }
+  }
+}
+
+}  // namespace
 
 void HeadFacts::restore() {
   engines::set_key_extent(frame, extent, keys);
@@ -42,10 +61,13 @@ engines::KeyShells Planner::measured_shells(const engines::Frame& frame) {
 
 Sample Planner::drawn_sample(const engines::Frame& frame, const engines::ValueRange& values, const Reach& reach) {
   if (!shells.shells.empty() || reach.share != 1.0 || frame.outlying != nullptr) {
-    return draw_sample(problem, frame, values, reach.share, context);
+    Sample sample = draw_sample(problem, frame, values, reach.share, context);
+    ask_of_denominators(request, sample);
+    return sample;
   }
   if (!known->sample) {
     known->sample = draw_sample(problem, frame, values, reach.share, context);
+    ask_of_denominators(request, *known->sample);
   }
   return *known->sample;
 }

@@ -224,7 +224,7 @@ void Planner::reach_candidates(engines::Frame& frame, const engines::ValueRange&
     shells = measured_shells(frame);
   }
   const double allowed = kFarShare * std::min({plan().tolerance / values.range(), request.lse_tolerance.value_or(1.0),
-                                               request.density_tolerance.value_or(1.0)});
+                                               request.density_share.value_or(1.0)});
   double left = kTriesShare * seconds;
   for (const Reach& reach : reaches(problem, frame, extent, shells, allowed, domain != nullptr)) {
     left -= try_seconds;

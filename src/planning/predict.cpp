@@ -15,6 +15,9 @@ namespace {
 using base::usize;
 using engines::Frame;
 
+/// Predicted bounds of log-sum-exp must be so far below what is allowed.
+constexpr double kDenominatorMargin = 0.95;
+
 /// How far values are from an answer in the mean at most, where their mean is `mean`: the chord of |v - answer| there.
 double chord(double low, double high, double answer, double mean) noexcept {
   const double above = std::max(high - answer, 0.0);
@@ -91,14 +94,22 @@ struct Common {
   engines::OutlyingBounds outlying{};
 };
 
-/// What rounding in the exact part of a row may add to D |T* - T|.
-double exact_part(const Common& common, const SampledRow& row, double range) noexcept {
+/// What rounding in the exact part of a row may add to D |T* - T|, and to D.
+struct ExactPart {
+  double answer = 0.0;
+  double denominator = 0.0;
+};
+
+ExactPart exact_part(const Common& common, const SampledRow& row) noexcept {
   if (row.outlying == 0.0) {
-    return 0.0;
+    return {};
   }
   const engines::DiagonalBound* bound = common.outlying.at(row.radius.norm);
-  return bound == nullptr ? std::numeric_limits<double>::infinity()
-                          : row.outlying * (bound->denominator_error * range + bound->answer_error);
+  if (bound == nullptr) {
+    return {std::numeric_limits<double>::infinity(), std::numeric_limits<double>::infinity()};
+  }
+  return {row.outlying * (bound->denominator_error * common.range + bound->answer_error),
+          row.outlying * bound->denominator_error};
 }
 
 /// sum w |e| |v - T*| of the polynomial a row takes, per unit of weight, and sum w |e|.
@@ -136,8 +147,13 @@ RowError row_error(const Common& common, const SampledRow& row, const Distance& 
   return best;
 }
 
-/// The bound of a row.
-double row_bound(const Common& common, const SampledRow& row, const Distance& away) noexcept {
+/// Of its answer and of its log-sum-exp.
+struct RowBound {
+  double answer = 0.0;
+  double lse = 0.0;
+};
+
+RowBound row_bound(const Common& common, const SampledRow& row, const Distance& away) noexcept {
   const double gamma = common.rounding.gamma;
   const RowError error = row_error(common, row, away);
   // The sum of the absolute values of the polynomial's terms is next to exp(box).
@@ -150,10 +166,10 @@ double row_bound(const Common& common, const SampledRow& row, const Distance& aw
       common.rounding.weight + common.frame.weight_error;
   const double lost = common.keys / common.weight * common.rounding.lost * std::exp(std::min(row.radius.radius, 700.0));
   const double far = common.frame.far.at(row.radius.norm) / common.weight;
-  return (error.numerator + absolute * (common.deviation + 0.2 * common.range) +
-          exact_part(common, row, common.range)) /
-             low +
-         common.range * (numerics::perturbation(moved) + (lost + far) / low) + common.stored;
+  const ExactPart exact = exact_part(common, row);
+  const double answer = (error.numerator + absolute * (common.deviation + 0.2 * common.range) + exact.answer) / low +
+                        common.range * (numerics::perturbation(moved) + (lost + far) / low) + common.stored;
+  return {answer, (error.denominator + absolute + exact.denominator + lost + far) / low + moved};
 }
 
 }  // namespace
@@ -189,11 +205,14 @@ Prediction predict(const Sample& sample, const Frame& frame, const engines::Valu
   for (const SampledRow& row : sample.rows) {
     const bool served = row.radius.radius <= table.radii.front();
     const Distance away = distance(values, row);
-    double bound = row_bound(common, row, {away.careful, away.careful});
-    double fails = served && bound <= tolerance ? 0.0 : 1.0;
+    const RowBound careful = row_bound(common, row, {away.careful, away.careful});
+    double bound = careful.answer;
+    const bool knows_denominator = !(careful.lse > kDenominatorMargin * row.lse_allowed);
+    double fails = served && knows_denominator && bound <= tolerance ? 0.0 : 1.0;
     all.bound = std::max(all.bound, served ? bound : std::numeric_limits<double>::infinity());
-    if (served && fails > 0.0 && away.likely < away.careful) {  // near the tolerance it may go either way
-      bound = row_bound(common, row, away);
+    // near the tolerance it may go either way
+    if (served && knows_denominator && fails > 0.0 && away.likely < away.careful) {
+      bound = row_bound(common, row, away).answer;
       fails = bound <= tolerance ? 0.5 : 1.0;
     }
     failing += fails * row.share;

@@ -10,6 +10,7 @@
 #include "polyattn/options.hpp"
 
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 namespace polyattn::planning {
@@ -25,6 +26,8 @@ struct SampledRow {
   std::vector<double> pulled{};  ///< few columns: sum w s^2 v / sum w s^2, per column
   double outlying = 0.0;         ///< sum w exp(s) over keys set apart, per unit of weight
   double away = 0.0;             ///< how far their values pull the answer from the mean, largest over columns
+  double lse = 0.0;              ///< estimate of log D, of the stated score
+  double lse_allowed = std::numeric_limits<double>::infinity();  ///< what is asked of its bound
 };
 
 struct Sample {

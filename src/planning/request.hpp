@@ -13,6 +13,8 @@ struct Request {
   std::optional<double> lse_tolerance;
   std::optional<double> density_tolerance;
   bool density_absolute = false;
+  /// What the tolerance on D is of the largest D: all that is known before D is.
+  std::optional<double> density_share;
   Guarantee guarantee = Guarantee::certified;
   Sampling sampling;
   std::int64_t heads = 1;  ///< of the call, among which a sampled guarantee splits its risk
