@@ -19,7 +19,7 @@ constexpr double kTolerances[] = {1e-2, 1e-3, 1e-4, 1e-6};
 /// About the largest score after centring.
 constexpr double kRadii[] = {0.05, 0.3, 1.0, 3.0, 10.0, 100.0};
 constexpr Cloud kClouds[] = {Cloud::cube, Cloud::cube, Cloud::unit_cube, Cloud::normal};
-constexpr const char* kCloudNames[] = {"cube", "unit", "normal"};
+constexpr const char* kCloudNames[] = {"cube", "unit", "normal", "clusters"};
 constexpr std::int64_t kLeastQueries = 64;
 /// Multiply-adds of exact, an exponential counted as 12: about 0.03 s on one core, or 0.2 s where a polynomial is
 /// likely to be so much faster that exact is called once only.
@@ -39,6 +39,7 @@ double steepness_of(Cloud cloud, double radius, std::int64_t d) {
     case Cloud::cube:
       return radius / static_cast<double>(d);
     case Cloud::unit_cube:
+    case Cloud::clusters:
       return 2.0 * radius;
     case Cloud::normal:
       break;
