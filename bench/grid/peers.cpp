@@ -16,6 +16,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <string>
 #include <variant>
 #include <vector>
 
@@ -65,13 +66,23 @@ double largest_error(const View& output, const std::vector<std::int64_t>& rows, 
   return worst;
 }
 
-void write_settings(benchmark::State& state, const peers::FinufftSettings& settings) {
-  set_counter(state, "finufft_measured_error", settings.error);
-  set_counter(state, "finufft_eps", settings.eps);
-  set_counter(state, "finufft_modes", settings.modes);
-  set_counter(state, "finufft_period", settings.period);
-  set_counter(state, "finufft_bits", settings.bits);
-  set_counter(state, "finufft_upsampling", settings.upsampling);
+struct Side {
+  peers::Precision precision;
+  std::string name;
+  std::vector<double> seconds;
+  std::vector<double> ratios;
+};
+
+void write_side(benchmark::State& state, const Side& side) {
+  const peers::FinufftSettings settings = finufft().peer->settings(side.precision);
+  set_counter(state, side.name + "_median_seconds", median(side.seconds));
+  set_counter(state, side.name + "_ratio", median(side.ratios));
+  set_counter(state, side.name + "_measured_error", settings.error);
+  set_counter(state, side.name + "_eps", settings.eps);
+  set_counter(state, side.name + "_modes", settings.modes);
+  set_counter(state, side.name + "_period", settings.period);
+  set_counter(state, side.name + "_bits", settings.bits);
+  set_counter(state, side.name + "_upsampling", settings.upsampling);
 }
 
 void measure(benchmark::State& state, const PeerCase& which) {
@@ -92,27 +103,28 @@ void measure(benchmark::State& state, const PeerCase& which) {
   same.truth = truth_of(problem, same.rows);
   same.error = largest_error(output, same.rows, same.truth);
   set_counter(state, "measured_error_in_common_rows", same.error);
-  write_settings(state, peer.prepare(same));
-  peer.run();
+  peer.prepare(same);
 
   std::vector<double> seconds;
-  std::vector<double> their_seconds;
-  std::vector<double> ratios;
+  std::array<Side, 2> sides{Side{peers::Precision::any, "finufft", {}, {}},
+                            Side{peers::Precision::float64, "finufft_float64", {}, {}}};
   for (auto _ : state) {
-    // The peer times itself, without the way there and back.
-    double theirs = 0.0;
-    const double ours = seconds_of_pair(
-                            seconds.size(), [&] { benchmark::DoNotOptimize(attend_into(problem, output)); },
-                            [&] { theirs = peer.run(); })
-                            .first;
-    seconds.push_back(ours);
-    their_seconds.push_back(theirs);
-    ratios.push_back(theirs / ours);
+    double ours = 0.0;
+    for (Side& side : sides) {
+      // The peer times itself, without the way there and back.
+      double theirs = 0.0;
+      ours = seconds_of_pair(
+                 side.seconds.size(), [&] { benchmark::DoNotOptimize(attend_into(problem, output)); },
+                 [&] { theirs = peer.run(side.precision); })
+                 .first;
+      seconds.push_back(ours);
+      side.seconds.push_back(theirs);
+      side.ratios.push_back(theirs / ours);
+    }
     state.SetIterationTime(ours);
   }
   set_counter(state, "median_seconds", median(seconds));
-  set_counter(state, "finufft_median_seconds", median(their_seconds));
-  set_counter(state, "finufft_ratio", median(ratios));
+  for (const Side& side : sides) write_side(state, side);
   state.SetLabel(polynomial::name_of_answer(report.heads.front()) + " " + report.instruction_set);
 }
 
@@ -125,24 +137,30 @@ void declare() {
   }
 }
 
-void figures(const Rows& rows, Figures& figures) {
+void add_summary(const Rows& rows, const std::string& peer, Figures& figures) {
   double sum = 0.0;
   double least = std::numeric_limits<double>::infinity();
   std::size_t count = 0;
   for (const PeerCase& which : kCases) {
-    const std::string name = figure_name(which.name);
-    const std::optional<double> ratio = rows.value(which.name, "finufft_ratio");
-    figures.add(name + "_finufft", ratio, "x");
-    figures.add(name + "_measured_error", rows.value(which.name, "measured_error_in_common_rows"), "absolute");
-    figures.add(name + "_finufft_measured_error", rows.value(which.name, "finufft_measured_error"), "absolute");
+    const std::optional<double> ratio = rows.value(which.name, peer + "_ratio");
+    figures.add(figure_name(which.name) + "_" + peer, ratio, "x");
     if (!ratio) continue;
     sum += std::log(*ratio);
     least = std::min(least, *ratio);
     ++count;
   }
   if (count == 0) return;
-  figures.add("grid_peer_finufft_least", least, "x");
-  figures.add("grid_peer_finufft_geometric_mean", std::exp(sum / static_cast<double>(count)), "x");
+  figures.add("grid_peer_" + peer + "_least", least, "x");
+  figures.add("grid_peer_" + peer + "_geometric_mean", std::exp(sum / static_cast<double>(count)), "x");
+}
+
+void figures(const Rows& rows, Figures& figures) {
+  for (const PeerCase& which : kCases) {
+    const std::string name = figure_name(which.name);
+    figures.add(name + "_measured_error", rows.value(which.name, "measured_error_in_common_rows"), "absolute");
+    figures.add(name + "_finufft_measured_error", rows.value(which.name, "finufft_measured_error"), "absolute");
+  }
+  for (const char* peer : {"finufft", "finufft_float64"}) add_summary(rows, peer, figures);
 }
 
 }  // namespace

@@ -14,6 +14,8 @@ namespace {
 constexpr const char* kName = "finufft";
 constexpr const char* kScript = "bench/peers/finufft_peer.py";
 
+std::string word_of(Precision precision) { return precision == Precision::any ? "any" : "float64"; }
+
 class PythonFinufft : public Finufft {
  public:
   PythonFinufft(std::string version, std::unique_ptr<Conversation> conversation)
@@ -21,7 +23,7 @@ class PythonFinufft : public Finufft {
 
   [[nodiscard]] std::string version() const override { return version_; }
 
-  FinufftSettings prepare(const Smoothing& smoothing) override {
+  void prepare(const Smoothing& smoothing) override {
     const auto count = static_cast<std::size_t>(smoothing.n);
     const std::size_t points = count * static_cast<std::size_t>(smoothing.d) * sizeof(double);
     write_bytes(scratch_.folder() / "q", smoothing.q, points);
@@ -34,14 +36,19 @@ class PythonFinufft : public Finufft {
     words << "prepare " << smoothing.n << " " << smoothing.d << " " << smoothing.bandwidth << " " << smoothing.error
           << " " << smoothing.rows.size() << " " << scratch_.folder().string();
     ask(*conversation_, kName, words.str());
-    std::istringstream answer(ask(*conversation_, kName, "settings"));
+  }
+
+  FinufftSettings settings(Precision precision) override {
+    std::istringstream answer(ask(*conversation_, kName, "settings " + word_of(precision)));
     FinufftSettings found;
     answer >> found.error >> found.eps >> found.modes >> found.period >> found.bits >> found.upsampling;
     if (!answer) throw std::runtime_error(std::string(kName) + ": settings that cannot be read");
     return found;
   }
 
-  double run() override { return std::stod(ask(*conversation_, kName, "run")); }
+  double run(Precision precision) override {
+    return std::stod(ask(*conversation_, kName, "run " + word_of(precision)));
+  }
 
  private:
   std::string version_;

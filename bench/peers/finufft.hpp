@@ -33,6 +33,11 @@ struct FinufftSettings {
   double upsampling = 0.0;  ///< of the transforms' inner grid
 };
 
+enum class Precision : std::uint8_t {
+  any,  ///< whichever is faster; rounding the data is part of the run
+  float64,
+};
+
 class Finufft {
  public:
   Finufft(const Finufft&) = delete;
@@ -41,9 +46,10 @@ class Finufft {
 
   [[nodiscard]] virtual std::string version() const = 0;
   /// Hands over the data and looks for settings, before anything is timed.
-  virtual FinufftSettings prepare(const Smoothing& smoothing) = 0;
+  virtual void prepare(const Smoothing& smoothing) = 0;
+  [[nodiscard]] virtual FinufftSettings settings(Precision precision) = 0;
   /// Seconds of one run with everything a caller pays: scaling points, sorting, plans, transforms, the quotient.
-  virtual double run() = 0;
+  virtual double run(Precision precision) = 0;
 
  protected:
   Finufft() = default;

@@ -29,8 +29,8 @@ constexpr double kLikelyRadius = 1.0;
 constexpr std::int64_t kLikelyDim = 8;
 
 // The same of the problems in few dimensions.
-constexpr std::size_t kLowProblems = 120;
-constexpr std::int64_t kLowKeys[] = {1024, 4096, 16384, 65536, 262144};
+constexpr std::size_t kLowProblems = 126;
+constexpr std::int64_t kLowKeys[] = {1024, 2048, 4096, 16384, 65536, 131072, 262144};
 constexpr std::int64_t kLowDims[] = {1, 2, 3, 4};
 constexpr std::int64_t kLowValueDims[] = {1, 1, 4, 16};
 constexpr double kLowTolerances[] = {1e-2, 1e-3, 1e-4, 1e-6};
