@@ -98,6 +98,7 @@ void write_seconds(benchmark::State& state, const std::vector<Step>& steps,
                    const std::vector<std::vector<double>>& rounds) {
   for (std::size_t i = 0; i < steps.size(); ++i) {
     std::vector<double> seconds;
+    seconds.reserve(rounds.size());
     for (const std::vector<double>& round : rounds) seconds.push_back(round[i]);
     set_counter(state, "median_seconds_" + steps[i].name, median(seconds));
   }
@@ -118,6 +119,7 @@ void measure_points(benchmark::State& state, Engine engine) {
   std::vector<double> slopes;
   for (const std::vector<double>& round : rounds) {
     std::vector<double> log_seconds;
+    log_seconds.reserve(round.size());
     for (const double seconds : round) log_seconds.push_back(std::log2(seconds));
     slopes.push_back(slope(logs, log_seconds));
   }
@@ -135,6 +137,7 @@ void measure_steepness(benchmark::State& state, Engine engine) {
   look_at(state, steps, inputs.output());
   const std::vector<std::vector<double>> rounds = time_rounds(state, steps, inputs.output());
   std::vector<double> spreads;
+  spreads.reserve(rounds.size());
   for (const std::vector<double>& round : rounds) spreads.push_back(highest(round) / lowest(round));
   write_seconds(state, steps, rounds);
   set_counter(state, "largest_over_smallest", median(spreads));
