@@ -1,6 +1,7 @@
 // The sweeps of tests/certificate over more than 100,000 problems each, with other seeds and longer climbs.
 
 #include "support/census.hpp"
+#include "support/grid_census.hpp"
 #include "support/head_census.hpp"
 
 #include <gtest/gtest.h>
@@ -33,6 +34,19 @@ TEST(CertificateSlow, HoldsOverManyMoreHeads) {
   EXPECT_TRUE(all.failures.empty()) << all.failures.size() << " failures";
   std::cout << "closest calls:\n" << closest_heads(all, 4) << summary(all);
   EXPECT_GE(all.heads(), 100000);
+  EXPECT_LE(all.worst(), 1.0);
+  EXPECT_LE(all.worst_lse(), 1.0);
+}
+
+TEST(CertificateSlow, HoldsOverManyMoreGrids) {
+  GridCensus all = survey_grids(1000000, 4000);
+  all.add(search_grids(1000000, 40, 80));
+  for (std::size_t i = 0; i < all.failures.size() && i < 20; ++i) {
+    ADD_FAILURE() << all.failures[i];
+  }
+  EXPECT_TRUE(all.failures.empty()) << all.failures.size() << " failures";
+  std::cout << "closest calls:\n" << closest_grids(all, 4) << summary(all);
+  EXPECT_GE(all.heads(), 50000);
   EXPECT_LE(all.worst(), 1.0);
   EXPECT_LE(all.worst_lse(), 1.0);
 }

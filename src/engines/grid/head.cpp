@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 namespace polyattn::engines::grid {
@@ -31,7 +32,7 @@ double outside_peak(const Geometry& geometry) noexcept {
   for (const Axis& axis : geometry.axes) {
     if (axis.far_band + 1 < axis.cells) {
       const double gap = std::max(0.0, axis.far_band * axis.side - axis.position_error);
-      peak = std::max(peak, std::exp(-gap * gap) * (1.0 + 1e-12));
+      peak = std::max({peak, std::exp(-gap * gap) * (1.0 + 1e-12), std::numeric_limits<double>::min()});
     }
   }
   return peak;
