@@ -37,15 +37,6 @@ void declare(CLI::App& app, AttendFlags& flags) {
       "  polyattn attend q.npy k.npy v.npy -o out.npy --tolerance 1e-3 --guarantee sampled\n");
 }
 
-/// What the certificate says a row may be off: its own bound.
-Allowance certified(const Result& result) {
-  const ConstView bounds = result.row_bounds.value().view();
-  return [bounds](std::int64_t batch, std::int64_t head, std::int64_t row) {
-    return static_cast<const double*>(
-        bounds.data)[batch * bounds.strides[0] + head * bounds.strides[1] + row * bounds.strides[2]];
-  };
-}
-
 Result compute(const Problem& problem) {
   ProgressBar bar("attend");
   Options options = problem.options;
@@ -82,7 +73,7 @@ int run(int argc, char** argv) {
   std::optional<Verification> verification;
   if (flags.verify) {
     verification = verify_rows(result.output.view(), problem.q_view, problem.key_views, problem.value_views,
-                               problem.options, rows, seed, certified(result));
+                               problem.options, rows, seed, row_bounds(result.row_bounds.value()));
   }
   const Verification* verified = verification ? &*verification : nullptr;
   const Json json = to_json(result.report, verified);

@@ -24,6 +24,8 @@ extern const Command verify_command;
 extern const Command info_command;
 extern const Command poly_command;
 extern const Command factors_command;
+extern const Command smooth_command;
+extern const Command density_command;
 
 /// A flag whose text is kept as it is, to be parsed strictly later; unset if it was not given.
 inline CLI::Option* text_flag(CLI::App& app, const std::string& names, std::optional<std::string>& text,

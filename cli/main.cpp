@@ -22,8 +22,8 @@ namespace polyattn::cli {
 
 namespace {
 
-constexpr std::array commands{&attend_command, &plan_command, &verify_command,
-                              &info_command,   &poly_command, &factors_command};
+constexpr std::array commands{&attend_command, &smooth_command, &density_command, &plan_command,
+                              &verify_command, &info_command,   &poly_command,    &factors_command};
 
 std::string help() {
   std::string text =
@@ -31,9 +31,12 @@ std::string help() {
       "Usage: polyattn COMMAND ...\n\nCommands:\n";
   for (const Command* command : commands) text += fmt::format("  {:9}{}\n", command->name, command->summary);
   return text +
-         "\nFiles are FILE.npy or FILE.safetensors:NAME, of shape [n, d], [heads, n, d] or [batch, heads, n, d].\n\n"
+         "\nFiles are FILE.npy or FILE.safetensors:NAME, of shape [n, d], [heads, n, d] or [batch, heads, n, d];\n"
+         "smooth and density read tables, FILE.csv, too.\n\n"
          "Examples:\n"
          "  polyattn attend q.npy k.npy v.npy -o out.npy --tolerance 1e-3\n"
+         "  polyattn smooth flights.csv --x hour,distance --y delay --bandwidth cv -o fit.csv\n"
+         "  polyattn density points.npy --on-grid 200x200 --bandwidth scott -o density.npy\n"
          "  polyattn plan q.npy k.npy v.npy --tolerance 1e-3\n"
          "  polyattn verify q.npy k.npy v.npy out.npy --tolerance 1e-3 --rows 1000\n\n"
          "'polyattn COMMAND --help' explains a command, 'polyattn --version' prints the version.\n"

@@ -32,6 +32,14 @@ struct EngineFlags {
 void add_problem_flags(CLI::App& app, ProblemFlags& flags, const std::string& positionals);
 void add_engine_flags(CLI::App& app, EngineFlags& flags);
 
+/// What single flags mean, wherever they are taken. Throw UsageError.
+Engine parse_engine(const std::string& text);
+Arithmetic parse_arithmetic(const std::string& text);
+DType parse_output_dtype(const std::string& text);
+int parse_threads(const std::string& text);
+/// "0.5" or "0.5,1,2": positive numbers by whose squares scores can be divided.
+std::vector<double> parse_bandwidths(const std::string& text);
+
 /// Everything the flags say, checked as far as it can be without the data.
 struct Request {
   std::string q;

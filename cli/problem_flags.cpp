@@ -25,14 +25,7 @@ void parse_score(const ProblemFlags& flags, Request& request) {
                        " does not go with --score gaussian, whose temperature is --bandwidth");
     }
     if (!flags.bandwidth) throw UsageError("--score gaussian needs --bandwidth");
-    Gaussian score{parse_reals("--bandwidth", *flags.bandwidth)};
-    for (const double h : score.bandwidth) {
-      // Scores divide by the square.
-      if (!(h > 0.0) || !std::isfinite(1.0 / (h * h)) || 1.0 / (h * h) == 0.0) {
-        refuse_flag("--bandwidth", *flags.bandwidth, "positive numbers whose squares neither vanish nor overflow");
-      }
-    }
-    request.options.score = score;
+    request.options.score = Gaussian{parse_bandwidths(*flags.bandwidth)};
     return;
   }
   if (flags.bandwidth) throw UsageError("--bandwidth needs --score gaussian");
@@ -133,6 +126,42 @@ void split_files(const ProblemFlags& flags, std::size_t extra, Request& request)
 
 }  // namespace
 
+Engine parse_engine(const std::string& text) {
+  return parse_choice<Engine>("--engine", text,
+                              {{"auto", Engine::automatic},
+                               {"reference", Engine::reference},
+                               {"exact", Engine::exact},
+                               {"polynomial", Engine::polynomial},
+                               {"grid", Engine::grid},
+                               {"clustered", Engine::clustered}});
+}
+
+Arithmetic parse_arithmetic(const std::string& text) {
+  return parse_choice<Arithmetic>("--arithmetic", text,
+                                  {{"float32", Arithmetic::float32}, {"float64", Arithmetic::float64}});
+}
+
+DType parse_output_dtype(const std::string& text) {
+  if (text == "bfloat16") throw UsageError("--dtype bfloat16: .npy has no such type; use float16 or float32");
+  return parse_choice<DType>("--dtype", text,
+                             {{"float16", DType::float16}, {"float32", DType::float32}, {"float64", DType::float64}});
+}
+
+int parse_threads(const std::string& text) {
+  return static_cast<int>(parse_integer("--threads", text, 0, most_threads));
+}
+
+std::vector<double> parse_bandwidths(const std::string& text) {
+  std::vector<double> bandwidths = parse_reals("--bandwidth", text);
+  for (const double h : bandwidths) {
+    // Scores divide by the square.
+    if (!(h > 0.0) || !std::isfinite(1.0 / (h * h)) || 1.0 / (h * h) == 0.0) {
+      refuse_flag("--bandwidth", text, "positive numbers whose squares neither vanish nor overflow");
+    }
+  }
+  return bandwidths;
+}
+
 void add_problem_flags(CLI::App& app, ProblemFlags& flags, const std::string& positionals) {
   app.add_option("files", flags.files, positionals)->type_name("FILE ...");
   text_flag(app, "--order", flags.order, "K",
@@ -208,25 +237,14 @@ Request make_request(const ProblemFlags& flags, std::size_t extra_files) {
                                                  {{"error", NonFinite::error}, {"propagate", NonFinite::propagate}});
   }
   if (flags.max_memory) options.max_memory = parse_bytes("--max-memory", *flags.max_memory);
-  if (flags.threads) options.threads = static_cast<int>(parse_integer("--threads", *flags.threads, 0, most_threads));
+  if (flags.threads) options.threads = parse_threads(*flags.threads);
   return request;
 }
 
 void apply_engine_flags(const EngineFlags& flags, Options& options) {
   apply_guarantee(flags, options);
-  if (flags.engine) {
-    options.engine = parse_choice<Engine>("--engine", *flags.engine,
-                                          {{"auto", Engine::automatic},
-                                           {"reference", Engine::reference},
-                                           {"exact", Engine::exact},
-                                           {"polynomial", Engine::polynomial},
-                                           {"grid", Engine::grid},
-                                           {"clustered", Engine::clustered}});
-  }
-  if (flags.arithmetic) {
-    options.arithmetic = parse_choice<Arithmetic>("--arithmetic", *flags.arithmetic,
-                                                  {{"float32", Arithmetic::float32}, {"float64", Arithmetic::float64}});
-  }
+  if (flags.engine) options.engine = parse_engine(*flags.engine);
+  if (flags.arithmetic) options.arithmetic = parse_arithmetic(*flags.arithmetic);
   if (flags.degree) {
     if (options.engine != Engine::automatic && options.engine != Engine::polynomial) {
       throw UsageError("--degree is the polynomial engine's; it does not go with --engine " + *flags.engine);
@@ -236,14 +254,7 @@ void apply_engine_flags(const EngineFlags& flags, Options& options) {
   if (flags.strict && options.engine == Engine::automatic) throw UsageError("--strict needs a forced --engine");
   options.strict = flags.strict;
   options.calibration = calibration_of(flags.calibration);
-  if (flags.dtype) {
-    if (*flags.dtype == "bfloat16") {
-      throw UsageError("--dtype bfloat16: .npy has no such type; use float16 or float32");
-    }
-    options.output_dtype =
-        parse_choice<DType>("--dtype", *flags.dtype,
-                            {{"float16", DType::float16}, {"float32", DType::float32}, {"float64", DType::float64}});
-  }
+  if (flags.dtype) options.output_dtype = parse_output_dtype(*flags.dtype);
 }
 
 }  // namespace polyattn::cli

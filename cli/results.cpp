@@ -84,9 +84,18 @@ std::string words(const Report& report) {
 
 void Outputs::add_tensor(const std::string& path, const Tensor& tensor, std::size_t rank, bool per_row) {
   const std::span<const std::int64_t> all(tensor.shape());
-  const auto dims = all.subspan(4 - rank, per_row ? rank - 1 : rank);
+  add_array(path, tensor.dtype(), all.subspan(4 - rank, per_row ? rank - 1 : rank), tensor.data());
+}
+
+void Outputs::add_array(const std::string& path, DType dtype, std::span<const std::int64_t> dims, const void* data) {
   files_.push_back(std::make_unique<io::StagedFile>(path));
-  io::write_npy(*files_.back(), tensor.dtype(), dims, tensor.data(), keep_going);
+  io::write_npy(*files_.back(), dtype, dims, data, keep_going);
+  files_.back()->finish();
+}
+
+void Outputs::add_table(const std::string& path, std::span<const io::CsvColumn> columns, std::int64_t rows) {
+  files_.push_back(std::make_unique<io::StagedFile>(path));
+  io::write_csv(*files_.back(), columns, rows, keep_going);
   files_.back()->finish();
 }
 

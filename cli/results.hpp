@@ -2,6 +2,7 @@
 
 /// Reports as JSON and in words, and the files a command leaves behind.
 
+#include "io/csv_table.hpp"
 #include "io/staged_file.hpp"
 #include "polyattn/attention.hpp"
 #include "verification.hpp"
@@ -10,6 +11,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,6 +39,9 @@ class Outputs {
   /// A tensor of [batch, heads, n, columns]; its last `rank` dimensions are the file's. With `per_row`, columns = 1 is
   /// left out.
   void add_tensor(const std::string& path, const Tensor& tensor, std::size_t rank, bool per_row);
+  /// Contiguous elements in C order.
+  void add_array(const std::string& path, DType dtype, std::span<const std::int64_t> dims, const void* data);
+  void add_table(const std::string& path, std::span<const io::CsvColumn> columns, std::int64_t rows);
   void add_text(const std::string& path, const std::string& text);
   /// All are on disk; now they get their names.
   void commit();

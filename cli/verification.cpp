@@ -17,26 +17,6 @@ namespace polyattn::cli {
 
 namespace {
 
-/// Distinct rows, ascending, of `count` uniform draws from 0..n-1; std distributions differ between libraries.
-std::vector<std::int64_t> draw_rows(std::int64_t n, std::int64_t count, std::uint64_t seed) {
-  std::vector<std::int64_t> rows;
-  if (count >= n) {
-    rows.resize(static_cast<std::size_t>(n));
-    std::iota(rows.begin(), rows.end(), std::int64_t{0});
-    return rows;
-  }
-  std::mt19937_64 generator(seed);
-  const auto size = static_cast<std::uint64_t>(n);
-  const std::uint64_t limit = std::numeric_limits<std::uint64_t>::max() / size * size;
-  while (std::cmp_less(rows.size(), count)) {
-    const std::uint64_t bits = generator();
-    if (bits < limit) rows.push_back(static_cast<std::int64_t>(bits % size));
-  }
-  std::ranges::sort(rows);
-  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
-  return rows;
-}
-
 /// Half a unit in the last place of a 16-bit `stored`: what rounding to nearest may have added. Nothing for an
 /// overflow, and nothing for float32, whose rounding is within the tolerance.
 double storage_allowance(double stored, DType dtype) {
@@ -100,6 +80,37 @@ bool hidden_from_every_row(const Mask& mask, std::int64_t batch, std::int64_t he
 
 }  // namespace
 
+Allowance row_bounds(const Tensor& bounds) {
+  return [view = bounds.view()](std::int64_t batch, std::int64_t head, std::int64_t row) {
+    return static_cast<const double*>(
+        view.data)[batch * view.strides[0] + head * view.strides[1] + row * view.strides[2]];
+  };
+}
+
+std::vector<std::int64_t> draw_rows(std::int64_t n, std::int64_t count, std::uint64_t seed) {
+  std::vector<std::int64_t> rows;
+  if (count >= n) {
+    rows.resize(static_cast<std::size_t>(n));
+    std::iota(rows.begin(), rows.end(), std::int64_t{0});
+    return rows;
+  }
+  std::mt19937_64 generator(seed);  // and no distribution of std, which differ between libraries
+  const auto size = static_cast<std::uint64_t>(n);
+  const std::uint64_t limit = std::numeric_limits<std::uint64_t>::max() / size * size;
+  while (std::cmp_less(rows.size(), count)) {
+    const std::uint64_t bits = generator();
+    if (bits < limit) rows.push_back(static_cast<std::int64_t>(bits % size));
+  }
+  std::ranges::sort(rows);
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  return rows;
+}
+
+double unseen_share(std::int64_t rows, std::int64_t heads) {
+  const double risk = (1.0 - verification_confidence) / static_cast<double>(heads);
+  return -std::expm1(std::log(risk) / static_cast<double>(rows));
+}
+
 Verification verify_rows(const ConstView& output, const ConstView& q, const std::vector<ConstView>& keys,
                          const std::vector<ConstView>& values, const Options& options, std::int64_t rows,
                          std::uint64_t seed, const Allowance& allowance) {
@@ -112,10 +123,7 @@ Verification verify_rows(const ConstView& output, const ConstView& q, const std:
   result.rows = std::min(rows, n);
   result.seed = seed;
   const std::vector<std::int64_t> chosen = draw_rows(n, rows, seed);
-  if (!result.every_row && batches * heads > 0) {
-    const double risk = (1.0 - verification_confidence) / static_cast<double>(batches * heads);
-    result.unseen_share = -std::expm1(std::log(risk) / static_cast<double>(rows));
-  }
+  if (!result.every_row && batches * heads > 0) result.unseen_share = unseen_share(rows, batches * heads);
 
   ProgressBar bar("verify");
   Options exact;

@@ -48,6 +48,14 @@ Verification verify_rows(const ConstView& output, const ConstView& q, const std:
                          const std::vector<ConstView>& values, const Options& options, std::int64_t rows,
                          std::uint64_t seed, const Allowance& allowance);
 
+/// Each row's own bound, float64 [batch, heads, n, 1], which must live as long as the allowance.
+Allowance row_bounds(const Tensor& bounds);
+
+/// Distinct rows, ascending, of `count` uniform draws with replacement from 0..n-1; all of them if count >= n.
+std::vector<std::int64_t> draw_rows(std::int64_t n, std::int64_t count, std::uint64_t seed);
+/// The share of a head's rows that may be worse than all of `rows` drawn, at the confidence below shared by `heads`.
+double unseen_share(std::int64_t rows, std::int64_t heads);
+
 /// Largest max - min over a value column, over keys not hidden from every row by a bias or a mask of one row, for each
 /// batch and query head.
 std::vector<double> value_ranges(const ConstView& q, const ConstView& values, const Options& options);

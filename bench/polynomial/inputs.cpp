@@ -10,6 +10,25 @@ namespace polyattn::bench::polynomial {
 namespace {
 
 constexpr double kVarianceOfUnit = 1.0 / 12.0;  // of the uniform distribution on an interval of length 1
+constexpr std::int64_t kClusters = 20;
+constexpr double kClusterDeviation = 0.03;
+constexpr std::uint64_t kCentreSeed = 4;
+
+template <class T>
+std::vector<T> clustered_tokens(std::int64_t n, std::int64_t d, std::uint64_t seed) {
+  const std::vector<double> centres = uniform_tokens<double>(kClusters, d, 0.0, 1.0, kCentreSeed);
+  Random random(seed);
+  std::vector<T> tokens;
+  tokens.reserve(static_cast<std::size_t>(n * d));
+  for (std::int64_t i = 0; i < n; ++i) {
+    const auto cluster = static_cast<std::int64_t>(random.uniform() * static_cast<double>(kClusters));
+    for (std::int64_t axis = 0; axis < d; ++axis) {
+      const double centre = centres[static_cast<std::size_t>(cluster * d + axis)];
+      tokens.push_back(static_cast<T>(centre + kClusterDeviation * random.normal()));
+    }
+  }
+  return tokens;
+}
 
 template <class T>
 std::vector<T> tokens(const Setting& setting, std::uint64_t seed) {
@@ -19,6 +38,8 @@ std::vector<T> tokens(const Setting& setting, std::uint64_t seed) {
       return uniform_tokens<T>(rows, setting.d, -1.0, 1.0, seed);
     case Cloud::unit_cube:
       return uniform_tokens<T>(rows, setting.d, 0.0, 1.0, seed);
+    case Cloud::clusters:
+      return clustered_tokens<T>(rows, setting.d, seed);
     case Cloud::normal:
       break;
   }
@@ -31,16 +52,17 @@ Spread spread_of(Cloud cloud) {
       return {0.0, 1.0 / std::sqrt(3.0)};
     case Cloud::unit_cube:
       return {0.5, std::sqrt(kVarianceOfUnit)};
+    case Cloud::clusters:
+      return {0.5, std::sqrt(kVarianceOfUnit + kClusterDeviation * kClusterDeviation)};
     case Cloud::normal:
       break;
   }
   return {0.0, 1.0};
 }
 
-/// exp(-|x - y|^2 / h^2) is the Gaussian score of bandwidth h / sqrt(2), and h^2 = d / L.
 Score score_of(const Setting& setting) {
-  if (setting.cloud != Cloud::unit_cube) return Dot{setting.steepness};
-  return Gaussian{{std::sqrt(static_cast<double>(setting.d) / (2.0 * setting.steepness))}};
+  const bool gaussian = setting.cloud == Cloud::unit_cube || setting.cloud == Cloud::clusters;
+  return gaussian ? gaussian_of(setting.d, setting.steepness) : Dot{setting.steepness};
 }
 
 /// Strides of the first rows of every head.
@@ -49,6 +71,11 @@ Shape strides_of(const Setting& setting, std::int64_t columns) {
 }
 
 }  // namespace
+
+/// exp(-|x - y|^2 / h^2) is the Gaussian score of bandwidth h / sqrt(2), and h^2 = d / L.
+Score gaussian_of(std::int64_t d, double steepness) {
+  return Gaussian{{std::sqrt(static_cast<double>(d) / (2.0 * steepness))}};
+}
 
 template <class T>
 Inputs<T>::Inputs(const Setting& setting)

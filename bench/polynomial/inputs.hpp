@@ -15,15 +15,20 @@ enum class Cloud {
   cube,       ///< uniform on [-1, 1]^d, score a dot product
   unit_cube,  ///< uniform on [0, 1]^d, Gaussian score
   normal,     ///< standard normal, score a dot product
+  clusters,   ///< normal with deviation 0.03 about 20 centres, the same for queries and keys, uniform in [0, 1]^d;
+              ///< Gaussian score
 };
+
+/// The Gaussian score of the kernel exp(-|x - y|^2 / h^2) with L = d / h^2.
+Score gaussian_of(std::int64_t d, double steepness);
 
 struct Setting {
   std::int64_t n = 0;  ///< queries and keys of a head
   std::int64_t d = 0;
   std::int64_t d_v = 1;
   Cloud cloud = Cloud::cube;
-  /// How fast weights change: the scale of the dot product, or in the unit cube L = max |x - y|^2 / h^2 of the kernel
-  /// exp(-|x - y|^2 / h^2), the maximum that of the cube: d / h^2.
+  /// How fast weights change: the scale of the dot product, or in the unit cube, clusters too, L = max |x - y|^2 / h^2
+  /// of the kernel exp(-|x - y|^2 / h^2), the maximum that of the cube: d / h^2.
   double steepness = 1.0;
   double tolerance = 1e-3;  ///< of the value range
   double frequency = 3.0;   ///< of the values, see values_of_keys

@@ -69,12 +69,27 @@ std::vector<Choice> certified_choices(const Problem& automatic, const View& outp
   for (const Arithmetic arithmetic : {Arithmetic::float32, Arithmetic::float64}) {
     choices.push_back(choice_of(automatic, Engine::exact, arithmetic));
   }
-  const Plan plan =
-      polyattn::plan(automatic.q, std::array{automatic.keys}, std::array{automatic.values}, automatic.options);
-  const HeadPlan& head = plan.report().heads.front();
-  for (const Candidate& candidate : head.candidates) {
-    if (candidate.engine != Engine::polynomial) continue;
-    add_polynomials(choices, automatic, candidate, kHopelessPrediction * head.predicted_seconds);
+  const auto plan_of = [&](Engine engine) {
+    Options options = automatic.options;
+    options.engine = engine;
+    return polyattn::plan(automatic.q, std::array{automatic.keys}, std::array{automatic.values}, options)
+        .report()
+        .heads.front();
+  };
+  const double allowed = kHopelessPrediction * plan_of(Engine::automatic).predicted_seconds;
+  for (const Engine engine : {Engine::polynomial, Engine::grid}) {
+    // Asked for by name: where the planner takes one it may not look at the other.
+    try {
+      for (const Candidate& candidate : plan_of(engine).candidates) {
+        if (candidate.engine != engine) continue;
+        if (engine == Engine::polynomial) add_polynomials(choices, automatic, candidate, allowed);
+        if (engine == Engine::grid && candidate.seconds <= allowed) {
+          choices.push_back(choice_of(automatic, engine, Arithmetic::automatic));
+        }
+      }
+    } catch (const Error& error) {
+      if (error.code() != ErrorCode::not_reachable && error.code() != ErrorCode::unsupported) throw;
+    }
   }
   std::vector<double> seconds;
   for (const Choice& choice : choices) {

@@ -1,7 +1,7 @@
 #pragma once
 
-/// What the planner could have chosen: exact in either arithmetic, the polynomial engine in either arithmetic at the
-/// degrees about the one it would take there itself.
+/// What the planner could have chosen: exact in either arithmetic, the grid, the polynomial engine in either
+/// arithmetic at the degrees about the one it would take there itself.
 
 #include "support/case.hpp"
 
@@ -11,7 +11,7 @@
 namespace polyattn::bench::polynomial {
 
 struct Choice {
-  std::string name;  ///< "auto", "exact float32", "polynomial float64", "polynomial float64 degree 5"
+  std::string name;  ///< "auto", "exact float32", "grid", "polynomial float64", "polynomial float64 degree 5"
   Problem problem;
   bool exact = false;
   std::vector<double> seconds;

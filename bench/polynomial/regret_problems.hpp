@@ -21,4 +21,8 @@ struct RegretProblem {
 /// The same problems every time: each number of keys as often as any other, all else drawn independently.
 std::vector<RegretProblem> regret_problems();
 
+/// The same for d from 1 to 4, down to bandwidths where no polynomial serves; queries as many as keys more often, since
+/// the fastest choice takes far less than exact. No causal masks.
+std::vector<RegretProblem> low_dimensional_problems();
+
 }  // namespace polyattn::bench::polynomial

@@ -143,6 +143,7 @@ void describe_case(benchmark::State& state, const Problem& problem, const Report
   set_counter(state, "mean_answer_error", head.mean_answer_error);
   set_counter(state, "rows_exact", static_cast<double>(head.rows_exact));
   set_counter(state, "rows_polynomial", static_cast<double>(head.rows_polynomial));
+  set_counter(state, "rows_grid", static_cast<double>(head.rows_grid));
   if (head.degree >= 0) {
     set_counter(state, "degree", head.degree);
     set_counter(state, "rank", static_cast<double>(head.rank));

@@ -99,8 +99,10 @@ std::string describe(const Report& report) {
            number(c.rounding) + (c.storage > 0.0 ? ", 16-bit storage " + number(c.storage) : "") + "), tolerance " +
            number(head.tolerance) + ", value range " + number(head.value_range) + "\n";
     out += "  rows: " + std::to_string(head.rows_total);
-    const std::pair<const char*, std::int64_t> parts[] = {
-        {"polynomial", head.rows_polynomial}, {"exact", head.rows_exact}, {"reference", head.rows_reference}};
+    const std::pair<const char*, std::int64_t> parts[] = {{"polynomial", head.rows_polynomial},
+                                                          {"grid", head.rows_grid},
+                                                          {"exact", head.rows_exact},
+                                                          {"reference", head.rows_reference}};
     for (const auto& [name, count] : parts) {
       if (count > 0) {
         out += ", " + std::string(name) + " " + std::to_string(count);

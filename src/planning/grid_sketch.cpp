@@ -31,6 +31,7 @@ constexpr double kPointAxis = 6e-9;    ///< and for each axis
 constexpr double kPointColumn = 4e-9;  ///< and column
 constexpr double kNode = 3.0e-11;      ///< of a multiply-add with nodes
 constexpr double kPass = 3.0e-11;      ///< of a multiply-add in passes
+constexpr double kPartPasses = 5.0;    ///< of parts of cells: charges with every number of nodes tried, estimates
 constexpr double kCellPass = 1.5e-7;   ///< of a cell in a pass
 constexpr double kCall = 6e-5;
 
@@ -136,7 +137,7 @@ class KnownSums {
     const std::int64_t band = std::min<std::int64_t>(axis.choice.band, cells - 1);
     const std::int64_t far = std::min<std::int64_t>(std::max(axis.choice.far_band, axis.choice.band), cells - 1);
     const std::int64_t seen = axis.weighted ? cells : std::min(cells, 2 * far + 2);
-    return {axis.choice.lattice,
+    return {8 * axis.choice.lattice + axis.sub_bins,
             axis.choice.nodes,
             static_cast<int>(band),
             far,
@@ -235,6 +236,8 @@ double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketc
   double nodes = 1.0;
   double cells = 1.0;
   double passes = 0.0;
+  double parts = 1.0;
+  double part_passes = 0.0;
   for (std::size_t l = 0; l < sketch.axes.size(); ++l) {
     const AxisChoice& axis = sketch.axes[l];
     const double along = axis.nodes == 1
@@ -244,13 +247,16 @@ double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketc
     nodes *= axis.nodes;
     cells *= along;
     passes += axis.nodes == 1 ? 0.0 : std::min(along, 2.0 * axis.band + 1.0) * axis.nodes;
+    parts *= axis.nodes == 1 ? 1.0 : sketch.sub_bins;
+    part_passes += axis.nodes == 1 ? 0.0 : std::min(along, 2.0 * axis.far_band + 1.0) * sketch.sub_bins;
   }
   const auto most = static_cast<double>(std::max(problem.n_q(), problem.n_kv()));
   cells = std::min(cells, 3.0 * most);
   const double padded = std::max(nodes, 8.0 * sketch.axes.front().nodes);
   const double dim = static_cast<double>(sketch.axes.size());
   return kCall + points * (kPoint + kPointAxis * dim + channels * (kPointColumn + kNode * padded)) +
-         cells * (kPass * padded * channels * passes + kCellPass * 3.0 * dim * channels);
+         cells * (kPass * padded * channels * passes + kCellPass * 3.0 * dim * channels +
+                  kPass * kPartPasses * std::max(parts, 8.0 * sketch.sub_bins) * (3.0 * channels - 2.0) * part_passes);
 }
 
 std::optional<GridSketch> sketch_grid(const engines::HeadProblem& problem, const engines::grid::Extents& extents,

@@ -375,8 +375,8 @@ inline void grid_certify(const CertifyRows& rows) noexcept {
       const double centre = rows.centre[c];
       const double below = centre - rows.low[c];
       const double above = rows.high[c] - centre;
-      F64 off =
-          F64::set(rows.rounding) * reach + F64::set(rows.lost) * (F64::set((below > above ? below : above) + 1.0) + abs(t));
+      F64 off = F64::set(rows.rounding) * reach +
+                F64::set(rows.lost) * (F64::set((below > above ? below : above) + 1.0) + abs(t));
       off = rows.own == nullptr ? off : off + unit * abs(sum);
       off = off + abs(t) * rounding;
       poison = fma(charge + off, F64::zero(), poison);

@@ -53,7 +53,8 @@ class Errors : public ::testing::Test {
 
 TEST_F(Errors, Commands) {
   expect_error({}, 2, "a command is needed");
-  expect_error({"frobnicate"}, 2, "unknown command 'frobnicate'; there are attend, plan, verify, info, poly, factors");
+  expect_error({"frobnicate"}, 2,
+               "unknown command 'frobnicate'; there are attend, smooth, density, plan, verify, info, poly, factors");
   expect_error({"--frobnicate"}, 2, "unknown command '--frobnicate'");
   expect_error({"attend"}, 2, "needs -o OUT");
   expect_error({"info"}, 2, "needs at least one file");

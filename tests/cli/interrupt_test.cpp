@@ -65,6 +65,37 @@ TEST_P(Interrupt, VerifyLeavesNothing) {
                       "--threads", "1", "--json", "r.json"});
 }
 
+/// Of 65536 different points: a minute of work for the reference engine, for each of the bandwidths tried.
+class InterruptSmoothing : public Interrupt {
+ protected:
+  InterruptSmoothing() {
+    std::vector<float> ramp(65536);
+    for (std::size_t i = 0; i < ramp.size(); ++i) ramp[i] = static_cast<float>(i);
+    directory_.put("x.npy", npy_file("(65536,)", ramp));
+    directory_.put("v.npy", npy_file("(65536,)", ramp));
+  }
+  void expect_nothing_left(const Words& command) {
+    Words words = command;
+    words.insert(words.end(), {"--engine", "reference", "--threads", "1", "--json", "r.json", "--bounds", "b.npy"});
+    expect_interrupted(words);
+  }
+};
+
+TEST_P(InterruptSmoothing, SmoothLeavesNothing) {
+  expect_nothing_left({"smooth", "x.npy", "v.npy", "--bandwidth", "1", "--std", "-o", "out.csv"});
+}
+
+TEST_P(InterruptSmoothing, ASearchForBandwidthsLeavesNothing) {
+  expect_nothing_left({"smooth", "x.npy", "v.npy", "--bandwidth", "cv", "-o", "out.npy"});
+}
+
+TEST_P(InterruptSmoothing, DensityLeavesNothing) {
+  expect_nothing_left({"density", "v.npy", "--bandwidth", "1", "--on-grid", "1000000", "-o", "out.npy"});
+}
+
+INSTANTIATE_TEST_SUITE_P(Signals, InterruptSmoothing, ::testing::Values(SIGINT, SIGTERM),
+                         [](const auto& chosen) { return chosen.param == SIGINT ? "SIGINT" : "SIGTERM"; });
+
 INSTANTIATE_TEST_SUITE_P(Signals, Interrupt, ::testing::Values(SIGINT, SIGTERM),
                          [](const auto& chosen) { return chosen.param == SIGINT ? "SIGINT" : "SIGTERM"; });
 

@@ -42,13 +42,18 @@ struct Workspace {
 
 }  // namespace
 
-std::int64_t Field::width() const noexcept { return tensor_width(nodes, 0); }
-
-Field make_field(std::int64_t cells, std::int64_t channels, std::vector<std::int64_t> nodes,
-                 base::MemoryMeter* memory) {
+Field shape_field(std::int64_t channels, std::vector<std::int64_t> nodes) {
   Field field;
   field.channels = channels;
   field.nodes = std::move(nodes);
+  field.row = tensor_width(field.nodes, 0);
+  field.step = channels * field.nodes.front() * field.row;
+  return field;
+}
+
+Field make_field(std::int64_t cells, std::int64_t channels, std::vector<std::int64_t> nodes,
+                 base::MemoryMeter* memory) {
+  Field field = shape_field(channels, std::move(nodes));
   field.data = base::Buffer<double>(base::checked_mul(cells, field.size(), "memory"), 0.0, memory);
   return field;
 }
@@ -74,18 +79,18 @@ std::vector<std::int64_t> pass_exponents(const PassCells& cells, const Axis& axi
 }
 
 Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const Axis& axis,
-               std::vector<std::int64_t> exponents, const base::Context& context) {
+               std::vector<std::int64_t> exponents, const base::Context& context, base::Buffer<double> storage) {
   const Field& first = *inputs.front().field;
   const std::int64_t nodes = first.nodes.front();
   const std::int64_t width = first.width();
   std::vector<std::int64_t> turned(first.nodes.begin() + 1, first.nodes.end());
   turned.push_back(nodes);
-  Field out;
-  out.channels = first.channels;
-  out.nodes = turned;
+  Field out = shape_field(first.channels, turned);
   out.exponents = std::move(exponents);
   const auto targets = static_cast<std::int64_t>(cells.targets.size());
-  out.data = base::Buffer<double>(base::checked_mul(targets, out.size(), "memory"), context.memory);
+  const std::int64_t numbers = base::checked_mul(targets, out.size(), "memory");
+  out.data = static_cast<std::int64_t>(storage.size()) >= numbers ? std::move(storage)
+                                                                  : base::Buffer<double>(numbers, context.memory);
   std::int64_t rest = 1;
   for (std::size_t l = 2; l < first.nodes.size(); ++l) {
     rest *= first.nodes[l];
@@ -129,7 +134,9 @@ Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const 
       kernels.pass({space.sources.data(), space.matrices.data(), static_cast<std::ptrdiff_t>(space.sources.size()),
                     nodes, first.channels, width, space.made.data()});
       double* tensor = out.tensor(t);
-      std::fill(tensor, tensor + out.size(), 0.0);
+      if (rest * nodes < out.width()) {
+        std::fill(tensor, tensor + out.size(), 0.0);
+      }
       turn(space.made.data(), first.channels, nodes, turned.front(), rest, width, out.width(), tensor);
     }
   });

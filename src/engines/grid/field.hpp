@@ -21,12 +21,17 @@ struct Field {
   std::vector<std::int64_t> exponents;  ///< per cell; empty: 0
   base::Buffer<double> data;
 
-  [[nodiscard]] std::int64_t width() const noexcept;
-  [[nodiscard]] std::int64_t size() const noexcept { return channels * nodes.front() * width(); }  ///< of a tensor
+  std::int64_t row = 0;   ///< width()
+  std::int64_t step = 0;  ///< size()
+
+  [[nodiscard]] std::int64_t width() const noexcept { return row; }
+  [[nodiscard]] std::int64_t size() const noexcept { return step; }  ///< of a tensor
   [[nodiscard]] double* tensor(std::int64_t cell) noexcept { return data.data() + cell * size(); }
   [[nodiscard]] const double* tensor(std::int64_t cell) const noexcept { return data.data() + cell * size(); }
 };
 
+/// Without exponents and data.
+Field shape_field(std::int64_t channels, std::vector<std::int64_t> nodes);
 /// All zeros.
 Field make_field(std::int64_t cells, std::int64_t channels, std::vector<std::int64_t> nodes, base::MemoryMeter* memory);
 
@@ -52,8 +57,9 @@ std::vector<std::int64_t> pass_exponents(const PassCells& cells, const Axis& axi
                                          const std::vector<std::int64_t>& before);
 
 /// One pass along the leading axis, which becomes the last. All inputs have the same shape. `exponents` are the
-/// targets'; empty: none. Sums: one chain over inputs, sources and nodes.
+/// targets'; empty: none. Sums: one chain over inputs, sources and nodes. The result lies in `storage` if that is large
+/// enough: new memory costs more than a pass, which writes every number but once.
 Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const Axis& axis,
-               std::vector<std::int64_t> exponents, const base::Context& context);
+               std::vector<std::int64_t> exponents, const base::Context& context, base::Buffer<double> storage = {});
 
 }  // namespace polyattn::engines::grid

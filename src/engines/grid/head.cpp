@@ -109,12 +109,14 @@ EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, 
                               const base::Context& context) {
   const std::vector<AxisBasis> bases = make_bases(head.geometry);
   Field field = form_tensors(head.keys, head.geometry, bases, 1 + problem.value_dim(), context);
+  base::Buffer<double> spare;
   for (std::size_t l = 0; l < head.passes.size(); ++l) {
     const Axis& axis = head.geometry.axes[l];
     const AxisMatrices matrices = node_matrices(axis);
     const PassInput input{&field, &matrices};
-    Field next =
-        run_pass({&input, 1}, head.passes[l], axis, pass_exponents(head.passes[l], axis, field.exponents), context);
+    Field next = run_pass({&input, 1}, head.passes[l], axis, pass_exponents(head.passes[l], axis, field.exponents),
+                          context, std::move(spare));
+    spare = std::move(field.data);
     field = std::move(next);
   }
   const RowSources from{head.geometry,

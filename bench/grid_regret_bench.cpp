@@ -1,0 +1,26 @@
+// What the planner's choice costs beside the best one in one to four dimensions, down to narrow bandwidths: the
+// problems of polynomial_regret, extended to where grids pay.
+
+#include "polynomial/regret.hpp"
+#include "support/driver.hpp"
+
+#include <vector>
+
+namespace polyattn::bench {
+
+namespace {
+
+void declare() {
+  static const std::vector<polynomial::RegretProblem> problems = polynomial::low_dimensional_problems();
+  polynomial::declare_regret(problems);
+}
+
+void figures(const Rows& rows, Figures& figures) { polynomial::add_regret_figures(rows, "grid_regret", figures); }
+
+}  // namespace
+
+}  // namespace polyattn::bench
+
+int main(int argc, char** argv) {
+  return polyattn::bench::run_driver(argc, argv, {1, polyattn::bench::declare, polyattn::bench::figures});
+}
