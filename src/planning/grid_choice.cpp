@@ -173,6 +173,22 @@ std::shared_ptr<GridChoice> make_choice(const engines::HeadProblem& problem, con
   return choice;
 }
 
+/// Nothing where cells, tensors and records would not fit: what does, exact at the least, is taken instead.
+std::shared_ptr<GridChoice> choice_within_memory(const engines::HeadProblem& problem, const base::Context& context,
+                                                 const GridTry& known, double tolerance, bool forced) {
+  try {
+    std::shared_ptr<GridChoice> choice = make_choice(problem, context, known, tolerance);
+    const bool fits = choice == nullptr || context.memory == nullptr ||
+                      bytes_of(problem, *choice) <= static_cast<double>(context.memory->limit());
+    return fits || forced ? choice : nullptr;
+  } catch (const Error& error) {
+    if (forced || error.code() != ErrorCode::out_of_memory) {
+      throw;
+    }
+    return nullptr;
+  }
+}
+
 void adopt(const engines::HeadProblem& problem, const base::Context& context, std::shared_ptr<GridChoice> choice,
            double exact_seconds, bool forced, HeadDecision& decision) {
   Candidate candidate;
@@ -275,7 +291,8 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   if (!forced && !first && seconds >= decision.plan.predicted_seconds * threads) {
     return false;
   }
-  std::shared_ptr<GridChoice> choice = make_choice(problem, context, known, range > 0.0 ? tolerance : kInfinity);
+  std::shared_ptr<GridChoice> choice =
+      choice_within_memory(problem, context, known, range > 0.0 ? tolerance : kInfinity, forced);
   if (choice == nullptr) {
     return false;
   }

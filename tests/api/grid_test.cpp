@@ -245,6 +245,19 @@ TEST(Grid, AutomaticTakesItWhereItIsFarCheaper) {
   EXPECT_GT(result.report.heads.front().rows_grid, 19000);
 }
 
+TEST(Grid, AutomaticKeepsWithinMemoryThatExactNeeds) {
+  const Problem problem = cloud({20000, 20000, 2, 1}, Gaussian{{0.02}});
+  Options options;
+  options.tolerance = {1e-4, ToleranceKind::of_value_range};
+  options.threads = 1;
+  options.engine = Engine::exact;
+  const std::uint64_t exact = attend(problem, options).report.peak_bytes;
+  options.engine = Engine::automatic;
+  options.max_memory = exact + exact / 4;
+  const Result result = attend(problem, options);
+  EXPECT_LE(result.report.peak_bytes, options.max_memory);
+}
+
 TEST(Grid, StrictFailsInsteadOfHandingRowsOver) {
   Problem problem = cloud({50, 200, 2, 1}, Gaussian{{0.1}});
   std::vector<double> queries = problem.q.values;
