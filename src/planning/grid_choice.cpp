@@ -240,6 +240,9 @@ void refuse_grid(const engines::HeadProblem& problem, HeadPlan& plan) {
 }
 
 bool may_try_grid(const engines::HeadProblem& problem, const Request& request) {
+  if (request.arithmetic == Arithmetic::float32 || request.degree) {
+    return false;  // the grid works in float64 and has no degree
+  }
   const bool forced = request.engine == Engine::grid;
   if ((!forced && request.engine != Engine::automatic) || !(request.tolerance.value > 0.0) ||
       request.guarantee != Guarantee::certified || request.want_row_max || problem.non_finite == NonFinite::propagate ||

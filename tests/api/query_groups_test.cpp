@@ -37,6 +37,7 @@ struct Curve {
     options.tolerance = {1e-3, ToleranceKind::of_value_range};
     options.want_row_bounds = options.want_row_engine = true;
     options.threads = 1;
+    options.arithmetic = Arithmetic::float32;  // which the grid does not have: it would be cheaper still
   }
   [[nodiscard]] ConstView tokens() const { return matrix(points.data(), kPoints, 2); }
   [[nodiscard]] std::array<ConstView, 1> keys() const { return {tokens()}; }
