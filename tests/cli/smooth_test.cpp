@@ -64,7 +64,9 @@ TEST_F(Smooth, MatchesTheTextbook) {
   for (const Words& flags :
        {Words{}, Words{"--tolerance", "0"}, Words{"--tolerance", "1e-9", "--tolerance-kind", "absolute"},
         Words{"--engine", "reference"}, Words{"--engine", "exact", "--arithmetic", "float64", "--threads", "2"}}) {
-    for (const auto& [text, bandwidth] : {std::pair<const char*, Numbers>{"0.3", {0.3}}, {"0.2,0.5", {0.2, 0.5}}}) {
+    for (const auto& given : {std::pair<const char*, Numbers>{"0.3", {0.3}}, {"0.2,0.5", {0.2, 0.5}}}) {
+      const char* text = given.first;  // clang does not let lambdas take structured bindings
+      const Numbers& bandwidth = given.second;
       SCOPED_TRACE(::testing::PrintToString(flags) + text);
       const auto call = [&](Words words) {
         words.insert(words.end(), {"--bandwidth", text});

@@ -14,7 +14,6 @@ namespace polyattn::engines::grid {
 
 namespace {
 
-using base::usize;
 using numerics::gamma;
 using numerics::kU64;
 
