@@ -26,13 +26,13 @@ constexpr double kTailShare = 0.1;
 constexpr double kWiden[] = {1.0, 1.2, 1.4, 2.0};
 
 // Seconds on one core with 512 bits.
-constexpr double kPoint = 1.6e-8;      ///< of a point: sorting, certificate, writing
-constexpr double kPointAxis = 6e-9;    ///< and for each axis
-constexpr double kPointColumn = 4e-9;  ///< and column
-constexpr double kNode = 3.0e-11;      ///< of a multiply-add with nodes
-constexpr double kPass = 3.0e-11;      ///< of a multiply-add in passes
+constexpr double kPoint = 2.4e-8;      ///< of a point: sorting, certificate, writing
+constexpr double kPointAxis = 9e-9;    ///< and for each axis
+constexpr double kPointColumn = 6e-9;  ///< and column
+constexpr double kNode = 5.5e-11;      ///< of a multiply-add with nodes
+constexpr double kPass = 1.0e-10;      ///< of a multiply-add in passes, turning tensors included
 constexpr double kPartPasses = 5.0;    ///< of parts of cells: charges with every number of nodes tried, estimates
-constexpr double kCellPass = 1.5e-7;   ///< of a cell in a pass
+constexpr double kCellPass = 2e-7;     ///< of a cell in a pass
 constexpr double kCall = 6e-5;
 
 /// Error of an axis summed over the keys, over the sum of the kernel: at the worst part of a query cell.
