@@ -385,6 +385,24 @@ void consider_grid(const engines::HeadProblem& problem, const Request& request, 
   decision.plan.candidates.push_back(candidate);
 }
 
+/// A grid's decision, for a full report with everything in its plan that a look at the head says of the other engines:
+/// the report does not change the choice.
+HeadDecision report_fully(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                          HeadDecision chosen) {
+  if (!request.full_report || request.engine == Engine::grid) {
+    return chosen;
+  }
+  std::optional<HeadFacts> facts;
+  HeadDecision decision = decide_with(problem, request, context, nullptr, facts, false);
+  const auto at = std::find_if(chosen.plan.candidates.begin(), chosen.plan.candidates.end(),
+                               [](const Candidate& candidate) { return candidate.chosen; });
+  choose(decision.plan, *at, "the grid", at->reason);
+  decision.polynomial.reset();
+  decision.sampled.reset();
+  decision.grid = std::move(chosen.grid);
+  return decision;
+}
+
 }  // namespace
 
 HeadDecision decide(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
@@ -394,7 +412,7 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
   if (may_try || request.engine == Engine::grid) {
     HeadDecision unseen = decide_unseen(problem, request, context);
     if (may_try && try_grid(problem, request, context, true, grid, unseen)) {
-      return unseen;
+      return report_fully(problem, request, context, std::move(unseen));
     }
     if (request.engine == Engine::grid) {
       refuse_grid(problem, unseen.plan);
@@ -423,13 +441,17 @@ PlanSeries decide_each(const engines::HeadProblem& problem, const Request& reque
     HeadPlan plan;
     bool reachable = true;
     try {
+      HeadDecision unseen = decide_unseen(problem, one, context);
+      const bool may_try = may_try_grid(problem, one);
       if (request.engine == Engine::grid) {
         plan = decide(problem, one, context, nullptr).plan;
+      } else if (may_try && try_grid(problem, one, context, true, grid, unseen)) {
+        plan = std::move(unseen.plan);
       } else {
         HeadDecision decision = decide_with(problem, one, context, nullptr, facts, false);
         try_layers(problem, one, context, facts, false, decision);
         try_query_groups(problem, one, context, decision);
-        consider_grid(problem, one, context, may_try_grid(problem, one), grid, decision);
+        consider_grid(problem, one, context, may_try, grid, decision);
         plan = std::move(decision.plan);
       }
     } catch (const Error& error) {

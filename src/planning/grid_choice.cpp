@@ -25,9 +25,6 @@ using engines::grid::GridHead;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Taken before anything else was looked at only if predicted to be so much cheaper than exact.
 constexpr double kClear = 0.3;
-/// Of a glance's least time for polynomials, search included: they may take a higher degree, and the search for them
-/// often takes longer than a grid.
-constexpr double kSurePolynomial = 0.5;
 /// Extents and a sketch cost a pass over Q and K: not where exact takes less than this.
 constexpr double kWorthwhile = 1e-3;
 constexpr int kMostTries = 8;
@@ -286,11 +283,11 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   }
   const double seconds = known.sketch->seconds;
   if (!forced && first) {
-    if (request.full_report || seconds > kClear * known.exact_seconds) {
+    if (seconds > kClear * known.exact_seconds) {
       return false;
     }
     const Glance seen = glance(problem, request, cost, static_cast<double>(problem.n_q()), pairs);
-    if (seen.worth && seen.degree >= 0 && seen.seconds + seen.search_seconds < kSurePolynomial * seconds) {
+    if (seen.worth && seen.degree >= 0 && seen.seconds + seen.search_seconds < seconds) {
       return false;
     }
   }
