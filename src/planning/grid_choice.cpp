@@ -25,6 +25,9 @@ using engines::grid::GridHead;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Taken before anything else was looked at only if predicted to be so much cheaper than exact.
 constexpr double kClear = 0.3;
+/// A glance says the least that polynomials might take. With scores beyond this it is far too little, and the search in
+/// vain takes longer than a grid.
+constexpr double kPolynomialRadius = 6.0;
 /// Extents and a sketch cost a pass over Q and K: not where exact takes less than this.
 constexpr double kWorthwhile = 1e-3;
 constexpr int kMostTries = 8;
@@ -287,7 +290,8 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
       return false;
     }
     const Glance seen = glance(problem, request, cost, static_cast<double>(problem.n_q()), pairs);
-    if (seen.worth && seen.degree >= 0 && seen.seconds + seen.search_seconds < seconds) {
+    if (seen.worth && seen.degree >= 0 && seen.radius <= kPolynomialRadius &&
+        seen.seconds + seen.search_seconds < seconds) {
       return false;
     }
   }
