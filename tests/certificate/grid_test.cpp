@@ -31,7 +31,7 @@ TEST(CertifiedGrids, HoldsInEveryGeometry) {
   std::cout << summary(all);
   expect_no_failure(all);
   EXPECT_GE(all.heads(), 5000 / kShare);
-  for (const GridFamilyCensus& family : all.families) {
+  for (const FamilyCensus& family : all.families) {
     EXPECT_GE(10 * family.answered, family.rows) << "a family that is refused tests nothing";
   }
 }

@@ -1,13 +1,13 @@
 #include "support/census.hpp"
 
+#include "support/families.hpp"
+
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <fstream>
 #include <functional>
 #include <sstream>
 #include <stdexcept>
-#include <thread>
 
 namespace polyattn::test {
 namespace {
@@ -89,27 +89,6 @@ std::string note_on(const SmallProblem& small, const Result& result) {
   return text.str();
 }
 
-/// Runs task(i, census) for i in [0, count) on all cores; the sum does not depend on how many there are.
-Census in_parallel(std::int64_t count, const std::function<void(std::int64_t, Census&)>& task) {
-  const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<Census> parts(threads);
-  std::atomic<std::int64_t> next{0};
-  std::vector<std::thread> workers;
-  for (Census& part : parts) {
-    workers.emplace_back([&] {
-      for (std::int64_t i = next++; i < count; i = next++) {
-        task(i, part);
-      }
-    });
-  }
-  Census all;
-  for (std::size_t t = 0; t < threads; ++t) {
-    workers[t].join();
-    all.add(parts[t]);
-  }
-  return all;
-}
-
 }  // namespace
 
 void Census::add(const Census& other) {
@@ -167,13 +146,13 @@ Find examine(const Genome& genome, Census& census) {
 }
 
 Census survey(std::uint64_t first, std::int64_t count) {
-  return in_parallel(count, [first](std::int64_t i, Census& census) {
+  return in_parallel<Census>(count, [first](std::int64_t i, Census& census) {
     keep(census, examine({Family::broad, first + static_cast<std::uint64_t>(i), {}}, census));
   });
 }
 
 Census search(std::uint64_t first, std::int64_t climbs, int steps) {
-  return in_parallel(climbs, [first, steps](std::int64_t i, Census& census) {
+  return in_parallel<Census>(climbs, [first, steps](std::int64_t i, Census& census) {
     Genome genome{Family::tight, first + static_cast<std::uint64_t>(i), {}};
     Random random(genome.seed + 0x5eedU);
     Find highest = examine(genome, census);

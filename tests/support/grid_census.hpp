@@ -2,12 +2,11 @@
 
 /// Grid cases through the engine, each row judged.
 
+#include "support/families.hpp"
 #include "support/grid_case.hpp"
 
-#include <array>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 namespace polyattn::test {
 
@@ -17,26 +16,7 @@ struct GridFind {
   int rounding = 0;  ///< per cent of the bound
 };
 
-/// Of the cases of one family.
-struct GridFamilyCensus {
-  std::int64_t heads = 0;  ///< with at least one row answered
-  std::int64_t rows = 0;
-  std::int64_t answered = 0;
-  double worst = 0.0;
-  double worst_lse = 0.0;
-  std::vector<double> looseness;  ///< certified / measured of answered rows; infinite where the error is 0
-};
-
-struct GridCensus {
-  std::array<GridFamilyCensus, kGridFamilies> families;
-  std::vector<GridFind> finds;  ///< closest first, by family
-  std::vector<std::string> failures;
-
-  void add(const GridCensus& other);
-  [[nodiscard]] std::int64_t heads() const;
-  [[nodiscard]] double worst() const;
-  [[nodiscard]] double worst_lse() const;
-};
+using GridCensus = FamiliesCensus<kGridFamilies, GridFind>;
 
 GridFind examine(const GridGenome& genome, GridCensus& census);
 /// `count` cases of every family with seeds from `first`.

@@ -4,41 +4,19 @@
 #include "support/layered_run.hpp"
 
 #include <algorithm>
-#include <atomic>
-#include <cmath>
-#include <fstream>
 #include <functional>
+#include <limits>
 #include <sstream>
-#include <stdexcept>
-#include <thread>
 
 namespace polyattn::test {
 namespace {
 
 using base::usize;
-constexpr std::size_t kKept = 12;  // closest calls of each family
-
-void keep_closest(std::vector<HeadFind>& finds) {
-  std::stable_sort(finds.begin(), finds.end(), [](const HeadFind& a, const HeadFind& b) {
-    return a.genome.family != b.genome.family ? a.genome.family < b.genome.family : a.clearance > b.clearance;
-  });
-  std::array<std::size_t, kHeadFamilies> seen{};
-  std::erase_if(finds,
-                [&](const HeadFind& find) { return seen[static_cast<std::size_t>(find.genome.family)]++ >= kKept; });
-}
 
 struct RowRatio {
   double answer = 0.0;  ///< measured / certified
   double lse = 0.0;
 };
-
-/// |computed - truth| / bound, the truth being off by at most `doubt`, which speaks against the bound.
-template <class Real>
-double ratio(double computed, Real truth, double doubt, double bound) {
-  const Real away = Real(computed) < truth ? truth - Real(computed) : Real(computed) - truth;
-  const double error = Real(computed) == truth ? doubt : static_cast<double>(away) + doubt;
-  return clearance(error, bound);
-}
 
 template <class Real>
 std::vector<RowRatio> ratios(const HeadData& head, const PolynomialRun& run, bool doubted) {
@@ -78,33 +56,6 @@ PolynomialRun run_hard_head(const HardHead& hard, const PolynomialSetup& setup) 
   }
   const engines::HeadProblem problem = hard.head.problem();
   return hard.single ? run_polynomial<float>(problem, setup) : run_polynomial<double>(problem, setup);
-}
-
-HeadCensus in_parallel(std::int64_t count, const std::function<void(std::int64_t, HeadCensus&)>& task) {
-  const std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
-  std::vector<HeadCensus> parts(threads);
-  std::atomic<std::int64_t> next{0};
-  std::vector<std::thread> workers;
-  for (HeadCensus& part : parts) {
-    workers.emplace_back([&] {
-      for (std::int64_t i = next++; i < count; i = next++) {
-        task(i, part);
-      }
-    });
-  }
-  HeadCensus all;
-  for (std::size_t t = 0; t < threads; ++t) {
-    workers[t].join();
-    all.add(parts[t]);
-  }
-  return all;
-}
-
-void keep(HeadCensus& census, const HeadFind& find) {
-  census.finds.push_back(find);
-  if (census.finds.size() > 64 * kKept) {
-    keep_closest(census.finds);
-  }
 }
 
 HeadFind examine_grown(const HeadGenome& genome, HeadCensus& census) {
@@ -150,105 +101,24 @@ HeadFind examine_grown(const HeadGenome& genome, HeadCensus& census) {
 }  // namespace
 
 void HeadCensus::add(const HeadCensus& other) {
-  for (std::size_t f = 0; f < families.size(); ++f) {
-    FamilyCensus& mine = families[f];
-    const FamilyCensus& theirs = other.families[f];
-    mine.heads += theirs.heads;
-    mine.rows += theirs.rows;
-    mine.answered += theirs.answered;
-    mine.worst = std::max(mine.worst, theirs.worst);
-    mine.worst_lse = std::max(mine.worst_lse, theirs.worst_lse);
-    mine.looseness.insert(mine.looseness.end(), theirs.looseness.begin(), theirs.looseness.end());
-  }
+  FamiliesCensus::add(other);
   const auto sum = [](auto& to, const auto& from) {
     std::transform(from.begin(), from.end(), to.begin(), to.begin(), std::plus<>());
   };
   sum(prefixes, other.prefixes);
   sum(degrees, other.degrees);
   sum(columns, other.columns);
-  finds.insert(finds.end(), other.finds.begin(), other.finds.end());
-  keep_closest(finds);
-  failures.insert(failures.end(), other.failures.begin(), other.failures.end());
 }
 
-std::int64_t HeadCensus::heads() const {
-  std::int64_t all = 0;
-  for (const FamilyCensus& family : families) {
-    all += family.heads;
-  }
-  return all;
-}
+HeadFind examine(const HeadGenome& genome, HeadCensus& census) { return examined(genome, census, examine_grown); }
 
-double HeadCensus::worst() const {
-  double all = 0.0;
-  for (const FamilyCensus& family : families) {
-    all = std::max(all, family.worst);
-  }
-  return all;
-}
-
-double HeadCensus::worst_lse() const {
-  double all = 0.0;
-  for (const FamilyCensus& family : families) {
-    all = std::max(all, family.worst_lse);
-  }
-  return all;
-}
-
-HeadFind examine(const HeadGenome& genome, HeadCensus& census) {
-  try {
-    return examine_grown(genome, census);
-  } catch (const std::exception& error) {
-    std::ostringstream text;
-    text << genome << ": " << error.what();
-    census.failures.push_back(text.str());
-    return {-1.0, genome, "error"};
-  }
-}
-
-HeadCensus survey_heads(std::uint64_t first, std::int64_t count) {
-  return in_parallel(count * kHeadFamilies, [first](std::int64_t i, HeadCensus& census) {
-    const auto family = static_cast<HeadFamily>(i % kHeadFamilies);
-    keep(census, examine({family, first + static_cast<std::uint64_t>(i / kHeadFamilies), {}}, census));
-  });
-}
+HeadCensus survey_heads(std::uint64_t first, std::int64_t count) { return survey_families<HeadCensus>(first, count); }
 
 HeadCensus search_heads(std::uint64_t first, std::int64_t climbs, int steps) {
-  return in_parallel(climbs * kHeadFamilies, [first, steps](std::int64_t i, HeadCensus& census) {
-    const auto family = static_cast<HeadFamily>(i % kHeadFamilies);
-    HeadGenome genome{family, first + static_cast<std::uint64_t>(i / kHeadFamilies), {}};
-    Random random(genome.seed * kHeadFamilies + static_cast<std::uint64_t>(family) + 0x5eedU);
-    HeadFind highest = examine(genome, census);
-    for (int step = 0; step < steps; ++step) {
-      HeadGenome next = genome;
-      next.changes.push_back(random.bits() >> 40U);
-      if (random.chance(0.25)) {  // some only pay together
-        next.changes.push_back(random.bits() >> 40U);
-      }
-      const HeadFind reached = examine(next, census);
-      if (reached.clearance >= highest.clearance) {
-        highest = reached;
-        genome = std::move(next);
-      }
-    }
-    keep(census, highest);
-  });
+  return search_families<HeadCensus>(first, climbs, steps);
 }
 
-HeadCensus replay_heads(const std::string& path) {
-  std::ifstream file(path);
-  if (!file) {
-    throw std::runtime_error("cannot read " + path);
-  }
-  HeadCensus census;
-  for (std::string line; std::getline(file, line);) {
-    if (const std::optional<HeadGenome> genome = parse_head_genome(line)) {
-      keep(census, examine(*genome, census));
-    }
-  }
-  keep_closest(census.finds);
-  return census;
-}
+HeadCensus replay_heads(const std::string& path) { return replay_families<HeadCensus>(path, parse_head_genome); }
 
 std::string summary(const HeadCensus& census) {
   std::ostringstream text;
@@ -264,14 +134,7 @@ std::string summary(const HeadCensus& census) {
 }
 
 std::string closest_heads(const HeadCensus& census, std::size_t of_each) {
-  std::ostringstream text;
-  std::array<std::size_t, kHeadFamilies> seen{};
-  for (const HeadFind& find : census.finds) {
-    if (seen[static_cast<std::size_t>(find.genome.family)]++ < of_each) {
-      text << find.genome << "  # " << find.clearance << ", " << find.note << '\n';
-    }
-  }
-  return text.str();
+  return closest_of_families(census, of_each, [](const HeadFind& find) { return find.note; });
 }
 
 }  // namespace polyattn::test

@@ -2,12 +2,12 @@
 
 /// Hard heads through the polynomial engine, each row judged.
 
+#include "support/families.hpp"
 #include "support/hard_heads.hpp"
 
 #include <array>
 #include <cstdint>
 #include <string>
-#include <vector>
 
 namespace polyattn::test {
 
@@ -17,28 +17,12 @@ struct HeadFind {
   std::string note;
 };
 
-/// Of the heads of one family.
-struct FamilyCensus {
-  std::int64_t heads = 0;
-  std::int64_t rows = 0;
-  std::int64_t answered = 0;
-  double worst = 0.0;
-  double worst_lse = 0.0;
-  std::vector<double> looseness;  ///< certified / measured of answered rows; infinite where the error is 0
-};
-
-struct HeadCensus {
-  std::array<FamilyCensus, kHeadFamilies> families;
+struct HeadCensus : FamiliesCensus<kHeadFamilies, HeadFind> {
   std::array<std::int64_t, 5> prefixes{};  ///< heads by degree of prefixes, 4 and more together
   std::array<std::int64_t, 17> degrees{};
   std::array<std::int64_t, 14> columns{};  ///< by value columns
-  std::vector<HeadFind> finds;             ///< closest first
-  std::vector<std::string> failures;
 
   void add(const HeadCensus& other);
-  [[nodiscard]] std::int64_t heads() const;
-  [[nodiscard]] double worst() const;
-  [[nodiscard]] double worst_lse() const;
 };
 
 HeadFind examine(const HeadGenome& genome, HeadCensus& census);
