@@ -36,6 +36,9 @@ class CostModel {
   /// Sampled rows against sampled keys, and degrees for them.
   [[nodiscard]] double try_seconds(const engines::HeadProblem& problem) const noexcept;
 
+  /// How much longer work in float64 takes on the calibrated machine than these constants say.
+  [[nodiscard]] double slowness() const noexcept { return slowness64_; }
+
  private:
   /// Per second.
   struct Speeds {

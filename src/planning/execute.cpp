@@ -132,7 +132,7 @@ void Execution::evaluate(Arithmetic arithmetic, const engines::FeatureList& feat
 
 bool Execution::sees_nothing(std::int64_t row) const {
   if (decision.polynomial == nullptr) {
-    return decision.grid != nullptr && decision.grid->head.visible == 0;
+    return decision.grid != nullptr && decision.grid->head.keys.points() == 0;
   }
   const engines::Frame& frame = decision.polynomial->frame;
   const auto& log_weight = frame.log_weight;  // of prepared keys it is not kept, but their rows see all keys

@@ -3,11 +3,11 @@
 #include "base/error.hpp"
 #include "engines/capabilities.hpp"
 #include "engines/grid/row_bounds.hpp"
-#include "engines/grid/row_math.hpp"
 #include "numerics/axis_table.hpp"
 #include "planning/chosen.hpp"
 #include "planning/cost_model.hpp"
 #include "planning/glance.hpp"
+#include "planning/grid_expectation.hpp"
 #include "planning/values.hpp"
 
 #include <algorithm>
@@ -24,69 +24,16 @@ using engines::grid::GridHead;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Taken before anything else was looked at only if predicted to be so much cheaper than exact.
-constexpr double kClear = 0.3;
+constexpr double kClear = 0.6;
 /// A glance says the least that polynomials might take. With scores beyond this it is far too little, and the search in
 /// vain takes longer than a grid.
 constexpr double kPolynomialRadius = 6.0;
-/// Extents and a sketch cost a pass over Q and K: not where exact takes less than this.
-constexpr double kWorthwhile = 1e-3;
+/// The most that a grid, and finding it, may take of the time of exact to be worth a look.
+constexpr double kWorthwhile = 0.5;
+/// Where it may be in vain, finding out may take this part; not where so much is to be won.
+constexpr double kSearchShare = 0.06;
+constexpr double kSureGain = 0.2;
 constexpr int kMostTries = 8;
-/// Sums differ within a part of a cell: rows are expected to be certified up to this share of the tolerance.
-constexpr double kPartMargin = 0.8;
-
-/// What is expected of the rows, by the parts of the cells they are in.
-struct Expected {
-  double share = 0.0;  ///< of the rows that will not be certified
-  double bound = 0.0;  ///< largest of the others
-};
-
-/// Rows of a cell are taken to be spread evenly over its parts that they are in at all.
-Expected expect(const engines::HeadProblem& problem, const GridChoice& choice, const base::Context& context,
-                double tolerance) {
-  namespace grid = engines::grid;
-  const GridHead& head = choice.head;
-  const std::int64_t columns = problem.value_dim();
-  const engines::grid::Field sums = grid::estimate_rows(head.masses, head.passes, head.geometry, context);
-  const std::vector<std::int32_t> target = grid::find_targets(head.queries().ids, head.passes.back().targets);
-  const std::int64_t parts = sums.size() / sums.channels;
-  const std::vector<double> reach(usize(1 + columns), 0.0);  // rounding is looked at when rows are certified
-  const grid::RowRules rules{head.knots, 0.0, head.range, head.largest_value, head.geometry.weight_error, false};
-  std::vector<double> result(usize((columns + 2) * parts));
-  Expected out;
-  double missing = 0.0;
-  for (std::size_t cell = 0; cell < target.size(); ++cell) {
-    const auto rows = static_cast<double>(head.queries().starts[cell + 1] - head.queries().starts[cell]);
-    if (target[cell] < 0) {
-      missing += rows;
-      continue;
-    }
-    const double unit = sums.exponents.empty() ? 0.0 : static_cast<double>(sums.exponents[usize(target[cell])]);
-    const grid::RowBatch batch{sums.tensor(target[cell]),
-                               choice.charges.charges.tensor(target[cell]),
-                               nullptr,
-                               reach.data(),
-                               unit,
-                               choice.charges.outside.in(unit),
-                               parts,
-                               parts};
-    grid::certify_batch(rules, batch, result.data(), columns + 2);
-    double real = 0.0;  // padding has no mass
-    double failing = 0.0;
-    for (std::int64_t part = 0; part < parts; ++part) {
-      const double bound = result[usize(part * (columns + 2) + columns)];
-      const bool padding = sums.tensor(target[cell])[part] == 0.0;
-      real += padding ? 0.0 : 1.0;
-      if (!padding && !(bound <= kPartMargin * tolerance)) {
-        failing += 1.0;
-      } else if (!padding) {
-        out.bound = std::max(out.bound, bound);
-      }
-    }
-    missing += real > 0.0 ? rows * failing / real : rows;
-  }
-  out.share = missing / static_cast<double>(std::max<std::int64_t>(problem.n_q(), 1));
-  return out;
-}
 
 /// Nodes of the sketch put into the geometry of a head whose cells stay as they are.
 void set_nodes(const GridSketch& sketch, GridHead& head) {
@@ -126,17 +73,20 @@ double bytes_of(const engines::HeadProblem& problem, const GridChoice& choice) n
   return records + cells * size;
 }
 
-/// The fewest nodes whose rows left to exact do not cost more than a further node.
-void settle_nodes(const engines::HeadProblem& problem, const base::Context& context, double exact_seconds,
+/// The fewest nodes whose rows left to exact do not cost more than a further node; none where even they take as long as
+/// what there is already.
+void settle_nodes(const engines::HeadProblem& problem, const base::Context& context, const GridTry& known,
                   double tolerance, GridChoice& choice) {
   GridSketch best = choice.sketch;
   double best_seconds = kInfinity;
+  const engines::grid::Field sums =
+      engines::grid::estimate_rows(choice.head.masses, choice.head.passes, choice.head.geometry, context);
   for (int i = 0; i < kMostTries; ++i) {
     set_nodes(choice.sketch, choice.head);
     choice.charges = engines::grid::charge_head(choice.head, context);
-    const Expected expected = expect(problem, choice, context, tolerance);
-    choice.sketch.seconds = grid_seconds(problem, choice.sketch);
-    const double seconds = choice.sketch.seconds + expected.share * exact_seconds;
+    const ExpectedRows expected = expect_rows(choice.head, choice.charges, sums, tolerance);
+    choice.sketch.seconds = known.slowness * grid_seconds(problem, choice.sketch);
+    const double seconds = choice.sketch.seconds + expected.share * known.exact_seconds;
     const bool better = seconds < best_seconds;
     if (better) {
       best = choice.sketch;
@@ -145,7 +95,8 @@ void settle_nodes(const engines::HeadProblem& problem, const base::Context& cont
       choice.bound = expected.bound;
     }
     // A node more makes it a quarter dearer or so.
-    if (!better || expected.share * exact_seconds < 0.1 * choice.sketch.seconds || !strengthen(choice.sketch)) {
+    if (!better || choice.sketch.seconds >= known.limit ||
+        expected.share * known.exact_seconds < 0.1 * choice.sketch.seconds || !strengthen(choice.sketch)) {
       if (better) {
         return;
       }
@@ -172,7 +123,7 @@ std::shared_ptr<GridChoice> make_choice(const engines::HeadProblem& problem, con
   if (problem.mask.exclude_self && choice->head.asked) {
     return nullptr;
   }
-  settle_nodes(problem, context, known.exact_seconds, tolerance, *choice);
+  settle_nodes(problem, context, known, tolerance, *choice);
   return choice;
 }
 
@@ -216,9 +167,8 @@ void adopt(const engines::HeadProblem& problem, const base::Context& context, st
   }
   decision.plan.exact_seconds =
       decision.plan.exact_seconds > 0.0 ? decision.plan.exact_seconds : exact_seconds / threads;
-  decision.plan.tolerance = 0.0;
   decision.plan.statistics.value_range = choice->head.range;
-  decision.plan.statistics.visible_keys = choice->head.visible;
+  decision.plan.statistics.visible_keys = choice->head.keys.points();
   decision.polynomial.reset();
   decision.layers.reset();
   decision.groups.clear();
@@ -254,48 +204,100 @@ bool may_try_grid(const engines::HeadProblem& problem, const Request& request) {
   }
   const CostModel cost(request.calibration, 1);
   const double exact = cost.exact_seconds(problem, score_pairs(problem), Arithmetic::float64);
-  return forced || (exact > kWorthwhile && least_grid_seconds(problem) < exact);
+  return forced ||
+         cost.slowness() * (least_grid_seconds(problem) + grid_search_seconds(problem, 0.0)) < kWorthwhile * exact;
 }
+
+namespace {
+
+/// Whether a grid that takes at least `least` seconds, finding it included, is worth that search.
+bool affordable(double least, double search, const Glance& seen) noexcept {
+  // Where polynomials would be searched for next, a grid that is found saves that.
+  const double allowed = std::max(kSearchShare * seen.exact_seconds, seen.worth ? seen.search_seconds : 0.0);
+  return least < kSureGain * seen.exact_seconds || (least < kWorthwhile * seen.exact_seconds && search < allowed);
+}
+
+/// Whether to look for a grid before anything else: not where polynomials are likely to be cheaper than any grid.
+bool worth_a_look(const engines::HeadProblem& problem, const Request& request, GridTry& known) {
+  const CostModel cost(request.calibration, 1);
+  known.seen = glance(problem, request, cost, static_cast<double>(problem.n_q()), score_pairs(problem));
+  const double search = cost.slowness() * grid_search_seconds(problem, known.seen->radius);
+  const double least = cost.slowness() * least_grid_seconds(problem) + search;
+  const bool polynomial = known.seen->worth && known.seen->degree >= 0 && known.seen->radius <= kPolynomialRadius;
+  return affordable(least, search, *known.seen) &&
+         !(polynomial && known.seen->seconds + known.seen->search_seconds < least);
+}
+
+/// The same once the extents are known, which say how long sketches take.
+bool worth_a_sketch(const engines::HeadProblem& problem, const GridTry& known) {
+  double widest = 0.0;
+  for (const engines::grid::ScaledAxis& axis : engines::grid::scale_axes(problem, *known.extents, 1.0)) {
+    widest = std::max(widest, axis.extent());
+  }
+  const double search = known.slowness * grid_search_seconds(problem, 0.5 * widest * widest);
+  return affordable(known.slowness * least_grid_seconds(problem) + search, search, *known.seen);
+}
+
+/// What the kernel may err by, relative to its sum. Without values, or if they do not vary, denominators are all there
+/// is to approximate.
+double error_of(const Request& request, double range, double tolerance) noexcept {
+  const double asked = std::min(request.lse_tolerance.value_or(kInfinity), request.density_share.value_or(kInfinity));
+  return std::min({range > 0.0 ? 0.8 * tolerance / (kGridDistance * range) : kInfinity, 0.5 * asked, 0.1});
+}
+
+/// Extents of the points and range of the values.
+void look(const engines::HeadProblem& problem, const Request& request, const base::Context& context, GridTry& known) {
+  const CostModel cost(request.calibration, 1);
+  known.slowness = cost.slowness();
+  known.extents = engines::grid::measure_extents(problem, context);
+  known.values = value_range(problem, nullptr, 0.0, context);
+  const Arithmetic arithmetic = request.arithmetic == Arithmetic::float64 ? Arithmetic::float64 : Arithmetic::float32;
+  known.exact_seconds =
+      known.seen ? known.seen->exact_seconds : cost.exact_seconds(problem, score_pairs(problem), arithmetic);
+}
+
+}  // namespace
 
 bool try_grid(const engines::HeadProblem& problem, const Request& request, const base::Context& context, bool first,
               GridTry& known, HeadDecision& decision) {
   const bool forced = request.engine == Engine::grid;
-  const CostModel cost(request.calibration, 1);
-  const double pairs = score_pairs(problem);
   const double threads = std::max(1, context.threads);
+  const double slowness = CostModel(request.calibration, 1).slowness();
+  if (!forced && (first ? !worth_a_look(problem, request, known)
+                        : slowness * least_grid_seconds(problem) >= decision.plan.predicted_seconds * threads)) {
+    return false;
+  }
   if (!known.extents) {
-    known.extents = engines::grid::measure_extents(problem, context);
-    known.values = value_range(problem, nullptr, 0.0, context);
-    const Arithmetic arithmetic = request.arithmetic == Arithmetic::float64 ? Arithmetic::float64 : Arithmetic::float32;
-    known.exact_seconds = cost.exact_seconds(problem, pairs, arithmetic);
+    look(problem, request, context, known);
+  }
+  if (!forced && first && !worth_a_sketch(problem, known)) {
+    return false;
   }
   const double range = known.values->range();
   const double tolerance = absolute_tolerance(request.tolerance, range);
   if (!forced && problem.value_dim() > 0 && !(tolerance > 0.0)) {  // a range of 0 asks for exact answers
     return false;
   }
-  // Without values, or if they do not vary, denominators are all there is to approximate.
-  const double asked = std::min(request.lse_tolerance.value_or(kInfinity), request.density_share.value_or(kInfinity));
-  const double error =
-      std::min({range > 0.0 ? 0.8 * tolerance / (kGridDistance * range) : kInfinity, 0.5 * asked, 0.1});
   if (!known.sketch) {
-    known.sketch = sketch_grid(problem, *known.extents, error);
-  }
-  if (!known.sketch) {
-    return false;
+    known.sketch = sketch_grid(problem, *known.extents, error_of(request, range, tolerance));
+    if (!known.sketch) {
+      return false;
+    }
+    known.sketch->seconds *= slowness;
   }
   const double seconds = known.sketch->seconds;
+  known.limit = forced ? kInfinity : first ? known.exact_seconds : decision.plan.predicted_seconds * threads;
   if (!forced && first) {
     if (seconds > kClear * known.exact_seconds) {
       return false;
     }
-    const Glance seen = glance(problem, request, cost, static_cast<double>(problem.n_q()), pairs);
+    const Glance& seen = *known.seen;
     if (seen.worth && seen.degree >= 0 && seen.radius <= kPolynomialRadius &&
         seen.seconds + seen.search_seconds < seconds) {
       return false;
     }
   }
-  if (!forced && !first && seconds >= decision.plan.predicted_seconds * threads) {
+  if (seconds >= known.limit) {
     return false;
   }
   std::shared_ptr<GridChoice> choice =
@@ -304,11 +306,11 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
     return false;
   }
   const double all = choice->sketch.seconds + choice->share * known.exact_seconds;
-  if (!forced && all >= (first ? known.exact_seconds : decision.plan.predicted_seconds * threads)) {
+  if (all >= known.limit) {
     return false;
   }
   adopt(problem, context, std::move(choice), known.exact_seconds, forced, decision);
-  decision.plan.tolerance = absolute_tolerance(request.tolerance, range);
+  decision.plan.tolerance = tolerance;
   return true;
 }
 

@@ -6,6 +6,7 @@
 #include "engines/grid/head.hpp"
 #include "engines/polynomial/moments.hpp"
 #include "planning/decide.hpp"
+#include "planning/glance.hpp"
 #include "planning/grid_sketch.hpp"
 
 #include <memory>
@@ -18,7 +19,7 @@ struct GridChoice {
   engines::ValueRange values;
   GridSketch sketch;
   engines::grid::GridHead head;
-  engines::grid::RowCharges charges;
+  engines::grid::Field charges;
   double bound = 0.0;  ///< predicted, of the rows that are expected to be answered
   double share = 0.0;  ///< of the rows expected to go to exact
 };
@@ -28,6 +29,9 @@ struct GridTry {
   std::optional<engines::grid::Extents> extents;
   std::optional<engines::ValueRange> values;
   std::optional<GridSketch> sketch;
+  std::optional<Glance> seen;  ///< at polynomials
+  double limit = 0.0;          ///< seconds of what there is already
+  double slowness = 1.0;       ///< of the calibrated machine
   double exact_seconds = 0.0;  ///< of the arithmetic likely to meet the tolerance, one thread
 };
 

@@ -1,13 +1,12 @@
 #include "planning/grid_sketch.hpp"
 
 #include "engines/capabilities.hpp"
-#include "engines/grid/row_bounds.hpp"
+#include "engines/grid/cell_points.hpp"
 #include "numerics/axis_table.hpp"
+#include "planning/grid_axis.hpp"
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <tuple>
 
 namespace polyattn::planning {
 namespace {
@@ -17,138 +16,31 @@ using engines::grid::AxisChoice;
 using engines::grid::ScaledAxis;
 
 constexpr std::int64_t kMostDim = engines::kMostGridDim;
-/// Cells along an axis whose keys weigh differently (dot score): more is not worth a grid.
-constexpr std::int64_t kMostWeighted = 64;
+/// Extent of an axis whose keys weigh exp(t^2) (dot score, |s| up to half of its square): beyond, no grid certifies.
+constexpr double kMostWeighted = 16.0;
 /// Differences of biases that bands are made wide enough for.
 constexpr double kMostHeavy = 1500.0;
 /// Neglected beyond the band, as part of the error allowed.
 constexpr double kTailShare = 0.1;
-constexpr double kWiden[] = {1.0, 1.2, 1.4, 2.0};
+/// Ratios of the queries' extent to the keys' that are tried for the dot score, and sides of cells with them.
+constexpr double kWiden[] = {1.2, 1.4};
+constexpr double kLeastWeightedSide = 0.7;
+constexpr double kMostWeightedSide = 1.4;
 
-// Seconds on one core with 512 bits.
-constexpr double kPoint = 2.4e-8;      ///< of a point: sorting, certificate, writing
-constexpr double kPointAxis = 9e-9;    ///< and for each axis
-constexpr double kPointColumn = 6e-9;  ///< and column
-constexpr double kNode = 5.5e-11;      ///< of a multiply-add with nodes
-constexpr double kPass = 1.0e-10;      ///< of a multiply-add in passes, turning tensors included
-constexpr double kPartPasses = 5.0;    ///< of parts of cells: charges with every number of nodes tried, estimates
-constexpr double kCellPass = 2e-7;     ///< of a cell in a pass
-constexpr double kCall = 6e-5;
-
-/// Error of an axis summed over the keys, over the sum of the kernel: at the worst part of a query cell.
-struct AxisSums {
-  double error = 0.0;
-  double tail = 0.0;  ///< the same from beyond the band alone
-};
-
-/// One axis with everything but its nodes.
-struct AxisSketch {
-  ScaledAxis scaled;
-  double query_half = 0.0;  ///< dot score: extents of u and t about 0
-  double key_half = 0.0;
-  bool weighted = false;  ///< dot score: keys weigh exp(t^2)
-  double heaviest = 0.0;  ///< by how much biases differ
-  int sub_bins = 2;
-  AxisChoice choice;
-
-  [[nodiscard]] double side() const noexcept { return numerics::axis_lattice()[usize(choice.lattice)]; }
-  [[nodiscard]] std::int64_t cells() const noexcept {
-    return choice.nodes == 1 ? 1 : engines::grid::cells_of(scaled.extent(), side());
-  }
-};
-
-engines::grid::Axis cells_axis(const AxisSketch& axis) {
-  engines::grid::Axis out;
-  out.cells = axis.cells();
-  out.side = axis.side();
-  out.lattice = axis.choice.lattice;
-  out.nodes = axis.choice.nodes;
-  out.band = static_cast<int>(std::min<std::int64_t>(axis.choice.band, out.cells - 1));
-  out.far_band = static_cast<int>(std::min<std::int64_t>(std::max(axis.choice.far_band, out.band), out.cells - 1));
-  return out;
-}
-
-/// With keys spread evenly along the axis, weights exp(t^2) where they have them.
-AxisSums add_up(const AxisSketch& axis) {
-  const engines::grid::Axis cells = cells_axis(axis);
-  const engines::grid::PartMatrices parts = engines::grid::part_matrices(cells, axis.sub_bins);
-  const int bins = axis.sub_bins;
-  const double step = cells.side / bins;
-  const auto middle = [&](std::int64_t cell, int bin) {
-    return axis.scaled.low + static_cast<double>(cell * bins + bin) * step + 0.5 * step;
-  };
-  AxisSums worst;
-  // Without weights a cell at the end and one in the middle say it all: few cells see both ends.
-  const std::int64_t step_to = axis.weighted ? 1 : std::max<std::int64_t>(cells.cells / 2, 1);
-  for (std::int64_t to = 0; to < cells.cells; to += step_to) {
-    for (int i = 0; i < bins; ++i) {
-      if (axis.weighted && std::fabs(middle(to, i)) > axis.query_half + 0.5 * step) {
-        continue;
-      }
-      double error = 0.0;
-      double tail = 0.0;
-      double kernel = 0.0;
-      for (std::int64_t o = -cells.far_band; o <= cells.far_band; ++o) {
-        const std::int64_t from = to - o;
-        if (from < 0 || from >= cells.cells) {
-          continue;
-        }
-        for (int j = 0; j < bins; ++j) {
-          const double t = middle(from, j);
-          if (axis.weighted && std::fabs(t) > axis.key_half + 0.5 * step) {
-            continue;
-          }
-          // Relative to the largest: what is in the same cell.
-          const double weight = axis.weighted ? std::exp(t * t - axis.key_half * axis.key_half) : 1.0;
-          const std::size_t place = usize(((o + cells.far_band) * bins + i) * bins + j);
-          const double e = weight * parts.error.blocks[place];
-          error += e;
-          tail += std::abs(o) > cells.band ? e : 0.0;
-          kernel += weight * parts.middle.blocks[place];
-        }
-      }
-      if (kernel > 0.0) {
-        worst.error = std::max(worst.error, error / kernel);
-        worst.tail = std::max(worst.tail, tail / kernel);
-      }
-    }
-  }
-  return worst;
-}
-
-/// Sums of axes that were added up before: most axes are alike.
-class KnownSums {
- public:
-  AxisSums of(const AxisSketch& axis) {
-    if (axis.choice.nodes == 1) {
-      return {};
-    }
-    const auto [found, added] = known_.try_emplace(key(axis));
-    if (added) {
-      found->second = add_up(axis);
-    }
-    return found->second;
-  }
-
- private:
-  using Key = std::tuple<int, int, int, std::int64_t, std::int64_t, double, double>;
-  static Key key(const AxisSketch& axis) {
-    const std::int64_t cells = axis.cells();
-    const std::int64_t band = std::min<std::int64_t>(axis.choice.band, cells - 1);
-    const std::int64_t far = std::min<std::int64_t>(std::max(axis.choice.far_band, axis.choice.band), cells - 1);
-    const std::int64_t seen = axis.weighted ? cells : std::min(cells, 2 * far + 2);
-    return {8 * axis.choice.lattice + axis.sub_bins,
-            axis.choice.nodes,
-            static_cast<int>(band),
-            far,
-            seen + (axis.weighted      ? 0
-                    : cells / 2 >= far ? 0
-                                       : cells),
-            axis.weighted ? axis.query_half : 0.0,
-            axis.weighted ? axis.key_half : 0.0};
-  }
-  std::map<Key, AxisSums> known_;
-};
+// Seconds on the core that the other engines' costs are of (cost_model.cpp): measured on a Zen 4 and divided by 2.2,
+// which is what exact takes there over its prediction.
+constexpr double kPoint = 1.1e-8;        ///< of a point: sorting, certificate, writing
+constexpr double kPointAxis = 4.1e-9;    ///< and for each axis
+constexpr double kPointColumn = 2.7e-9;  ///< and column
+constexpr double kNode = 2.5e-11;        ///< of a multiply-add with nodes
+constexpr double kPass = 4.5e-11;        ///< of a multiply-add in passes, turning tensors included
+constexpr double kPartPasses = 5.0;      ///< of parts of cells: charges with every number of nodes tried, estimates
+constexpr double kCellPass = 9e-8;       ///< of a cell in a pass
+constexpr double kCall = 2.5e-5;
+constexpr double kLook = 7e-10;  ///< of a number, looked at before
+constexpr double kSketch = 2e-5;
+constexpr double kSketchRadius = 3e-6;      ///< and for a unit of the scores' radius
+constexpr double kWeightedRadius = 2.2e-5;  ///< the same with weights
 
 /// Narrowest band whose neglected part is small.
 void set_bands(AxisSketch& axis, double error, double keys, KnownSums& known) {
@@ -227,7 +119,15 @@ double least_grid_seconds(const engines::HeadProblem& problem) noexcept {
   const auto points = static_cast<double>(problem.n_q() + problem.n_kv());
   const auto dim = static_cast<double>(problem.dim());
   const auto channels = static_cast<double>(problem.value_dim() + 1);
-  return kCall + points * (kPoint + kPointAxis * dim + channels * (kPointColumn + kNode * std::pow(3.0, dim)));
+  return kCall + points * (kPoint + kPointAxis * dim + channels * (kPointColumn + kNode * std::pow(4.0, dim)));
+}
+
+double grid_search_seconds(const engines::HeadProblem& problem, double radius) noexcept {
+  const auto points = static_cast<double>(problem.n_q() + problem.n_kv());
+  const auto dim = static_cast<double>(problem.dim());
+  const double more = problem.score.kind == engines::ScoreKind::dot ? kWeightedRadius : kSketchRadius;
+  const double sketches = kSketch + more * std::min(radius, 200.0);
+  return sketches + kLook * (points * dim + static_cast<double>(problem.n_kv() * problem.value_dim()));
 }
 
 double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketch) {
@@ -270,7 +170,7 @@ std::optional<GridSketch> sketch_grid(const engines::HeadProblem& problem, const
   std::optional<GridSketch> best;
   const auto keys = static_cast<double>(extents.visible);
   for (const double widen : kWiden) {
-    if (gaussian && widen != kWiden[0]) {
+    if (gaussian && widen != kWiden[0]) {  // nothing to choose
       break;
     }
     const std::vector<ScaledAxis> scaled = engines::grid::scale_axes(problem, extents, widen);
@@ -278,12 +178,16 @@ std::optional<GridSketch> sketch_grid(const engines::HeadProblem& problem, const
     for (const ScaledAxis& axis : scaled) {
       widest = std::max(widest, axis.extent());
     }
-    if (!std::isfinite(widest) || (!gaussian && widest > static_cast<double>(kMostWeighted) * 0.5)) {
+    if (!std::isfinite(widest) || (!gaussian && widest > kMostWeighted)) {
       continue;
     }
     KnownSums known;
     const auto sides = static_cast<int>(numerics::axis_lattice().size());
     for (int lattice = 2; lattice < sides; ++lattice) {
+      const double side = numerics::axis_lattice()[usize(lattice)];
+      if (!gaussian && (side < kLeastWeightedSide || side > kMostWeightedSide)) {
+        continue;
+      }
       GridSketch sketch;
       sketch.sub_bins = problem.dim() <= 2 ? 4 : 2;
       std::vector<AxisSketch> axes = axes_of(problem, extents, scaled, lattice, sketch.sub_bins);
@@ -299,9 +203,6 @@ std::optional<GridSketch> sketch_grid(const engines::HeadProblem& problem, const
         best = sketch;
       }
     }
-  }
-  if (best) {
-    best->extents = extents;
   }
   return best;
 }

@@ -14,13 +14,11 @@
 namespace polyattn::planning {
 
 struct GridSketch {
-  engines::grid::Extents extents;
   std::vector<engines::grid::ScaledAxis> scaled;
   std::vector<engines::grid::AxisChoice> axes;
   int sub_bins = 2;
   double error = 0.0;    ///< estimated sum of |kernel's error| over sum of kernel
   double seconds = 0.0;  ///< predicted, one thread
-  double bytes = 0.0;
 };
 
 /// Part of the values' range that answers are away from values, as a rule.
@@ -31,10 +29,13 @@ inline constexpr double kGridDistance = 0.35;
 std::optional<GridSketch> sketch_grid(const engines::HeadProblem& problem, const engines::grid::Extents& extents,
                                       double error);
 
-/// Seconds of one thread.
+/// Seconds of one thread, of a processor without calibration: see CostModel::slowness.
 double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketch);
 
 /// No grid takes less time than this for so many points: to pass over heads without looking at them.
 double least_grid_seconds(const engines::HeadProblem& problem) noexcept;
+
+/// What it costs to find out: extents, range of the values, and sketches, which take longer where scores are large.
+double grid_search_seconds(const engines::HeadProblem& problem, double radius) noexcept;
 
 }  // namespace polyattn::planning

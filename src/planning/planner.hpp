@@ -53,7 +53,7 @@ void try_layers(const engines::HeadProblem& problem, const Request& request, con
 HeadFacts look(const engines::HeadProblem& problem, const base::Context& context, const Domain* domain);
 
 /// Members that find polynomials are in polynomial_candidates.cpp, those for a sampled guarantee in
-/// sampled_candidates.cpp, the others in decide.cpp.
+/// sampled_candidates.cpp, exact's in exact_candidates.cpp, the others in planner.cpp.
 struct Planner {
   const engines::HeadProblem& problem;
   const Request& request;
@@ -111,5 +111,14 @@ struct Planner {
   void choose();
   void spread_over_threads() noexcept;
 };
+
+/// The planner of a head before anything was measured.
+Planner make_planner(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                     const Domain* domain);
+
+/// The choice among exact and polynomials of one centre. `facts` are measured if they are needed and not there; with
+/// `settle`, they are used up by the decision.
+HeadDecision decide_with(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                         const Domain* domain, std::optional<HeadFacts>& facts, bool settle);
 
 }  // namespace polyattn::planning

@@ -112,7 +112,7 @@ std::optional<GridRun> run_grid(const GridCase& grid, const base::Context& conte
   const engines::ValueRange values = planning::value_range(problem, nullptr, 0.0, context);
   const grid_engine::GridHead head =
       grid_engine::make_head(problem, *geometry, {values.low, values.centre, values.high}, context);
-  const grid_engine::RowCharges charges = grid_engine::charge_head(head, context);
+  const grid_engine::Field charges = grid_engine::charge_head(head, context);
   const auto rows = usize(grid.n_q);
   GridRun run;
   run.output.assign(rows * usize(grid.value_dim), std::numeric_limits<double>::quiet_NaN());

@@ -50,29 +50,24 @@ GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots kn
     head.largest_value = std::max({head.largest_value, std::fabs(head.knots.low[c]), std::fabs(head.knots.high[c])});
   }
   head.keys = sort_keys(problem, head.geometry, head.knots.centre, context);
-  head.visible = head.keys.points();
   const bool same = problem.queries == problem.keys && !problem.has_bias() && !head.geometry.weighted;
   if (!same) {
     head.asked = sort_queries(problem, head.geometry, context);
   }
   head.passes = find_passes(head.geometry, head.keys.ids, head.queries().ids);
   head.masses = make_masses(head.keys, head.geometry, problem.value_dim(), context);
+  head.charged = charged_masses(head.masses, head.keys, head.knots, context.memory);
+  head.reach = reach_rows(cell_masses(head.masses, head.keys, problem.value_dim(), context.memory), head.passes,
+                          head.geometry, context);
+  head.outside.mass = outside_peak(head.geometry) * static_cast<double>(head.keys.points()) * (1.0 + 1e-12);
+  for (const std::int64_t exponent : head.keys.exponents) {
+    head.outside.exponent = std::max(head.outside.exponent, exponent);
+  }
   return head;
 }
 
-RowCharges charge_head(const GridHead& head, const base::Context& context) {
-  RowCharges out;
-  const auto columns = static_cast<std::int64_t>(head.knots.centre.size());
-  out.charges = charge_rows(charged_masses(head.masses, head.keys, head.knots, context.memory), head.passes,
-                            head.geometry, context);
-  out.reach =
-      reach_rows(cell_masses(head.masses, head.keys, columns, context.memory), head.passes, head.geometry, context);
-  const double peak = outside_peak(head.geometry);
-  out.outside.mass = peak * static_cast<double>(head.visible) * (1.0 + 1e-12);
-  for (const std::int64_t exponent : head.keys.exponents) {
-    out.outside.exponent = std::max(out.outside.exponent, exponent);
-  }
-  return out;
+Field charge_head(const GridHead& head, const base::Context& context) {
+  return charge_rows(head.charged, head.passes, head.geometry, context);
 }
 
 double head_work(const HeadProblem& problem, const GridHead& head) noexcept {
@@ -103,7 +98,7 @@ double rounding_factor(const Geometry& geometry, std::int64_t most) {
   return (computed - exact) * (1.0 + 1e-12) + 64.0 * kU64 * exact;
 }
 
-EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, const RowCharges& charges,
+EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, const Field& charges,
                               const Acceptance& acceptance, const HeadOutputs& out, std::vector<std::uint8_t>& answered,
                               const base::Context& context) {
   const std::vector<AxisBasis> bases = make_bases(head.geometry);
@@ -124,11 +119,11 @@ EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, 
                         head.keys,
                         find_targets(head.queries().ids, head.passes.back().targets),
                         field,
-                        charges.charges,
-                        charges.reach,
+                        charges,
+                        head.reach,
                         head.knots,
                         rounding_factor(head.geometry, most_points(head.keys)),
-                        charges.outside,
+                        head.outside,
                         head.range,
                         head.largest_value};
   return answer_rows(problem, from, acceptance, out, answered, context);

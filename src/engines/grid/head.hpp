@@ -29,24 +29,22 @@ struct GridHead {
   CellPoints keys;
   std::optional<CellPoints> asked;  ///< the queries; none: they are the keys
   std::vector<PassCells> passes;
-  Field masses;
-  std::int64_t visible = 0;
+  Field masses;   ///< make_masses
+  Field charged;  ///< charged_masses
+  Field reach;    ///< reach_rows
+  Outside outside;
 
   [[nodiscard]] const CellPoints& queries() const noexcept { return asked ? *asked : keys; }
 };
 
 GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context);
 
-/// Charges of the rows for the geometry's present numbers of nodes.
-struct RowCharges {
-  Field charges;
-  Field reach;
-  Outside outside;
-};
-RowCharges charge_head(const GridHead& head, const base::Context& context);
+/// Charges of the rows (charge_rows) for the geometry's present numbers of nodes, on which nothing else of a head
+/// depends.
+Field charge_head(const GridHead& head, const base::Context& context);
 
 /// Sums, rows, certificates.
-EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, const RowCharges& charges,
+EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, const Field& charges,
                               const Acceptance& acceptance, const HeadOutputs& out, std::vector<std::uint8_t>& answered,
                               const base::Context& context);
 
