@@ -19,7 +19,7 @@ std::size_t size(std::int64_t count) { return static_cast<std::size_t>(count); }
 long double kernel(const double* a, const double* b, std::int64_t d, const std::vector<double>& bandwidth) {
   long double exponent = 0.0L;
   for (std::int64_t l = 0; l < d; ++l) {
-    const long double h = bandwidth[bandwidth.size() == 1 ? 0 : size(l)];
+    const auto h = static_cast<long double>(bandwidth[bandwidth.size() == 1 ? 0 : size(l)]);
     const long double difference = static_cast<long double>(a[l]) - static_cast<long double>(b[l]);
     exponent -= difference * difference / (2.0L * h * h);
   }
