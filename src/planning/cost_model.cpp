@@ -17,6 +17,9 @@ constexpr double kBytes = 1.25e10;
 constexpr double kGaussian = 1.3;  ///< multiply-adds an axis of the Gaussian score in float64; float32 hides the rest
 constexpr double kExactRow = 3.3e-8;   ///< seconds, of a query
 constexpr double kExactCall = 3.2e-6;  ///< seconds
+/// Of a row that a query and outer keys make at order k: seconds, and seconds an axis or column.
+constexpr double kTupleRow = 1.2e-8;
+constexpr double kTupleAxis = 8e-10;
 /// Of a row or key of the polynomial engine: seconds an axis, a column, a column and degree, and all else.
 struct TokenSeconds {
   double axis, column, degree, row;
@@ -72,6 +75,15 @@ double CostModel::exact_seconds(const engines::HeadProblem& problem, double pair
                                             : 0.0;
   const double rows = queries + static_cast<double>(problem.n_kv());
   return work + slowness * kExactRow * queries + rows * (dim + columns) * 8.0 / bytes_ + kExactCall;
+}
+
+double CostModel::tuple_seconds(const engines::TupleProblem& problem, double tuples, double rows,
+                                Arithmetic arithmetic) const noexcept {
+  const auto width = static_cast<double>(problem.dim() + problem.value_dim());
+  const double slowness = arithmetic == Arithmetic::float64 ? slowness64_ : slowness32_;
+  const Speeds& speed = speeds(arithmetic);
+  return tuples * (width / speed.fma + 1.0 / speed.exp) + slowness * rows * (kTupleRow + kTupleAxis * width) +
+         kExactCall;
 }
 
 namespace {
