@@ -86,6 +86,22 @@ double CostModel::tuple_seconds(const engines::TupleProblem& problem, double tup
          kExactCall;
 }
 
+double CostModel::tuple_polynomial_seconds(const engines::TupleProblem& problem, const engines::TupleChoice& choice,
+                                           double work) const noexcept {
+  const Arithmetic arithmetic = choice.single ? Arithmetic::float32 : Arithmetic::float64;
+  const double slowness = choice.single ? slowness32_ : slowness64_;
+  const TokenSeconds& token = choice.single ? kToken32 : kToken64;
+  const auto columns = static_cast<double>(problem.value_dim() + 1);
+  const double row = token.axis * static_cast<double>(problem.dim()) +
+                     columns * (token.column + token.degree * choice.degree) + token.row;
+  auto rows = static_cast<double>(problem.n_q());
+  for (const engines::KeySet& set : problem.sets) {
+    rows += static_cast<double>(set.size());
+  }
+  return work / speeds(arithmetic).polynomial + slowness * rows * row +
+         static_cast<double>(problem.sets.size()) * kPolynomialCall;
+}
+
 namespace {
 
 /// Moments of a head: products of features and columns.

@@ -5,6 +5,7 @@
 
 #include "engines/problem.hpp"
 #include "engines/tuple_problem.hpp"
+#include "engines/tuples/polynomial.hpp"
 #include "polyattn/options.hpp"
 
 #include <cstdint>
@@ -33,6 +34,9 @@ class CostModel {
   /// but the innermost.
   [[nodiscard]] double tuple_seconds(const engines::TupleProblem& problem, double tuples, double rows,
                                      Arithmetic arithmetic) const noexcept;
+  /// Polynomials at order k: `work` multiply-adds.
+  [[nodiscard]] double tuple_polynomial_seconds(const engines::TupleProblem& problem,
+                                                const engines::TupleChoice& choice, double work) const noexcept;
   /// Polynomial: both sides; causal adds the exact part inside key blocks.
   [[nodiscard]] double polynomial_seconds(const engines::HeadProblem& problem, double queries,
                                           const PolynomialSize& size, Arithmetic arithmetic) const noexcept;

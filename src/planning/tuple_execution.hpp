@@ -27,6 +27,11 @@ struct TupleExecution {
   void run_reference();
   /// Polynomials of rising degree for what the ones before refused, as long as that is cheaper than exact.
   void run_polynomial();
+  /// Rows that this choice certifies are answered by it.
+  void attempt(const engines::TupleChoice& choice);
+  /// Rows that no polynomial has answered.
+  [[nodiscard]] std::vector<std::int64_t> refused() const;
+  void try_higher(std::vector<std::int64_t>& missing);
   /// float32 where it may do, float64 where it must.
   void run_exact(engines::RowList list, bool handed_over);
   /// One arithmetic over a list of rows; returns those that miss what was asked. Unless `last`, nothing or little is

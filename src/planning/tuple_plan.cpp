@@ -90,22 +90,6 @@ void TuplePlanner::exact_candidates() {
   plan().exact_seconds = fastest;
 }
 
-std::string TuplePlanner::why_not_polynomial() const {
-  if (request.want_row_max) {
-    return "the row maximum comes from exact only";
-  }
-  if (problem.non_finite == NonFinite::propagate) {
-    return "NaN and infinity are to propagate";
-  }
-  if (request.tolerance.value == 0.0) {
-    return "tolerance 0 asks for exact in the input's own type";
-  }
-  if (plan().tolerance == 0.0) {
-    return "the values do not vary: exact in float64";
-  }
-  return {};
-}
-
 TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request& request,
                             const base::Context& context) {
   TuplePlanner planner(problem, request, context);
