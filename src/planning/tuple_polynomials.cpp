@@ -167,6 +167,11 @@ void TuplePlanner::polynomial_candidates() {
   if (request.engine == Engine::exact || (!forced && !ineligible.empty())) {
     return;
   }
+  if (forced && request.arithmetic == Arithmetic::float32 && !engines::single_allowed(problem)) {
+    base::fail(ErrorCode::unsupported,
+               "arithmetic float32: engine polynomial has float64 only at order " + std::to_string(problem.order()) +
+                   " where rows see different keys");
+  }
   if (nothing) {
     Candidate none;
     none.engine = Engine::polynomial;
