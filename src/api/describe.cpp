@@ -65,8 +65,9 @@ std::string describe(const PlanReport& plan) {
                     bytes(plan.predicted_bytes) + "\n";
   for (const HeadPlan& head : plan.heads) {
     const InputStatistics& s = head.statistics;
-    out += head_name(head.batch, head.head) + ": " + std::to_string(s.queries) + " queries x " + keys_of(s) + " keys, dim " + std::to_string(s.dim) + ", value dim " +
-           std::to_string(s.value_dim) + order_note(head.order) + "\n";
+    out += head_name(head.batch, head.head) + ": " + std::to_string(s.queries) + " queries x " + keys_of(s) +
+           " keys, dim " + std::to_string(s.dim) + ", value dim " + std::to_string(s.value_dim) +
+           order_note(head.order) + "\n";
     out += "  chosen: " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) +
            (head.kind == CertificateKind::sampled ? ", sampled" : "") + ", about " + duration(head.predicted_seconds) +
            "; " + head.why + "\n";

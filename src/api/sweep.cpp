@@ -103,10 +103,11 @@ SweepReport sweep(const ConstView& q, std::span<const ConstView> keys, std::span
   const base::Context context{api::thread_count(options), state->memory.get(), nullptr};
   SweepReport report;
   report.heads.resize(state->heads());
-  api::for_each_head(context, static_cast<std::int64_t>(state->heads()), [&](std::int64_t i, const base::Context& inner) {
-    const base::FloatEnvironment environment;
-    report.heads[base::usize(i)] = sweep_head(*state, base::usize(i), tolerances, inner);
-  });
+  api::for_each_head(context, static_cast<std::int64_t>(state->heads()),
+                     [&](std::int64_t i, const base::Context& inner) {
+                       const base::FloatEnvironment environment;
+                       report.heads[base::usize(i)] = sweep_head(*state, base::usize(i), tolerances, inner);
+                     });
   report.instruction_set = simd::kernels().name;
   report.threads = context.threads;
   report.planning_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -17,8 +17,8 @@ namespace {
 using base::usize;
 using engines::TupleProblem;
 
-engines::KeySet make_set(const ConstView& keys, const ConstView& values, const Options& options,
-                         const CallShape& shape, std::size_t s, std::int64_t batch, std::int64_t head) {
+engines::KeySet make_set(const ConstView& keys, const ConstView& values, const Options& options, const CallShape& shape,
+                         std::size_t s, std::int64_t batch, std::int64_t head) {
   const std::int64_t own = head / (shape.query_heads / keys.shape[1]);
   engines::KeySet set;
   set.keys = base::head_rows(keys, batch, own);

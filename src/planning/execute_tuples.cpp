@@ -189,8 +189,7 @@ HeadReport execute_tuples(const TupleProblem& problem, const TupleDecision& deci
     }
   }
   if (!decision.facts.empty()) {
-    report.mean_answer_error =
-        distance_from_mean(out.output, problem.n_q(), run.rows, decision.facts.mean, context);
+    report.mean_answer_error = distance_from_mean(out.output, problem.n_q(), run.rows, decision.facts.mean, context);
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   summarise(run.rows, problem.n_q(), report, out.row_bounds, out.row_engine);

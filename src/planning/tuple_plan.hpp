@@ -1,7 +1,7 @@
 #pragma once
 
-/// The planner of order k >= 3: for one head the cheapest engine and arithmetic whose certificate is expected to meet the
-/// tolerance. As at order 2 (decide.hpp) it only decides what is tried: execution certifies every row.
+/// The planner of order k >= 3: for one head the cheapest engine and arithmetic whose certificate is expected to meet
+/// the tolerance. As at order 2 (decide.hpp) it only decides what is tried: execution certifies every row.
 
 #include "base/parallel.hpp"
 #include "engines/tuple_problem.hpp"

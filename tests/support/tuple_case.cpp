@@ -127,8 +127,7 @@ void add_row(const TupleCase& tuples, std::int64_t b, std::int64_t h, std::int64
   const std::size_t columns = usize(tuples.v.front().shape[3]);
   std::vector<long double> query;
   for (std::int64_t l = 0; l < tuples.q.shape[3]; ++l) {
-    query.push_back(static_cast<long double>(tuples.scale) *
-                    static_cast<long double>(tuples.q.row(b, h, i)[usize(l)]));
+    query.push_back(static_cast<long double>(tuples.scale) * static_cast<long double>(tuples.q.row(b, h, i)[usize(l)]));
   }
   RowSum row{sets, columns};
   row.visit(0, query, 0.0L, 0.0L);
@@ -200,7 +199,8 @@ TupleCase random_tuples(const TupleShape& shape, double radius, DType dtype, std
     for (std::int64_t r = 0; r < rows; ++r) {
       for (std::int64_t c = 0; c < shape.value_dim; ++c) {
         const double key = tuples.k.back().values[usize(r * shape.dim + c % shape.dim)];
-        values.push_back(std::sin(3.0 * key * static_cast<double>(1 + c / shape.dim)) + 0.1 * random.uniform(-1.0, 1.0));
+        values.push_back(std::sin(3.0 * key * static_cast<double>(1 + c / shape.dim)) +
+                         0.1 * random.uniform(-1.0, 1.0));
       }
     }
     tuples.v.push_back(store(dtype, {shape.batch, heads, shape.n[s], shape.value_dim}, values));
@@ -244,8 +244,7 @@ TupleVerdict judge(const TupleTruth& truth, const Result& result) {
   }
   for (std::size_t e = 0; e < output.size(); ++e) {
     const auto got = static_cast<long double>(output[e]);
-    verdict.worst =
-        std::max(verdict.worst, ratio(got, truth.output[e], truth.doubt[e], bounds[e / columns] + storage));
+    verdict.worst = std::max(verdict.worst, ratio(got, truth.output[e], truth.doubt[e], bounds[e / columns] + storage));
     verdict.largest_error = std::max(verdict.largest_error, static_cast<double>(std::fabs(got - truth.output[e])));
   }
   if (result.lse) {
@@ -253,9 +252,9 @@ TupleVerdict judge(const TupleTruth& truth, const Result& result) {
     const std::vector<double> allowed = values_of(*result.lse_bound);
     for (std::size_t r = 0; r < lse.size(); ++r) {
       const bool none = truth.lse[r] == -static_cast<long double>(kInfinity);
-      verdict.worst_lse = std::max(
-          verdict.worst_lse, none ? (lse[r] == -kInfinity ? 0.0 : kInfinity)
-                                  : ratio(static_cast<long double>(lse[r]), truth.lse[r], truth.lse_doubt[r], allowed[r]));
+      verdict.worst_lse = std::max(verdict.worst_lse, none ? (lse[r] == -kInfinity ? 0.0 : kInfinity)
+                                                           : ratio(static_cast<long double>(lse[r]), truth.lse[r],
+                                                                   truth.lse_doubt[r], allowed[r]));
     }
   }
   return verdict;

@@ -1,7 +1,7 @@
 #pragma once
 
-/// Attention of order k for tests: inputs as they are stored, their answer by the definition in long double, and what an
-/// answer's certificate is worth against it.
+/// Attention of order k for tests: inputs as they are stored, their answer by the definition in long double, and what
+/// an answer's certificate is worth against it.
 
 #include "polyattn/attention.hpp"
 #include "support/problem.hpp"

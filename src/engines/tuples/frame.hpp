@@ -33,9 +33,9 @@ struct TupleFrame {
   /// Of the virtual keys: metric is (a^0)^2, and key_norm and key_half are such that sqrt(sum metric q^2) key_norm and
   /// sum metric |q| key_half are the two bounds above. No log weights.
   Frame frame;
-  ValueRange values;                       ///< hull of the products of values; centre 0
-  std::vector<std::int64_t> far_queries;   ///< some of largest norm, for predictions
-  bool everything_seen = true;             ///< every row sees every key of every set, hidden ones apart
+  ValueRange values;                      ///< hull of the products of values; centre 0
+  std::vector<std::int64_t> far_queries;  ///< some of largest norm, for predictions
+  bool everything_seen = true;            ///< every row sees every key of every set, hidden ones apart
 };
 
 /// Cost: a few passes over Q, K and V; 8 bytes of memory a key. Error (non_finite) names the first number that is not

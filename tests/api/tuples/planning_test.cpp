@@ -246,8 +246,7 @@ TEST(TuplePlan, ValuesThatDoNotVary) {
 TEST(TupleSweep, IsOnePlanForEachTolerance) {
   const TupleCase tuples = large();
   const std::array tolerances{0.0, 1e-2, 1e-4, 1e-18};
-  const SweepReport report =
-      sweep(tuples.q.view(), tuples.keys(), tuples.values(), tolerances, tuples.options());
+  const SweepReport report = sweep(tuples.q.view(), tuples.keys(), tuples.values(), tolerances, tuples.options());
   ASSERT_EQ(report.heads.size(), 1U);
   EXPECT_EQ(report.heads.front().order, 3);
   EXPECT_FALSE(std::isnan(report.heads.front().mean_answer_error));

@@ -21,8 +21,7 @@ testing::AssertionResult refused(ErrorCode code, std::initializer_list<std::stri
   TupleCase tuples = usual();
   Options options = tuples.options();
   change(tuples, options);
-  return fails_with(code, parts,
-                    [&] { polyattn::attend(tuples.q.view(), tuples.keys(), tuples.values(), options); });
+  return fails_with(code, parts, [&] { polyattn::attend(tuples.q.view(), tuples.keys(), tuples.values(), options); });
 }
 
 Stored zeros(const Shape& shape) {
@@ -33,8 +32,9 @@ Stored zeros(const Shape& shape) {
 TEST(TupleShapes, AreCheckedSetBySet) {
   const auto invalid = ErrorCode::invalid_argument;
   EXPECT_TRUE(refused(invalid, {"keys and values", "2 and 1"}, [](auto& t, auto&) { t.v.pop_back(); }));
-  EXPECT_TRUE(refused(invalid, {"keys[1] and values[1]", "sequence length", "5 and 7"},
-                      [](auto& t, auto&) { t.v[1] = zeros({1, 2, 7, 2}); }));
+  EXPECT_TRUE(refused(invalid, {"keys[1] and values[1]", "sequence length", "5 and 7"}, [](auto& t, auto&) {
+    t.v[1] = zeros({1, 2, 7, 2});
+  }));
   EXPECT_TRUE(refused(invalid, {"q and keys[1]", "dim", "3 and 4"}, [](auto& t, auto&) {
     t.k[1] = zeros({1, 2, 5, 4});
   }));
@@ -63,17 +63,15 @@ TEST(TupleOptions, AreChecked) {
   const auto invalid = ErrorCode::invalid_argument;
   EXPECT_TRUE(refused(invalid, {"scale", "order 3", "none"}, [](auto&, Options& o) { o.score = Dot{}; }));
   EXPECT_TRUE(refused(invalid, {"scale", "finite"}, [](auto&, Options& o) { o.score = Dot{std::nan("")}; }));
-  EXPECT_TRUE(refused(invalid, {"window", "one width per key set (2)", "1"}, [](auto&, Options& o) {
-    o.mask.visibility.window = {3};
-  }));
+  EXPECT_TRUE(refused(invalid, {"window", "one width per key set (2)", "1"},
+                      [](auto&, Options& o) { o.mask.visibility.window = {3}; }));
   EXPECT_TRUE(refused(invalid, {"window", "at least 1", "0"}, [](auto&, Options& o) {
     o.mask.visibility.window = {3, 0};
   }));
   static const std::vector<double> bias(12, 0.0);
   const ConstView one = ConstView{bias.data(), DType::float64, {1, 1, 6, 1}, {6, 6, 1, 1}};
-  EXPECT_TRUE(refused(invalid, {"key_bias", "one view per key set (2)", "1"}, [&](auto&, Options& o) {
-    o.mask.key_bias = {one};
-  }));
+  EXPECT_TRUE(refused(invalid, {"key_bias", "one view per key set (2)", "1"},
+                      [&](auto&, Options& o) { o.mask.key_bias = {one}; }));
   EXPECT_TRUE(refused(invalid, {"key_bias[1]", "n_kv 5", "[1, 1, 6, 1]"}, [&](auto&, Options& o) {
     o.mask.key_bias = {one, one};
   }));
@@ -83,9 +81,8 @@ TEST(TupleCapabilities, WhatNoEngineHasIsRefusedByName) {
   const auto unsupported = ErrorCode::unsupported;
   static const std::vector<std::uint8_t> seen(64, 1);
   static const std::vector<double> added(64, 0.0);
-  EXPECT_TRUE(refused(unsupported, {"gaussian score at order 3", "any engine"}, [](auto&, Options& o) {
-    o.score = Gaussian{{1.0}};
-  }));
+  EXPECT_TRUE(refused(unsupported, {"gaussian score at order 3", "any engine"},
+                      [](auto&, Options& o) { o.score = Gaussian{{1.0}}; }));
   EXPECT_TRUE(refused(unsupported, {"soft_cap at order 3"}, [](auto&, Options& o) { o.soft_cap = 3.0; }));
   EXPECT_TRUE(refused(unsupported, {"segments at order 3"}, [](auto&, Options& o) {
     o.mask.visibility.segments = Segments{{0, 4}, {0, 6}};
@@ -128,7 +125,7 @@ TEST(TupleCapabilities, AreListed) {
 }
 
 TEST(TupleNonFinite, TheFirstIsNamedWithItsSet) {
-  const auto name = [](std::vector<Stored> TupleCase::* list, std::size_t set, Engine engine) {
+  const auto name = [](std::vector<Stored> TupleCase::*list, std::size_t set, Engine engine) {
     TupleCase tuples = usual();
     Stored& tensor = (tuples.*list)[set];
     tensor.values[2 * static_cast<std::size_t>(tensor.shape[3])] = std::nan("");
@@ -167,7 +164,7 @@ TEST(TupleNonFinite, PropagateIsForExactAndReference) {
   for (const Engine engine : {Engine::automatic, Engine::reference, Engine::exact}) {
     options.engine = engine;
     const std::vector<double> output = values_of(attend(tuples, options).output);
-    EXPECT_TRUE(std::isnan(output[0]));   // column 0 of the head that holds it
+    EXPECT_TRUE(std::isnan(output[0]));  // column 0 of the head that holds it
     EXPECT_FALSE(std::isnan(output[1]));
   }
   options.engine = Engine::polynomial;

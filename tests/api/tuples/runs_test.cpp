@@ -105,8 +105,8 @@ TEST_P(TupleRuns, ViewsOfAnyStrides) {
   EXPECT_EQ(out[1], -1.0) << "a gap was written to";
   Destinations over;
   over.output = View{storage[2].data(), DType::float64, {1, 2, 5, 2}, {20, 10, 2, 1}};
-  EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"output", "overlap"},
-                         [&] { attend_into(over, q, keys, values, o); }));
+  EXPECT_TRUE(
+      fails_with(ErrorCode::invalid_argument, {"output", "overlap"}, [&] { attend_into(over, q, keys, values, o); }));
 }
 
 TEST_P(TupleRuns, ProgressIsReportedAndMayCancel) {
