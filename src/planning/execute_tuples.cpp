@@ -146,6 +146,9 @@ double predicted_tuple_work(const TupleProblem& problem, const TupleDecision& de
   if (decision.plan.engine == Engine::reference) {
     return engines::reference_tuple_work(problem, RowList{});
   }
+  if (decision.polynomials != nullptr) {
+    return engines::tuple_work(problem, decision.polynomials->choice);
+  }
   return engines::exact_tuple_work(problem, RowList{});
 }
 
