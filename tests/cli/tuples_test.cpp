@@ -1,7 +1,7 @@
 // attend, plan, verify and order on files of order k.
 
 #include "cli/support/program.hpp"
-#include "support/tuple_case.hpp"
+#include "support/tuple_call.hpp"
 
 #include <gtest/gtest.h>
 
@@ -50,7 +50,7 @@ class Tuples : public ::testing::Test {
     EXPECT_EQ(shape, "(2, 6, 2)");
     const std::vector<double> bounds = parse_npy(directory_.get("bounds.npy")).second;
     const std::vector<double> lse = parse_npy(directory_.get("lse.npy")).second;
-    const TupleTruth truth = truth_of(tuples_);
+    const CallTruth truth = truth_of(tuples_);
     for (std::size_t e = 0; e < output.size(); ++e) {
       EXPECT_LE(std::fabs(output[e] - static_cast<double>(truth.output[e])), bounds[e / 2] + truth.doubt[e] + 1e-17);
     }
@@ -63,7 +63,7 @@ class Tuples : public ::testing::Test {
     EXPECT_NE(outcome.err.find(message), std::string::npos) << outcome.err;
   }
 
-  TupleCase tuples_ = random_tuples({.n = {9, 7}, .n_q = 6, .heads = 2, .key_heads = {1, 2}}, 1.0, DType::float64, 1);
+  TupleCall tuples_ = random_tuples({.n = {9, 7}, .n_q = 6, .heads = 2, .key_heads = {1, 2}}, 1.0, DType::float64, 1);
   std::string scale_ = std::to_string(tuples_.scale);
   TemporaryDirectory directory_;
 };

@@ -30,7 +30,7 @@ TupleShape draw_shape(Random& random) {
 
 /// What makes inputs hard: entries at the corners, equal keys, a key or a query far out, a spike among the values,
 /// values of one sign, values that do not vary.
-void harden(TupleCase& tuples, Random& random) {
+void harden(TupleCall& tuples, Random& random) {
   const auto some = [&](std::vector<Stored>& list) -> Stored& {
     return list[usize(random.integer(0, static_cast<std::int64_t>(list.size()) - 1))];
   };
@@ -82,7 +82,7 @@ void harden(TupleCase& tuples, Random& random) {
   restore(tuples.q);
 }
 
-void draw_masks(TupleCase& tuples, Random& random) {
+void draw_masks(TupleCall& tuples, Random& random) {
   if (random.chance(0.4)) {
     add_biases(tuples, -random.log_uniform(0.1, 30.0), 1.0, random.bits());
   }
@@ -96,7 +96,7 @@ void draw_masks(TupleCase& tuples, Random& random) {
   }
 }
 
-Options draw_options(const TupleCase& tuples, Random& random) {
+Options draw_options(const TupleCall& tuples, Random& random) {
   Options options;
   options.threads = 1;
   options.arithmetic = random.chance(0.5) ? Arithmetic::float32 : Arithmetic::float64;
@@ -139,7 +139,7 @@ void add_failure(const TupleTrial& trial, const std::string& what, TupleCensus& 
 
 /// One number of the inputs drawn anew, or pushed to where it weighs most.
 void move(TupleTrial& trial, Random& random) {
-  TupleCase& tuples = trial.tuples;
+  TupleCall& tuples = trial.tuples;
   if (random.chance(0.1)) {
     tuples.scale *= random.log_uniform(0.8, 1.25);
     return;
@@ -214,7 +214,7 @@ double examine(const TupleTrial& trial, TupleCensus& census) {
     if (head.rows_polynomial == head.rows_total && head.rows_total > 0) {
       ++census.polynomial;
       census.worst_polynomial = std::max(census.worst_polynomial, verdict.worst);
-      const TupleCase& t = trial.tuples;
+      const TupleCall& t = trial.tuples;
       census.masked += t.bias.empty() && t.causal == Causal::none && t.window.empty() ? 0 : 1;
     }
     if (!(verdict.worst <= 1.0) || !(verdict.worst_lse <= 1.0)) {

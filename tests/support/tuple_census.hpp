@@ -3,7 +3,7 @@
 /// Many small problems of orders 2 to 5 through attend, each row judged against its definition: random ones, and ones
 /// found by a search that climbs towards the bound.
 
-#include "support/tuple_case.hpp"
+#include "support/tuple_call.hpp"
 
 #include <cstdint>
 #include <string>
@@ -28,7 +28,7 @@ struct TupleCensus {
 
 /// A problem and how it is to be answered.
 struct TupleTrial {
-  TupleCase tuples;
+  TupleCall tuples;
   Options options;
   std::uint64_t seed = 0;
 };

@@ -1,7 +1,7 @@
 // Attention of order 3 to 5 against its definition in long double, by every engine, within the bounds it claims.
 
 #include "support/choices.hpp"
-#include "support/tuple_case.hpp"
+#include "support/tuple_call.hpp"
 
 #include <gtest/gtest.h>
 
@@ -30,7 +30,7 @@ TEST_P(TupleAnswers, AreThoseOfTheDefinition) {
   std::uint64_t seed = 1;
   for (const TupleShape& shape : shapes) {
     for (const DType dtype : {DType::float16, DType::bfloat16, DType::float32, DType::float64}) {
-      const TupleCase tuples = random_tuples(shape, 1.5, dtype, seed++);
+      const TupleCall tuples = random_tuples(shape, 1.5, dtype, seed++);
       EXPECT_TRUE(within_bounds(tuples, options())) << "order " << tuples.order() << ", " << name_of(dtype);
       Options narrow = options();
       narrow.output_dtype = DType::bfloat16;
@@ -40,25 +40,25 @@ TEST_P(TupleAnswers, AreThoseOfTheDefinition) {
 }
 
 TEST_P(TupleAnswers, WithGroupedHeadsAndBatch) {
-  const TupleCase tuples =
+  const TupleCall tuples =
       random_tuples({.n = {6, 4}, .n_q = 3, .batch = 2, .heads = 6, .key_heads = {3, 2}}, 1.0, DType::float32, 11);
   EXPECT_TRUE(within_bounds(tuples, options()));
 }
 
 TEST_P(TupleAnswers, WithBiasesAndHiddenKeys) {
   for (const std::uint64_t seed : {21U, 22U, 23U}) {
-    TupleCase tuples = random_tuples({.n = {9, 7}, .n_q = 4, .heads = 2}, 1.0, DType::float32, seed);
+    TupleCall tuples = random_tuples({.n = {9, 7}, .n_q = 4, .heads = 2}, 1.0, DType::float32, seed);
     add_biases(tuples, -2.0, 1.0, seed);
     EXPECT_TRUE(within_bounds(tuples, options()));
   }
 }
 
 TEST_P(TupleAnswers, OfHiddenKeysNothingIsRead) {
-  TupleCase tuples = random_tuples({.n = {6, 5}, .n_q = 3, .dim = 2}, 1.0, DType::float64, 31);
+  TupleCall tuples = random_tuples({.n = {6, 5}, .n_q = 3, .dim = 2}, 1.0, DType::float64, 31);
   tuples.bias = {store(DType::float64, {1, 1, 6, 1}, {0.0, -kInfinity, 0.5, 0.0, 0.0, -kInfinity}),
                  store(DType::float64, {1, 1, 5, 1}, {-kInfinity, 0.0, 0.0, 0.0, 0.25})};
   for (const double poison : {std::nan(""), kInfinity}) {
-    TupleCase poisoned = tuples;
+    TupleCall poisoned = tuples;
     for (const std::size_t row : {1U, 5U}) {
       poisoned.k[0].values[2 * row] = poisoned.v[0].values[2 * row + 1] = poison;
     }
@@ -79,7 +79,7 @@ TEST_P(TupleAnswers, Causal) {
   }
   for (const Causal causal : {Causal::upper_left, Causal::lower_right}) {
     for (const std::vector<std::int64_t>& n : {std::vector<std::int64_t>{9, 9}, {4, 12}, {12, 6, 5}}) {
-      TupleCase tuples = random_tuples({.n = n, .n_q = 9}, 1.0, DType::float32, 41);
+      TupleCall tuples = random_tuples({.n = n, .n_q = 9}, 1.0, DType::float32, 41);
       tuples.causal = causal;
       EXPECT_TRUE(within_bounds(tuples, options()));
       add_biases(tuples, -1.0, 1.0, 42);
@@ -93,7 +93,7 @@ TEST_P(TupleAnswers, WindowsOfEverySet) {
     GTEST_SKIP();
   }
   for (const Causal causal : {Causal::none, Causal::upper_left, Causal::lower_right}) {
-    TupleCase tuples = random_tuples({.n = {12, 10}, .n_q = 11}, 1.0, DType::float32, 51);
+    TupleCall tuples = random_tuples({.n = {12, 10}, .n_q = 11}, 1.0, DType::float32, 51);
     tuples.causal = causal;
     tuples.window = {5, 2};
     EXPECT_TRUE(within_bounds(tuples, options()));
@@ -105,7 +105,7 @@ TEST_P(TupleAnswers, WindowsOfEverySet) {
 
 TEST_P(TupleAnswers, ScalesOfEitherSignAndZero) {
   for (const double scale : {-0.7, 0.0, 0.3}) {
-    TupleCase tuples = random_tuples({.n = {8, 6}}, 1.0, DType::float64, 61);
+    TupleCall tuples = random_tuples({.n = {8, 6}}, 1.0, DType::float64, 61);
     tuples.scale = scale;
     EXPECT_TRUE(within_bounds(tuples, options()));
   }
@@ -115,13 +115,13 @@ INSTANTIATE_TEST_SUITE_P(Engines, TupleAnswers, testing::ValuesIn(choices()),
                          [](const auto& of) { return of.param.name(); });
 
 TEST(TupleRows, AreExactRowsInFloat64) {
-  TupleCase tuples = random_tuples({.n = {9, 7}, .n_q = 6, .heads = 2}, 1.0, DType::float32, 71);
+  TupleCall tuples = random_tuples({.n = {9, 7}, .n_q = 6, .heads = 2}, 1.0, DType::float32, 71);
   tuples.causal = Causal::upper_left;
   Options options = tuples.options();
   options.want_lse = options.want_row_max = true;
   const std::vector<std::int64_t> rows{4, 0, 4};
   const Result some = attend_rows(tuples.q.view(), tuples.keys(), tuples.values(), rows, options);
-  const TupleTruth truth = truth_of(tuples);
+  const CallTruth truth = truth_of(tuples);
   const std::vector<double> output = values_of(some.output);
   const std::vector<double> bounds = values_of(some.row_bounds.value());
   const std::vector<double> row_max = values_of(some.row_max.value());

@@ -2,7 +2,7 @@
 
 #include "support/answer.hpp"
 #include "support/choices.hpp"
-#include "support/tuple_case.hpp"
+#include "support/tuple_call.hpp"
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@ namespace {
 
 class TupleIdentities : public testing::TestWithParam<Choice> {
  protected:
-  static Answer answer(const TupleCase& tuples) {
+  static Answer answer(const TupleCall& tuples) {
     return answer_of(attend(tuples, with_certificates(forced(GetParam(), 8))));
   }
 };
@@ -23,7 +23,7 @@ class TupleIdentities : public testing::TestWithParam<Choice> {
 std::vector<double> ones(std::size_t count) { return std::vector<double>(count, 1.0); }
 
 TEST_P(TupleIdentities, ASetOfOneKeyOfOnesIsOrderTwo) {
-  TupleCase tuples = random_tuples({.n = {40, 1}, .n_q = 9}, 1.0, DType::float64, 1);
+  TupleCall tuples = random_tuples({.n = {40, 1}, .n_q = 9}, 1.0, DType::float64, 1);
   tuples.k[1] = store(DType::float64, {1, 1, 1, 3}, ones(3));
   tuples.v[1] = store(DType::float64, {1, 1, 1, 2}, ones(2));
   Problem pairs;
@@ -35,9 +35,9 @@ TEST_P(TupleIdentities, ASetOfOneKeyOfOnesIsOrderTwo) {
 }
 
 TEST_P(TupleIdentities, SetsMayBeExchanged) {
-  TupleCase tuples = random_tuples({.n = {12, 7, 3}, .n_q = 5}, 1.0, DType::float64, 2);
+  TupleCall tuples = random_tuples({.n = {12, 7, 3}, .n_q = 5}, 1.0, DType::float64, 2);
   add_biases(tuples, -1.0, 1.0, 3);
-  TupleCase exchanged = tuples;
+  TupleCall exchanged = tuples;
   for (auto* list : {&exchanged.k, &exchanged.v, &exchanged.bias}) {
     std::swap((*list)[0], (*list)[2]);
   }
@@ -46,7 +46,7 @@ TEST_P(TupleIdentities, SetsMayBeExchanged) {
 
 TEST_P(TupleIdentities, ValuesOfOneSetAlone) {
   // With k2 = 0 every score is 0: the answer is the product of the means, and D = n1 n2.
-  TupleCase tuples = random_tuples({.n = {6, 5}, .n_q = 2, .dim = 2, .value_dim = 1}, 1.0, DType::float64, 4);
+  TupleCall tuples = random_tuples({.n = {6, 5}, .n_q = 2, .dim = 2, .value_dim = 1}, 1.0, DType::float64, 4);
   tuples.k[1] = store(DType::float64, {1, 1, 5, 2}, std::vector<double>(10, 0.0));
   const Answer got = answer(tuples);
   double means[2] = {0.0, 0.0};
@@ -63,7 +63,7 @@ TEST_P(TupleIdentities, ValuesOfOneSetAlone) {
 
 TEST_P(TupleIdentities, AScoreOfSumsFactorises) {
   // Coordinates (x, 1) and (1, y) make q k1 k2 = q_a x + q_b y: two attentions of order 2, multiplied.
-  const TupleCase draw = random_tuples({.n = {9, 8}, .n_q = 4, .dim = 1, .value_dim = 1}, 1.0, DType::float64, 5);
+  const TupleCall draw = random_tuples({.n = {9, 8}, .n_q = 4, .dim = 1, .value_dim = 1}, 1.0, DType::float64, 5);
   const auto with = [&](const Stored& x, bool first) {
     std::vector<double> rows;
     for (const double entry : x.values) {
@@ -72,7 +72,7 @@ TEST_P(TupleIdentities, AScoreOfSumsFactorises) {
     }
     return store(DType::float64, {1, 1, x.shape[2], 2}, rows);
   };
-  TupleCase tuples = draw;
+  TupleCall tuples = draw;
   std::vector<double> queries;
   Random random(6);
   std::vector<Problem> parts(2);
@@ -106,7 +106,7 @@ TEST_P(TupleIdentities, CausalRowsAreThoseOfTheirPrefixes) {
   if (GetParam().engine == Engine::polynomial && GetParam().arithmetic == Arithmetic::float32) {
     GTEST_SKIP();
   }
-  TupleCase tuples = random_tuples({.n = {8, 8}, .n_q = 8}, 1.0, DType::float64, 7);
+  TupleCall tuples = random_tuples({.n = {8, 8}, .n_q = 8}, 1.0, DType::float64, 7);
   tuples.causal = Causal::upper_left;
   const Answer all = answer(tuples);
   const std::int64_t row = 4;
@@ -115,7 +115,7 @@ TEST_P(TupleIdentities, CausalRowsAreThoseOfTheirPrefixes) {
     return store(DType::float64, {1, 1, count, from.shape[3]},
                  {from.values.begin(), from.values.begin() + count * static_cast<std::int64_t>(columns)});
   };
-  TupleCase part = tuples;
+  TupleCall part = tuples;
   part.causal = Causal::none;
   part.q = store(DType::float64, {1, 1, 1, 3}, {tuples.q.row(0, 0, row), tuples.q.row(0, 0, row) + 3});
   for (std::size_t s = 0; s < 2; ++s) {

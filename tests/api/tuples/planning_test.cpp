@@ -1,7 +1,7 @@
 // What is chosen for a head of order k, that execution does what the plan says, and what reports tell.
 
 #include "support/expect_error.hpp"
-#include "support/tuple_case.hpp"
+#include "support/tuple_call.hpp"
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@ namespace polyattn::test {
 namespace {
 
 /// Exact takes some ten milliseconds, polynomials much less.
-TupleCase large(DType dtype = DType::float32) {
+TupleCall large(DType dtype = DType::float32) {
   return random_tuples({.n = {300, 260}, .n_q = 280, .dim = 4, .value_dim = 3}, 1.0, dtype, 1);
 }
 
@@ -27,7 +27,7 @@ Options within(double tolerance) {
 }
 
 /// A few rows against their definition: `rows` of the first head.
-void expect_rows_hold(const TupleCase& tuples, const Result& result) {
+void expect_rows_hold(const TupleCall& tuples, const Result& result) {
   const std::vector<std::int64_t> rows{0, 17, tuples.q.shape[2] - 1};
   const Result exact = attend_rows(tuples.q.view(), tuples.keys(), tuples.values(), rows, tuples.options());
   const std::vector<double> truth = values_of(exact.output);
@@ -45,7 +45,7 @@ void expect_rows_hold(const TupleCase& tuples, const Result& result) {
 
 TEST(TuplePlan, ToleranceZeroIsExactInTheInputsOwnType) {
   for (const DType dtype : {DType::bfloat16, DType::float32, DType::float64}) {
-    const TupleCase tuples = random_tuples({.n = {20, 30}}, 1.0, dtype, 2);
+    const TupleCall tuples = random_tuples({.n = {20, 30}}, 1.0, dtype, 2);
     const Result result = attend(tuples, within(0.0));
     const HeadReport& head = result.report.heads.front();
     EXPECT_EQ(head.engine, Engine::exact);
@@ -57,7 +57,7 @@ TEST(TuplePlan, ToleranceZeroIsExactInTheInputsOwnType) {
 }
 
 TEST(TuplePlan, PolynomialsWhereTheyAreCheaper) {
-  const TupleCase tuples = large();
+  const TupleCall tuples = large();
   const Result result = attend(tuples, within(1e-3));
   const HeadReport& head = result.report.heads.front();
   EXPECT_EQ(head.engine, Engine::polynomial) << describe(result.report);
@@ -80,7 +80,7 @@ TEST(TuplePlan, PolynomialsWhereTheyAreCheaper) {
 }
 
 TEST(TuplePlan, ExecutionDoesWhatThePlanSays) {
-  const TupleCase tuples = large();
+  const TupleCall tuples = large();
   for (const double tolerance : {0.0, 1e-2, 1e-4, 1e-9}) {
     const Plan made = plan(tuples, within(tolerance));
     const HeadPlan& head = made.report().heads.front();
@@ -120,7 +120,7 @@ TEST(TuplePlan, CandidatesWithReasonsInWords) {
 
 TEST(TuplePlan, ToleranceOfTheValueRangeIsOfTheProducts) {
   // Columns of values in [-2, 1] and [-1, 3]: products between -6 and 3.
-  TupleCase tuples = random_tuples({.n = {3, 2}, .dim = 2, .value_dim = 1}, 1.0, DType::float64, 3);
+  TupleCall tuples = random_tuples({.n = {3, 2}, .dim = 2, .value_dim = 1}, 1.0, DType::float64, 3);
   tuples.v = {store(DType::float64, {1, 1, 3, 1}, {-2.0, 0.5, 1.0}), store(DType::float64, {1, 1, 2, 1}, {-1.0, 3.0})};
   Options options = within(1e-3);
   options.tolerance.kind = ToleranceKind::of_value_range;
@@ -138,7 +138,7 @@ TEST(TuplePlan, ToleranceOfTheValueRangeIsOfTheProducts) {
 }
 
 TEST(TuplePlan, MeanIsWeightedByTheBiases) {
-  TupleCase tuples = random_tuples({.n = {2, 2}, .n_q = 1, .dim = 1, .value_dim = 1}, 0.0, DType::float64, 4);
+  TupleCall tuples = random_tuples({.n = {2, 2}, .n_q = 1, .dim = 1, .value_dim = 1}, 0.0, DType::float64, 4);
   tuples.v = {store(DType::float64, {1, 1, 2, 1}, {0.0, 4.0}), store(DType::float64, {1, 1, 2, 1}, {1.0, 2.0})};
   tuples.bias = {store(DType::float64, {1, 1, 2, 1}, {0.0, std::log(3.0)}),
                  store(DType::float64, {1, 1, 2, 1}, {-kInfinity, 0.0})};
@@ -149,7 +149,7 @@ TEST(TuplePlan, MeanIsWeightedByTheBiases) {
 }
 
 TEST(TuplePlan, ForcedEnginesAndPinnedArithmetic) {
-  const TupleCase tuples = random_tuples({.n = {40, 30}, .n_q = 20}, 1.0, DType::float32, 5);
+  const TupleCall tuples = random_tuples({.n = {40, 30}, .n_q = 20}, 1.0, DType::float32, 5);
   for (const Engine engine : {Engine::reference, Engine::exact, Engine::polynomial}) {
     Options options = within(1e-3);
     options.engine = engine;
@@ -173,7 +173,7 @@ TEST(TuplePlan, ForcedEnginesAndPinnedArithmetic) {
 }
 
 TEST(TuplePlan, APinnedDegreeHandsOverWhatItCannotCertify) {
-  const TupleCase tuples = random_tuples({.n = {40, 30}, .n_q = 20}, 2.0, DType::float64, 6);
+  const TupleCall tuples = random_tuples({.n = {40, 30}, .n_q = 20}, 2.0, DType::float64, 6);
   Options options = within(1e-6);
   options.engine = Engine::polynomial;
   options.degree = 2;
@@ -189,7 +189,7 @@ TEST(TuplePlan, APinnedDegreeHandsOverWhatItCannotCertify) {
 }
 
 TEST(TuplePlan, LargeScoresGoToExact) {
-  const TupleCase tuples = random_tuples({.n = {40, 30}, .n_q = 50, .dim = 6}, 400.0, DType::float64, 7);
+  const TupleCall tuples = random_tuples({.n = {40, 30}, .n_q = 50, .dim = 6}, 400.0, DType::float64, 7);
   Options options = within(1e-3);
   EXPECT_EQ(attend(tuples, options).report.heads.front().engine, Engine::exact);
   options.engine = Engine::polynomial;
@@ -199,7 +199,7 @@ TEST(TuplePlan, LargeScoresGoToExact) {
 }
 
 TEST(TuplePlan, ToleranceThatNoArithmeticReaches) {
-  const TupleCase tuples = random_tuples({.n = {20, 30}}, 1.0, DType::float64, 8);
+  const TupleCall tuples = random_tuples({.n = {20, 30}}, 1.0, DType::float64, 8);
   EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"tolerance", "1e-18", "exact in float64"},
                          [&] { attend(tuples, within(1e-18)); }));
   Options narrow = within(1e-9);
@@ -210,7 +210,7 @@ TEST(TuplePlan, ToleranceThatNoArithmeticReaches) {
 }
 
 TEST(TuplePlan, ToleranceOnLogSumExp) {
-  const TupleCase tuples = large(DType::float64);
+  const TupleCall tuples = large(DType::float64);
   Options options = within(1e-2);
   options.lse_tolerance = 1e-6;
   options.want_lse = true;
@@ -222,7 +222,7 @@ TEST(TuplePlan, ToleranceOnLogSumExp) {
 }
 
 TEST(TuplePlan, RowMaximumComesFromExact) {
-  const TupleCase tuples = large();
+  const TupleCall tuples = large();
   Options options = within(1e-3);
   options.want_row_max = true;
   const Result result = attend(tuples, options);
@@ -232,7 +232,7 @@ TEST(TuplePlan, RowMaximumComesFromExact) {
 }
 
 TEST(TuplePlan, ValuesThatDoNotVary) {
-  TupleCase tuples = random_tuples({.n = {9, 8}}, 1.0, DType::float32, 9);
+  TupleCall tuples = random_tuples({.n = {9, 8}}, 1.0, DType::float32, 9);
   for (Stored& v : tuples.v) {
     v = store(DType::float32, v.shape, std::vector<double>(v.values.size(), 0.5));
   }
@@ -244,7 +244,7 @@ TEST(TuplePlan, ValuesThatDoNotVary) {
 }
 
 TEST(TupleSweep, IsOnePlanForEachTolerance) {
-  const TupleCase tuples = large();
+  const TupleCall tuples = large();
   const std::array tolerances{0.0, 1e-2, 1e-4, 1e-18};
   const SweepReport report = sweep(tuples.q.view(), tuples.keys(), tuples.values(), tolerances, tuples.options());
   ASSERT_EQ(report.heads.size(), 1U);
@@ -262,7 +262,7 @@ TEST(TupleSweep, IsOnePlanForEachTolerance) {
 }
 
 TEST(TuplePlan, TheChoiceDoesNotDependOnThreads) {
-  const TupleCase tuples = large();
+  const TupleCall tuples = large();
   Options options = within(1e-4);
   options.threads = 1;
   const HeadPlan one = plan(tuples, options).report().heads.front();

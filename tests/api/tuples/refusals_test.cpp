@@ -1,7 +1,7 @@
 // What is wrong with a call of order k is said: which argument, what was expected, what came.
 
 #include "support/expect_error.hpp"
-#include "support/tuple_case.hpp"
+#include "support/tuple_call.hpp"
 
 #include <gtest/gtest.h>
 
@@ -13,12 +13,12 @@
 namespace polyattn::test {
 namespace {
 
-TupleCase usual() { return random_tuples({.n = {6, 5}, .n_q = 4, .heads = 2}, 1.0, DType::float64, 1); }
+TupleCall usual() { return random_tuples({.n = {6, 5}, .n_q = 4, .heads = 2}, 1.0, DType::float64, 1); }
 
-using Change = std::function<void(TupleCase&, Options&)>;
+using Change = std::function<void(TupleCall&, Options&)>;
 
 testing::AssertionResult refused(ErrorCode code, std::initializer_list<std::string> parts, const Change& change) {
-  TupleCase tuples = usual();
+  TupleCall tuples = usual();
   Options options = tuples.options();
   change(tuples, options);
   return fails_with(code, parts, [&] { polyattn::attend(tuples.q.view(), tuples.keys(), tuples.values(), options); });
@@ -52,7 +52,7 @@ TEST(TupleShapes, AreCheckedSetBySet) {
 }
 
 TEST(TupleShapes, OrderHasALimit) {
-  TupleCase tuples = random_tuples({.n = std::vector<std::int64_t>(16, 1), .n_q = 1}, 1.0, DType::float64, 2);
+  TupleCall tuples = random_tuples({.n = std::vector<std::int64_t>(16, 1), .n_q = 1}, 1.0, DType::float64, 2);
   EXPECT_TRUE(fails_with(ErrorCode::unsupported, {"order 17", "16"}, [&] { attend(tuples); }));
   tuples.k.pop_back();
   tuples.v.pop_back();
@@ -125,8 +125,8 @@ TEST(TupleCapabilities, AreListed) {
 }
 
 TEST(TupleNonFinite, TheFirstIsNamedWithItsSet) {
-  const auto name = [](std::vector<Stored> TupleCase::*list, std::size_t set, Engine engine) {
-    TupleCase tuples = usual();
+  const auto name = [](std::vector<Stored> TupleCall::*list, std::size_t set, Engine engine) {
+    TupleCall tuples = usual();
     Stored& tensor = (tuples.*list)[set];
     tensor.values[2 * static_cast<std::size_t>(tensor.shape[3])] = std::nan("");
     tensor = store(tensor.dtype, tensor.shape, tensor.values);
@@ -143,12 +143,12 @@ TEST(TupleNonFinite, TheFirstIsNamedWithItsSet) {
     return message.substr(0, message.find(':'));
   };
   for (const Engine engine : {Engine::reference, Engine::exact, Engine::polynomial}) {
-    EXPECT_EQ(name(&TupleCase::k, 0, engine), "keys[0]") << name_of(engine);
-    EXPECT_EQ(name(&TupleCase::k, 1, engine), "keys[1]") << name_of(engine);
-    EXPECT_EQ(name(&TupleCase::v, 0, engine), "values[0]") << name_of(engine);
-    EXPECT_EQ(name(&TupleCase::v, 1, engine), "values[1]") << name_of(engine);
+    EXPECT_EQ(name(&TupleCall::k, 0, engine), "keys[0]") << name_of(engine);
+    EXPECT_EQ(name(&TupleCall::k, 1, engine), "keys[1]") << name_of(engine);
+    EXPECT_EQ(name(&TupleCall::v, 0, engine), "values[0]") << name_of(engine);
+    EXPECT_EQ(name(&TupleCall::v, 1, engine), "values[1]") << name_of(engine);
   }
-  TupleCase tuples = usual();
+  TupleCall tuples = usual();
   add_biases(tuples, -1.0, 1.0, 3);
   tuples.bias[1].values[3] = kInfinity;
   tuples.bias[1] = store(DType::float64, tuples.bias[1].shape, tuples.bias[1].values);
@@ -156,7 +156,7 @@ TEST(TupleNonFinite, TheFirstIsNamedWithItsSet) {
 }
 
 TEST(TupleNonFinite, PropagateIsForExactAndReference) {
-  TupleCase tuples = usual();
+  TupleCall tuples = usual();
   tuples.v[1].values[0] = std::nan("");
   tuples.v[1] = store(DType::float64, tuples.v[1].shape, tuples.v[1].values);
   Options options;
@@ -172,7 +172,7 @@ TEST(TupleNonFinite, PropagateIsForExactAndReference) {
 }
 
 TEST(TuplePrepare, IsRefusedByName) {
-  const TupleCase tuples = usual();
+  const TupleCall tuples = usual();
   QueryDomain domain;
   domain.centre = {0.0, 0.0, 0.0};
   domain.radius = 1.0;

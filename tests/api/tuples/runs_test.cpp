@@ -3,7 +3,7 @@
 #include "support/choices.hpp"
 #include "support/expect_error.hpp"
 #include "support/forced_isa.hpp"
-#include "support/tuple_case.hpp"
+#include "support/tuple_call.hpp"
 
 #include <gtest/gtest.h>
 
@@ -21,12 +21,12 @@ class TupleRuns : public testing::TestWithParam<Choice> {
   static Options options(int degree = 6) { return forced(GetParam(), degree); }
 };
 
-TupleCase big() {
+TupleCall big() {
   return random_tuples({.n = {90, 70}, .n_q = 40, .dim = 3, .value_dim = 3, .heads = 3}, 1.0, DType::float32, 1);
 }
 
 TEST_P(TupleRuns, SameBitsForAnyThreadsAndInstructionSet) {
-  const TupleCase tuples = big();
+  const TupleCall tuples = big();
   Options one = options();
   one.want_lse = one.want_row_bounds = true;
   one.threads = 1;
@@ -48,13 +48,13 @@ TEST_P(TupleRuns, SameBitsForAnyThreadsAndInstructionSet) {
 }
 
 TEST_P(TupleRuns, SameBitsWhateverElseIsInTheBatch) {
-  const TupleCase tuples = random_tuples({.n = {20, 11}, .n_q = 9, .batch = 2, .heads = 2}, 1.0, DType::float32, 2);
+  const TupleCall tuples = random_tuples({.n = {20, 11}, .n_q = 9, .batch = 2, .heads = 2}, 1.0, DType::float32, 2);
   const std::vector<std::byte> all = bits_of(attend(tuples, options()).output);
   const auto part = [](const Stored& from) {  // batch 1, head 1
     const std::int64_t n = from.shape[2] * from.shape[3];
     return store(from.dtype, {1, 1, from.shape[2], from.shape[3]}, {from.values.end() - n, from.values.end()});
   };
-  TupleCase own = tuples;
+  TupleCall own = tuples;
   own.q = part(tuples.q);
   for (std::size_t s = 0; s < 2; ++s) {
     own.k[s] = part(tuples.k[s]);
@@ -65,7 +65,7 @@ TEST_P(TupleRuns, SameBitsWhateverElseIsInTheBatch) {
 }
 
 TEST_P(TupleRuns, ViewsOfAnyStrides) {
-  const TupleCase tuples = random_tuples({.n = {8, 6}, .n_q = 5, .heads = 2}, 1.0, DType::float64, 3);
+  const TupleCall tuples = random_tuples({.n = {8, 6}, .n_q = 5, .heads = 2}, 1.0, DType::float64, 3);
   // Every tensor laid out as [n][dim][heads], backwards in n.
   std::vector<std::vector<double>> storage;
   const auto turned = [&](const Stored& from) {
@@ -110,7 +110,7 @@ TEST_P(TupleRuns, ViewsOfAnyStrides) {
 }
 
 TEST_P(TupleRuns, ProgressIsReportedAndMayCancel) {
-  const TupleCase tuples = big();
+  const TupleCall tuples = big();
   std::mutex guard;
   std::vector<double> seen;
   Options watched = options(3);
@@ -170,7 +170,7 @@ TEST_P(TupleRuns, EmptyInputs) {
 }
 
 TEST_P(TupleRuns, ASetThatIsHiddenAltogether) {
-  TupleCase tuples = random_tuples({.n = {5, 4}}, 1.0, DType::float32, 5);
+  TupleCall tuples = random_tuples({.n = {5, 4}}, 1.0, DType::float32, 5);
   tuples.bias = {store(DType::float64, {1, 1, 5, 1}, std::vector<double>(5, 0.5)),
                  store(DType::float64, {1, 1, 4, 1}, std::vector<double>(4, -kInfinity))};
   EXPECT_TRUE(within_bounds(tuples, options(4)));

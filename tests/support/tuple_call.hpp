@@ -13,7 +13,7 @@
 
 namespace polyattn::test {
 
-struct TupleCase {
+struct TupleCall {
   Stored q;
   std::vector<Stored> k;
   std::vector<Stored> v;
@@ -29,8 +29,8 @@ struct TupleCase {
   [[nodiscard]] Options options(Options base = {}) const;
 };
 
-Result attend(const TupleCase& tuples, const Options& base = {});
-Plan plan(const TupleCase& tuples, const Options& base = {});
+Result attend(const TupleCall& tuples, const Options& base = {});
+Plan plan(const TupleCall& tuples, const Options& base = {});
 
 struct TupleShape {
   std::vector<std::int64_t> n;  ///< keys of each set
@@ -44,19 +44,19 @@ struct TupleShape {
 
 /// Uniform queries and keys in [-1, 1], the scale such that |score| <= radius, values sin(3 k) + noise, which depend on
 /// the keys.
-TupleCase random_tuples(const TupleShape& shape, double radius, DType dtype, std::uint64_t seed);
+TupleCall random_tuples(const TupleShape& shape, double radius, DType dtype, std::uint64_t seed);
 /// Uniform in [low, high], of every key and query head, with a few keys hidden.
-void add_biases(TupleCase& tuples, double low, double high, std::uint64_t seed);
+void add_biases(TupleCall& tuples, double low, double high, std::uint64_t seed);
 
 /// The answer by the definition, batch-major. Sums are nested, set by set.
-struct TupleTruth {
+struct CallTruth {
   std::vector<long double> output;  ///< [batch, heads, n_q, d_v]
   std::vector<double> doubt;        ///< bound on what long double may have rounded away there
   std::vector<long double> lse;     ///< [batch, heads, n_q]
   std::vector<double> lse_doubt;
   std::vector<long double> row_max;
 };
-TupleTruth truth_of(const TupleCase& tuples);
+CallTruth truth_of(const TupleCall& tuples);
 
 /// Largest of measured error, less the doubt of the truth, over bound; of outputs and of log-sum-exps.
 struct TupleVerdict {
@@ -65,10 +65,10 @@ struct TupleVerdict {
   double largest_error = 0.0;
 };
 /// Needs row bounds; judges log-sum-exps if they are there.
-TupleVerdict judge(const TupleTruth& truth, const Result& result);
+TupleVerdict judge(const CallTruth& truth, const Result& result);
 
 /// Attends with row bounds and log-sum-exp asked for, and says where a bound is broken, a tolerance missed, or a report
 /// claims less than its rows.
-testing::AssertionResult within_bounds(const TupleCase& tuples, const Options& base = {});
+testing::AssertionResult within_bounds(const TupleCall& tuples, const Options& base = {});
 
 }  // namespace polyattn::test

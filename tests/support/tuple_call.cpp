@@ -1,4 +1,4 @@
-#include "support/tuple_case.hpp"
+#include "support/tuple_call.hpp"
 
 #include "support/judge.hpp"
 
@@ -27,7 +27,7 @@ struct SeenSet {
 };
 
 /// Row i sees keys of set s: by position, then by bias.
-SeenSet seen_by(const TupleCase& tuples, std::size_t s, std::int64_t b, std::int64_t h, std::int64_t i) {
+SeenSet seen_by(const TupleCall& tuples, std::size_t s, std::int64_t b, std::int64_t h, std::int64_t i) {
   const Stored& k = tuples.k[s];
   const std::int64_t n = k.shape[2];
   const std::int64_t own = h / (tuples.q.shape[1] / k.shape[1]);
@@ -117,7 +117,7 @@ struct RowSum {
   }
 };
 
-void add_row(const TupleCase& tuples, std::int64_t b, std::int64_t h, std::int64_t i, TupleTruth& truth) {
+void add_row(const TupleCall& tuples, std::int64_t b, std::int64_t h, std::int64_t i, CallTruth& truth) {
   std::vector<SeenSet> sets;
   std::size_t terms = 0;
   for (std::size_t s = 0; s < tuples.k.size(); ++s) {
@@ -161,10 +161,10 @@ double ratio(long double got, long double truth, double doubt, double allowed) {
 
 }  // namespace
 
-std::vector<ConstView> TupleCase::keys() const { return views_of(k); }
-std::vector<ConstView> TupleCase::values() const { return views_of(v); }
+std::vector<ConstView> TupleCall::keys() const { return views_of(k); }
+std::vector<ConstView> TupleCall::values() const { return views_of(v); }
 
-Options TupleCase::options(Options base) const {
+Options TupleCall::options(Options base) const {
   base.score = Dot{scale};
   base.mask.visibility.causal = causal;
   base.mask.visibility.window = window;
@@ -172,16 +172,16 @@ Options TupleCase::options(Options base) const {
   return base;
 }
 
-Result attend(const TupleCase& tuples, const Options& base) {
+Result attend(const TupleCall& tuples, const Options& base) {
   return polyattn::attend(tuples.q.view(), tuples.keys(), tuples.values(), tuples.options(base));
 }
-Plan plan(const TupleCase& tuples, const Options& base) {
+Plan plan(const TupleCall& tuples, const Options& base) {
   return polyattn::plan(tuples.q.view(), tuples.keys(), tuples.values(), tuples.options(base));
 }
 
-TupleCase random_tuples(const TupleShape& shape, double radius, DType dtype, std::uint64_t seed) {
+TupleCall random_tuples(const TupleShape& shape, double radius, DType dtype, std::uint64_t seed) {
   Random random(seed);
-  TupleCase tuples;
+  TupleCall tuples;
   const auto uniform = [&](const Shape& of) {
     std::vector<double> numbers(usize(of[0] * of[1] * of[2] * of[3]));
     for (double& x : numbers) {
@@ -208,7 +208,7 @@ TupleCase random_tuples(const TupleShape& shape, double radius, DType dtype, std
   return tuples;
 }
 
-void add_biases(TupleCase& tuples, double low, double high, std::uint64_t seed) {
+void add_biases(TupleCall& tuples, double low, double high, std::uint64_t seed) {
   Random random(seed);
   tuples.bias.clear();
   for (const Stored& keys : tuples.k) {
@@ -221,8 +221,8 @@ void add_biases(TupleCase& tuples, double low, double high, std::uint64_t seed) 
   }
 }
 
-TupleTruth truth_of(const TupleCase& tuples) {
-  TupleTruth truth;
+CallTruth truth_of(const TupleCall& tuples) {
+  CallTruth truth;
   for (std::int64_t b = 0; b < tuples.q.shape[0]; ++b) {
     for (std::int64_t h = 0; h < tuples.q.shape[1]; ++h) {
       for (std::int64_t i = 0; i < tuples.q.shape[2]; ++i) {
@@ -233,7 +233,7 @@ TupleTruth truth_of(const TupleCase& tuples) {
   return truth;
 }
 
-TupleVerdict judge(const TupleTruth& truth, const Result& result) {
+TupleVerdict judge(const CallTruth& truth, const Result& result) {
   TupleVerdict verdict;
   const std::vector<double> output = values_of(result.output);
   const std::vector<double> bounds = values_of(result.row_bounds.value());
@@ -260,7 +260,7 @@ TupleVerdict judge(const TupleTruth& truth, const Result& result) {
   return verdict;
 }
 
-testing::AssertionResult within_bounds(const TupleCase& tuples, const Options& base) {
+testing::AssertionResult within_bounds(const TupleCall& tuples, const Options& base) {
   Options options = base;
   options.want_row_bounds = options.want_lse = true;
   const Result result = attend(tuples, options);
