@@ -14,6 +14,7 @@
 #include "engines/tuple_problem.hpp"
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
 namespace polyattn::engines {
@@ -24,7 +25,7 @@ struct TupleSet {
   Frame frame;              ///< log weights (the biases, -inf for keys nobody sees), scales and extents; centres 0
   ValueRange values;        ///< of the keys somebody sees; centre 0
   KeyRange seen;            ///< keys that rows may see by position
-  double largest_norm = 0;  ///< of k in the exponents of the bound that was taken; rounded up
+  std::string name;         ///< "[s]", for messages
 };
 
 struct TupleFrame {
