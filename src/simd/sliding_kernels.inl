@@ -1,26 +1,40 @@
 // Included inside the namespace of one instruction set, after its lanes. See sliding_kernels.hpp.
 
 /// Whole vectors throughout: what is written beyond a run of monomials is written anew by the next run, or is padding.
-inline void expand_kernel(const ExpandTokens& block) noexcept {
-  for (std::ptrdiff_t token = 0; token < block.tokens; ++token) {
-    double* out = block.out + token * block.stride;
-    F64::zero().store(out);
-    out[0] = 1.0;
-    for (int t = 1; t <= block.degree; ++t) {
-      const std::ptrdiff_t end = block.starts[t - 1] + block.counts[t - 1];
-      double* to = out + block.starts[t];
-      for (std::ptrdiff_t l = 0; l < block.dim; ++l) {
+/// Several tokens take turns, so that nothing is read right after it was written with another alignment.
+inline void expand_some(const ExpandTokens& block, std::ptrdiff_t first, std::ptrdiff_t last) noexcept {
+  for (std::ptrdiff_t token = first; token < last; ++token) {
+    F64::zero().store(block.out + token * block.stride);
+    block.out[token * block.stride] = 1.0;
+  }
+  for (int t = 1; t <= block.degree; ++t) {
+    const std::ptrdiff_t end = block.starts[t - 1] + block.counts[t - 1];
+    std::ptrdiff_t to = block.starts[t];
+    for (std::ptrdiff_t l = 0; l < block.dim; ++l) {
+      const std::ptrdiff_t tail = block.tails[(t - 1) * block.dim + l];
+      for (std::ptrdiff_t token = first; token < last; ++token) {
+        double* out = block.out + token * block.stride;
         const F64 variable = F64::set(block.x[l * block.ld + token]);
-        const std::ptrdiff_t tail = block.tails[(t - 1) * block.dim + l];
         for (std::ptrdiff_t i = tail; i < end; i += F64::width) {
-          (F64::load(out + i) * variable).store(to + i - tail);
+          (F64::load(out + i) * variable).store(out + to + i - tail);
         }
-        to += end - tail;
       }
-      F64::zero().store(to);  // the next degree, or the next token, begins at most this much later
+      to += end - tail;
     }
-    if (block.weights != nullptr) {
-      const std::ptrdiff_t all = block.starts[block.degree] + block.counts[block.degree];
+    for (std::ptrdiff_t token = first; token < last; ++token) {
+      F64::zero().store(block.out + token * block.stride + to);  // up to where the next degree begins, at least
+    }
+  }
+}
+
+inline void expand_kernel(const ExpandTokens& block) noexcept {
+  constexpr std::ptrdiff_t kTurns = 8;
+  const std::ptrdiff_t all = block.starts[block.degree] + block.counts[block.degree];
+  for (std::ptrdiff_t first = 0; first < block.tokens; first += kTurns) {
+    const std::ptrdiff_t last = first + kTurns < block.tokens ? first + kTurns : block.tokens;
+    expand_some(block, first, last);
+    for (std::ptrdiff_t token = first; block.weights != nullptr && token < last; ++token) {
+      double* out = block.out + token * block.stride;
       for (std::ptrdiff_t f = 0; f < all; f += F64::width) {
         (F64::load(out + f) * F64::load(block.weights + f)).store(out + f);
       }
@@ -153,6 +167,11 @@ inline void slide_sets(const SlidingBlock& block) noexcept {
   std::ptrdiff_t f = block.feature;
   for (; f + kVectors * F64::width <= block.feature_end; f += kVectors * F64::width) {
     slide_features<M, kVectors>(block, f);
+  }
+  if constexpr (kVectors > 2) {
+    for (; f + 2 * F64::width <= block.feature_end; f += 2 * F64::width) {
+      slide_features<M, 2>(block, f);
+    }
   }
   if constexpr (kVectors > 1) {
     for (; f < block.feature_end; f += F64::width) {

@@ -26,7 +26,7 @@ SlidingFeatures make_sliding_features(int dim, int degree, const double* z) {
     out.starts.push_back(out.starts.back() +
                          static_cast<std::ptrdiff_t>(base::round_up_to(count, simd::kSlidingLanes)));
   }
-  out.padded = out.starts.back() + (out.starts.back() / simd::kSlidingLanes % 2 == 0 ? simd::kSlidingLanes : 0);
+  out.padded = out.starts.back() + (out.starts.back() / simd::kSlidingLanes % 2 == 0 ? 1 : 2) * simd::kSlidingLanes;
   out.kernels = &simd::kernels().sliding;
   const numerics::Monomials list = numerics::monomials(dim, degree);
   std::vector<double> weights(usize(list.rank()));
