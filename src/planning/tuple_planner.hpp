@@ -49,6 +49,8 @@ struct TuplePlanner {
   [[nodiscard]] bool may_try(Arithmetic arithmetic, int degree, double to_beat) const noexcept;
   /// The better of a degree without and with second moments weighted with the values.
   [[nodiscard]] TupleFind best_variant(Arithmetic arithmetic, int degree);
+  /// Where no polynomial reaches.
+  [[nodiscard]] TupleFind too_wide(Arithmetic arithmetic) const;
   /// From `start` on up until a degree serves all rows, or down, not below `lowest`, while degrees do.
   [[nodiscard]] TupleFind best_degree(Arithmetic arithmetic, int start, int lowest);
   [[nodiscard]] bool better(const Candidate& a, const Candidate& b) const noexcept;

@@ -30,7 +30,8 @@ constexpr double kPredictedKeys = 512.0;
 constexpr double kPredictedRows = 64.0;
 /// Scores that weigh in sums of errors are so many times the typical one.
 constexpr double kLargeScore = 3.0;
-/// Where the engine is forced no time stops the search, but this does.
+/// Where the engine is forced, looking may take so many seconds more, and ranks may be so large.
+constexpr double kForcedSeconds = 0.2;
 constexpr double kMostForcedRank = 0x1p20;
 
 /// What part of its work predicting a choice takes.
@@ -113,7 +114,8 @@ bool TuplePlanner::may_try(Arithmetic arithmetic, int degree, double to_beat) co
     return false;
   }
   const auto bytes = static_cast<std::uint64_t>(engines::tuple_bytes(problem, choice, 1));
-  return bytes <= context.memory->limit() && (forced || (own_seconds(choice) < to_beat && left > 0.0));
+  const bool time_left = forced ? left > -kForcedSeconds : own_seconds(choice) < to_beat && left > 0.0;
+  return bytes <= context.memory->limit() && time_left;
 }
 
 TupleFind TuplePlanner::best_variant(Arithmetic arithmetic, int degree) {
@@ -125,6 +127,23 @@ TupleFind TuplePlanner::best_variant(Arithmetic arithmetic, int degree) {
     }
   }
   return best;
+}
+
+TupleFind TuplePlanner::too_wide(Arithmetic arithmetic) const {
+  TupleFind find;
+  Candidate& candidate = find.candidate;
+  candidate.engine = Engine::polynomial;
+  candidate.arithmetic = arithmetic;
+  candidate.seconds = candidate.predicted_bound = kInfinity;
+  candidate.fallback_share = 1.0;
+  candidate.reason =
+      "scores spread over a radius of " + base::text(plan().statistics.radius_after) + ", no polynomial serves that";
+  if (request.engine == Engine::polynomial) {  // exact answers every row
+    candidate.degree = request.degree.value_or(0);
+    candidate.rank = static_cast<std::int64_t>(std::min(engines::tuple_rank(problem, candidate.degree), 0x1p62));
+    find.choice.degree = candidate.degree;
+  }
+  return find;
 }
 
 TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int start, int lowest) {
@@ -188,7 +207,7 @@ void TuplePlanner::consider(TupleFind find) {
   Candidate& candidate = find.candidate;
   const bool forced = request.engine == Engine::polynomial;
   candidate.usable = candidate.degree >= 0 && (forced || candidate.fallback_share < 0.5);
-  if (candidate.degree >= 0 && candidate.fallback_share >= 0.5) {
+  if (candidate.degree >= 0 && candidate.fallback_share >= 0.5 && candidate.seconds < kInfinity) {
     candidate.reason = "at degree " + std::to_string(candidate.degree) + ", the dearest looked at, " +
                        percent(candidate.fallback_share) + " of rows miss the tolerance: radius " +
                        base::text(plan().statistics.radius_after) + " is too large";
@@ -230,7 +249,8 @@ void TuplePlanner::polynomial_candidates() {
     if (!asked || (arithmetic == Arithmetic::float32 && !engines::single_allowed(problem))) {
       continue;
     }
-    TupleFind find = best_degree(arithmetic, start, lowest);
+    TupleFind find =
+        plan().statistics.radius_after <= kMaxRadius ? best_degree(arithmetic, start, lowest) : too_wide(arithmetic);
     if (find.candidate.degree >= 0) {  // what float64 needs, float32 needs too
       start = lowest = find.candidate.degree;
     }
