@@ -60,6 +60,7 @@ class TupleCertifier {
     double far;     // bound on the share of tuples too light to be covered by zeta
     double biases;  // bound on the sum of the |biases| of the outer keys of a tuple that is not, log2 units
   };
+  void take_set(const SetFacts& facts, bool outer, double grown, double added);
   void take_columns(const std::vector<SetFacts>& sets);
   [[nodiscard]] Weights weights(const TupleMeasures& row) const noexcept;
   [[nodiscard]] double span_of(const TupleMeasures& row) const noexcept;
