@@ -13,7 +13,7 @@
 namespace polyattn::engines {
 
 /// Rows of a query whose sums are joined one after the other; more are joined in pieces of so many.
-inline constexpr std::int64_t kJoinedRows = 1024;
+inline constexpr std::int64_t kJoinedRows = 384;
 
 /// What the bound of one query depends on. Scores in log2 units.
 struct TupleMeasures {
