@@ -7,6 +7,7 @@
 #include "support/random.hpp"
 
 #include <gtest/gtest.h>
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
@@ -102,7 +103,7 @@ TEST(TensorProducts, KhatriRaoAndFaceSplittingArePartsOfKronecker) {
     const std::vector<std::int64_t> columns = extents_of(factors, &Matrix::columns);
     for (std::int64_t l = 0; l < all.columns; ++l) {
       const std::vector<std::int64_t> tuple = members(l, columns);
-      const bool diagonal = tuple == std::vector<std::int64_t>(tuple.size(), tuple.front());
+      const bool diagonal = std::ranges::count(tuple, tuple.front()) == count;
       for (std::int64_t i = 0; diagonal && i < all.rows; ++i) ASSERT_EQ(some.at(i, tuple.front()), all.at(i, l));
     }
     // Row by row it is the same thing of the transposes.
