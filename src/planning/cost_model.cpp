@@ -17,6 +17,9 @@ constexpr double kBytes = 1.25e10;
 constexpr double kGaussian = 1.3;  ///< multiply-adds an axis of the Gaussian score in float64; float32 hides the rest
 constexpr double kExactRow = 3.3e-8;   ///< seconds, of a query
 constexpr double kExactCall = 3.2e-6;  ///< seconds
+/// Of a row that a query and outer keys make at order k: seconds, and seconds an axis or column.
+constexpr double kTupleRow = 1.2e-8;
+constexpr double kTupleAxis = 8e-10;
 /// Of a row or key of the polynomial engine: seconds an axis, a column, a column and degree, and all else.
 struct TokenSeconds {
   double axis, column, degree, row;
@@ -72,6 +75,31 @@ double CostModel::exact_seconds(const engines::HeadProblem& problem, double pair
                                             : 0.0;
   const double rows = queries + static_cast<double>(problem.n_kv());
   return work + slowness * kExactRow * queries + rows * (dim + columns) * 8.0 / bytes_ + kExactCall;
+}
+
+double CostModel::tuple_seconds(const engines::TupleProblem& problem, double tuples, double rows,
+                                Arithmetic arithmetic) const noexcept {
+  const auto width = static_cast<double>(problem.dim() + problem.value_dim());
+  const double slowness = arithmetic == Arithmetic::float64 ? slowness64_ : slowness32_;
+  const Speeds& speed = speeds(arithmetic);
+  return tuples * (width / speed.fma + 1.0 / speed.exp) + slowness * rows * (kTupleRow + kTupleAxis * width) +
+         kExactCall;
+}
+
+double CostModel::tuple_polynomial_seconds(const engines::TupleProblem& problem, const engines::TupleChoice& choice,
+                                           double work) const noexcept {
+  const Arithmetic arithmetic = choice.single ? Arithmetic::float32 : Arithmetic::float64;
+  const double slowness = choice.single ? slowness32_ : slowness64_;
+  const TokenSeconds& token = choice.single ? kToken32 : kToken64;
+  const auto columns = static_cast<double>(problem.value_dim() + 1);
+  const double row = token.axis * static_cast<double>(problem.dim()) +
+                     columns * (token.column + token.degree * choice.degree) + token.row;
+  auto rows = static_cast<double>(problem.n_q());
+  for (const engines::KeySet& set : problem.sets) {
+    rows += static_cast<double>(set.size());
+  }
+  return work / speeds(arithmetic).polynomial + slowness * rows * row +
+         static_cast<double>(problem.sets.size()) * kPolynomialCall;
 }
 
 namespace {

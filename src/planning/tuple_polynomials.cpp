@@ -1,0 +1,222 @@
+// The search for polynomials at order k >= 3. An exact row costs as much as n_1 n_2 ... keys, so a degree that leaves no
+// row behind is nearly always cheaper than one that leaves a few.
+
+#include "planning/tuple_planner.hpp"
+
+#include "base/error.hpp"
+#include "planning/chosen.hpp"
+#include "planning/planner.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <string>
+#include <utility>
+
+namespace polyattn::planning {
+
+namespace {
+
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
+/// A prediction must clear what is allowed by this factor: rows that were not looked at may be a little worse.
+constexpr double kMargin = 0.9;
+/// Exact done sooner than this is not worth a look at anything else.
+constexpr double kSmallSeconds = 3e-4;
+/// Part of exact's time that looking may take, and what a single prediction costs beside its share of the work.
+constexpr double kSearchShare = 0.15;
+constexpr double kPredictionSeconds = 1e-4;
+/// Keys of a set and rows that a prediction looks at, about.
+constexpr double kPredictedKeys = 512.0;
+constexpr double kPredictedRows = 64.0;
+/// Where the engine is forced no time stops the search, but this does.
+constexpr double kMostForcedRank = 0x1p20;
+
+/// What part of its work predicting a choice takes.
+double predicted_part(const engines::TupleProblem& problem) noexcept {
+  auto all = static_cast<double>(problem.n_q());
+  double some = std::min(all, kPredictedRows);
+  for (const engines::KeySet& set : problem.sets) {
+    all += static_cast<double>(set.size());
+    some += std::min(static_cast<double>(set.size()), kPredictedKeys);
+  }
+  return some / std::max(all, 1.0);
+}
+
+std::string percent(double share) { return base::text(std::round(1000.0 * share) / 10.0) + " %"; }
+
+}  // namespace
+
+engines::Acceptance tuple_acceptance(const Request& request, double tolerance, double share) noexcept {
+  engines::Acceptance acceptance;
+  acceptance.tolerance = share * tolerance;
+  acceptance.lse_tolerance = share * request.lse_tolerance.value_or(kInfinity);
+  acceptance.density_tolerance = share * request.density_tolerance.value_or(kInfinity);
+  acceptance.density_absolute = request.density_absolute;
+  return acceptance;
+}
+
+double TuplePlanner::own_seconds(const engines::TupleChoice& choice) const noexcept {
+  return cost.tuple_polynomial_seconds(problem, choice, engines::tuple_work(problem, choice));
+}
+
+TupleFind TuplePlanner::predicted(const engines::TupleChoice& choice) {
+  TupleFind find;
+  find.choice = choice;
+  Candidate& candidate = find.candidate;
+  candidate.engine = Engine::polynomial;
+  candidate.arithmetic = choice.single ? Arithmetic::float32 : Arithmetic::float64;
+  candidate.degree = choice.degree;
+  candidate.rank = static_cast<std::int64_t>(std::min(engines::tuple_rank(problem, choice.degree), 0x1p62));
+  const double own = own_seconds(choice);
+  left -= kPredictionSeconds + predicted_part(problem) * own;
+  const engines::TuplePrediction expected =
+      engines::predict_tuples(problem, measured->frame, choice, tuple_acceptance(request, plan().tolerance, kMargin),
+                              request.output, context);
+  candidate.fallback_share = 1.0 - expected.served;
+  candidate.seconds = own + candidate.fallback_share * plan().exact_seconds;
+  candidate.bytes = static_cast<double>(expected.bytes);
+  candidate.predicted_bound = expected.bound;
+  candidate.a_priori_bound = expected.a_priori;
+  candidate.papers_bound = kInfinity;
+  candidate.reason = "degree " + std::to_string(choice.degree) + " is expected to certify " +
+                     percent(expected.served) + " of rows" + (choice.spread ? ", with value-weighted moments" : "");
+  return find;
+}
+
+/// Where rows that fail are refused, fewer of them come first.
+bool TuplePlanner::better(const Candidate& a, const Candidate& b) const noexcept {
+  if (b.degree < 0 || (request.strict && a.fallback_share != b.fallback_share)) {
+    return b.degree < 0 || a.fallback_share < b.fallback_share;
+  }
+  return a.seconds < b.seconds;
+}
+
+TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int first) {
+  const bool forced = request.engine == Engine::polynomial;
+  TupleFind best;
+  best.candidate.engine = Engine::polynomial;
+  best.candidate.arithmetic = arithmetic;
+  best.candidate.seconds = kInfinity;
+  best.candidate.predicted_bound = kInfinity;
+  best.candidate.reason = "every degree would cost more than exact, or more to look at than it may save";
+  const int last = request.degree.value_or(kMaxPlannedDegree);
+  for (int degree = request.degree.value_or(first); degree <= last; ++degree) {
+    for (const bool spread : {false, true}) {
+      const engines::TupleChoice choice{degree, arithmetic == Arithmetic::float32, spread};
+      const double rank = engines::tuple_rank(problem, degree);
+      const bool held = rank <= engines::kMostRank && (!forced || request.degree || rank <= kMostForcedRank);
+      if (!held || (spread && degree < engines::kSpreadDegree)) {
+        break;
+      }
+      // Higher degrees only cost more: stop where even one that leaves no row could not win.
+      const double to_beat = std::min(best.candidate.seconds, forced ? kInfinity : plan().exact_seconds);
+      const bool too_much = static_cast<std::uint64_t>(engines::tuple_bytes(problem, choice, 1)) >
+                            context.memory->limit();
+      const bool pinned = request.degree.has_value() && !spread;
+      if (!pinned && (own_seconds(choice) >= to_beat || too_much || (left < 0.0 && !forced))) {
+        return best;
+      }
+      TupleFind find = predicted(choice);
+      const bool all = find.candidate.fallback_share == 0.0;
+      if (better(find.candidate, best.candidate)) {
+        best = std::move(find);
+      }
+      if (all) {
+        return best;
+      }
+    }
+  }
+  return best;
+}
+
+std::string TuplePlanner::why_not_polynomial() const {
+  if (request.want_row_max) {
+    return "the row maximum comes from exact only";
+  }
+  if (problem.non_finite == NonFinite::propagate) {
+    return "NaN and infinity are to propagate";
+  }
+  if (request.tolerance.value == 0.0) {
+    return "tolerance 0 asks for exact in the input's own type";
+  }
+  if (plan().tolerance == 0.0) {
+    return "the values do not vary: exact in float64";
+  }
+  if (plan().exact_seconds < kSmallSeconds) {
+    return "too small for a search for polynomials to pay";
+  }
+  return {};
+}
+
+void TuplePlanner::consider(TupleFind find) {
+  Candidate& candidate = find.candidate;
+  const bool forced = request.engine == Engine::polynomial;
+  candidate.usable = candidate.degree >= 0 && (forced || candidate.fallback_share < 0.5);
+  if (candidate.degree >= 0 && candidate.fallback_share >= 0.5) {
+    candidate.reason = "at degree " + std::to_string(candidate.degree) + ", the dearest looked at, " +
+                       percent(candidate.fallback_share) + " of rows miss the tolerance: radius " +
+                       base::text(plan().statistics.radius_after) + " is too large";
+  }
+  plan().candidates.push_back(candidate);
+  found.push_back(std::move(find));
+}
+
+void TuplePlanner::polynomial_candidates() {
+  const bool forced = request.engine == Engine::polynomial;
+  ineligible = why_not_polynomial();
+  if (request.engine == Engine::exact || (!forced && !ineligible.empty())) {
+    return;
+  }
+  if (nothing) {
+    Candidate none;
+    none.engine = Engine::polynomial;
+    none.arithmetic = arithmetics(request).front();
+    none.degree = 0;
+    none.rank = 1;
+    none.usable = forced;
+    none.reason = "nothing to compute";
+    plan().candidates.push_back(none);
+    return;
+  }
+  measured = std::make_shared<TuplePolynomials>();
+  measured->frame = engines::make_tuple_frame(problem, context);
+  plan().statistics.radius_before = measured->frame.frame.radius_before;
+  plan().statistics.radius_after = measured->frame.frame.radius;
+  left = kSearchShare * plan().exact_seconds;
+  int first = 0;
+  for (const Arithmetic arithmetic : {Arithmetic::float64, Arithmetic::float32}) {
+    const bool asked = request.arithmetic == Arithmetic::automatic || request.arithmetic == arithmetic;
+    if (!asked || (arithmetic == Arithmetic::float32 && !engines::single_allowed(problem))) {
+      continue;
+    }
+    TupleFind find = best_degree(arithmetic, first);
+    first = std::max(find.candidate.degree, 0);  // what float64 needs, float32 needs too
+    consider(std::move(find));
+  }
+}
+
+void TuplePlanner::explain() {
+  std::string& why = plan().why;
+  if (request.engine != Engine::automatic) {
+    why = "asked for by name";
+  } else if (plan().engine == Engine::polynomial) {
+    why = "certifies the tolerance at " + share_of_exact(plan());
+  } else {
+    why = !ineligible.empty() ? ineligible : "no polynomial is cheaper at this tolerance";
+  }
+}
+
+void TuplePlanner::settle() {
+  if (plan().engine != Engine::polynomial || measured == nullptr) {
+    return;
+  }
+  for (const TupleFind& find : found) {
+    if (find.candidate.arithmetic == plan().arithmetic) {
+      measured->choice = find.choice;
+    }
+  }
+  measured->seconds_per_row = plan().exact_seconds / std::max(1.0, static_cast<double>(problem.n_q()));
+  decision.polynomials = measured;
+}
+
+}  // namespace polyattn::planning
