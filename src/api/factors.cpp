@@ -195,7 +195,6 @@ FactorHead report_of(const FactorGroup& group, std::int64_t head) {
 
 Factors factors(const ConstView& q, std::span<const ConstView> keys, const FactorOptions& options) {
   const base::FloatEnvironment environment;
-  api::require_order_2("factors", keys.size());
   const api::CallShape shape = api::check_shapes(q, keys, keys);
   check_options(options);
   Options call;

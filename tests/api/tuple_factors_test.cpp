@@ -334,8 +334,10 @@ TEST(TupleFactors, AxesThatAreZeroOnASideAddNoRank) {
   for (std::int64_t j = 0; j < 3; ++j) p.keys[0][index(4 * j + 3)] = 0.0;  // in the first head only
   const FactorOptions options = tolerance(1e-3);
   const Factors result = make(p, options);
-  EXPECT_EQ(result.axes, 2);
+  EXPECT_EQ(result.axes, 2);  // of which the first head uses one
   judge(p, options, result);
+  for (std::int64_t i = 0; i < 3; ++i) p.q[index(4 * i + 3)] = 1e90;  // times 0 in the first head
+  judge(p, options, make(p, options));
   p.scale = 0.0;
   const Factors constant = make(p, options);
   EXPECT_EQ(constant.rank, 1);

@@ -104,7 +104,8 @@ FactorFrame make_tuple_frame(const TupleProblem& problem, const std::vector<bool
       reach[a] *= entry;
       if (!moderate(entry) || !moderate(reach[a]) || std::abs(exponents[a]) > kMostExponent) beyond_range(problem);
       if (side == 0) {
-        weights[a] = std::ldexp(problem.scale, exponents[a]);
+        // An axis that only another head uses is 0 here: a side that is 0 says nothing about the others' size.
+        weights[a] = reach[a] > 0.0 ? std::ldexp(problem.scale, exponents[a]) : 0.0;
       } else if (entry > 0.0) {
         const int exponent = std::ilogb(entry) + 1;
         weights[a] = std::ldexp(1.0, -exponent);
