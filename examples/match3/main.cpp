@@ -249,8 +249,8 @@ int main(int argc, char** argv) {
   std::printf("     n          M  match  radius  none      match       bound    wrong  seconds  engine   order 2\n");
   try {
     for (const std::int64_t n : sizes) {
-      if (n < 2 || n > 30000) {
-        std::fprintf(stderr, "match3: N has to be from 2 to 30000\n");
+      if (n < 2 || n > 10000) {
+        std::fprintf(stderr, "match3: N has to be from 2 to 10000\n");
         return 2;
       }
       all = run(n, rows) && all;
