@@ -89,14 +89,14 @@ Factors compute(const Problem& problem, FactorOptions options) {
 std::string number(std::int64_t count) { return count < 0 ? "more than 2^63" : std::to_string(count); }
 
 std::string words(const FactorHead& head, std::size_t order) {
-  return fmt::format(
-      "batch {}, head {}: scores in [{:.4g}, {:.4g}]{} ({}; magnitude as stated: at most {:.4g})\n"
-      "  {} exp(s): polynomial {:.6g}, rounding {:.3g}; if the products are computed in float64, {:.3g} more\n",
-      head.batch, head.head, head.low, head.high, order == 2 ? " after centring" : "",
-      head.scanned ? "all looked at" : "from norms", head.radius_before,
-      fmt::format(order == 2 ? "|(U1 U2^T)_ij - exp(s_ij)| <= {:.6g}" : "|sum_a U1 U2 ... - exp(s)| <= {:.6g}",
-                  head.bound()),
-      head.approximation, head.rounding, head.dot_product);
+  const char* const entry =
+      order == 2 ? "|(U1 U2^T)_ij - exp(s_ij)| <= {:.6g} exp(s_ij)" : "|sum_a U1 U2 ... - exp(s)| <= {:.6g} exp(s)";
+  return fmt::format("batch {}, head {}: scores in [{:.4g}, {:.4g}]{} ({}; magnitude as stated: at most {:.4g})\n",
+                     head.batch, head.head, head.low, head.high, order == 2 ? " after centring" : "",
+                     head.scanned ? "all looked at" : "from norms", head.radius_before) +
+         "  " + fmt::format(fmt::runtime(entry), head.bound()) +
+         fmt::format(": polynomial {:.6g}, rounding {:.3g}; if the products are computed in float64, {:.3g} more\n",
+                     head.approximation, head.rounding, head.dot_product);
 }
 
 /// The smallest side: n_q, or the length of a key set.
