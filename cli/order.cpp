@@ -35,7 +35,8 @@ void declare(CLI::App& app, OrderFlags& flags) {
   text_flag(app, "--tolerance", flags.tolerance, "EPS",
             "Error allowed, as a share of the value range (default 1e-3); the keys stand in for the values");
   text_flag(app, "--causal", flags.causal, "ALIGN", "upper_left or lower_right, as for attend");
-  text_flag(app, "--highest", flags.highest, "K", "The highest order looked at (default 5, or as many as there are keys)");
+  text_flag(app, "--highest", flags.highest, "K",
+            "The highest order looked at (default 5, or as many as there are keys)");
   text_flag(app, "--threads", flags.threads, "N", "Threads (default 0: all there are)");
   text_flag(app, "--calibration", flags.calibration, "WHAT", "Speeds that predictions use, as for attend");
   text_flag(app, "--json", flags.json, "FILE", "The same as JSON; - for standard output");
@@ -104,8 +105,8 @@ std::vector<ConstView> keys_of(const Problem& problem, std::size_t sets) {
 
 OrderRow look(const Problem& problem, int order) {
   const std::vector<ConstView> keys = keys_of(problem, static_cast<std::size_t>(order) - 1);
-  const PlanReport report = naming_files(problem, [&] { return plan(problem.q_view, keys, keys, problem.options); })
-                                .report();
+  const PlanReport report =
+      naming_files(problem, [&] { return plan(problem.q_view, keys, keys, problem.options); }).report();
   OrderRow row;
   row.order = order;
   row.known = !report.heads.empty();
@@ -175,24 +176,21 @@ int run(int argc, char** argv) {
   declare(app, flags);
   if (const auto code = parse(app, argc, argv)) return *code;
   const Request request = request_of(flags);
-  const std::int64_t highest =
-      flags.highest ? parse_integer("--highest", *flags.highest, 2, highest_order)
-                    : std::max(usual_highest, static_cast<std::int64_t>(request.keys.size()) + 1);
+  const std::int64_t highest = flags.highest
+                                   ? parse_integer("--highest", *flags.highest, 2, highest_order)
+                                   : std::max(usual_highest, static_cast<std::int64_t>(request.keys.size()) + 1);
   io::check_outputs(file_outputs({flags.json}), request.input_paths());
   const Problem problem = load(request);
 
   const double scale = std::get<Dot>(problem.options.score).scale.value();
   std::string text = fmt::format(
       "{} queries, {} keys, d = {}; scale {:.6g}; tolerance {:g} of the value range, the keys as values\n"
-      "order          B  (log n)^(1/k)   B^k d scale     radius     scaled  degree       rank  polynomial       exact\n",
+      "order          B  (log n)^(1/k)   B^k d scale     radius     scaled  degree       rank  polynomial       "
+      "exact\n",
       problem.q_view.shape[2], problem.key_views.front().shape[2], problem.q_view.shape[3], scale,
       problem.options.tolerance.value);
-  Json json{{"schema", json_schema},
-            {"queries", problem.q_view.shape[2]},
-            {"dim", problem.q_view.shape[3]},
-            {"scale", scale},
-            {"tolerance", problem.options.tolerance.value},
-            {"orders", Json::array()}};
+  Json json{{"schema", json_schema}, {"queries", problem.q_view.shape[2]},           {"dim", problem.q_view.shape[3]},
+            {"scale", scale},        {"tolerance", problem.options.tolerance.value}, {"orders", Json::array()}};
   int fastest = 0;
   for (int order = 2; order <= highest; ++order) {
     const OrderRow row = look(problem, order);

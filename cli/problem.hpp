@@ -45,7 +45,7 @@ struct Request {
   std::string q;
   std::vector<std::string> keys;
   std::vector<std::string> values;
-  std::string extra;  ///< the file after the values, where the command takes one
+  std::string extra;                  ///< the file after the values, where the command takes one
   std::vector<std::string> key_bias;  ///< one for each key set, or none; an empty name: that set has none
   std::optional<std::string> boolean, additive;
   std::optional<std::string> segments, key_segments;  ///< the second only where it is another file

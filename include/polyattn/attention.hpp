@@ -13,8 +13,8 @@
 ///
 ///     s_i(j_1 ...) = scale sum_l q_il k1_{j_1 l} k2_{j_2 l} ...,   bias b1_{j_1} + b2_{j_2} + ...,
 ///
-/// and values v1_{j_1} v2_{j_2} ... column by column. A row sees a tuple if it sees each member in its own set. Sets have
-/// their own lengths and numbers of heads, and the same dimensions.
+/// and values v1_{j_1} v2_{j_2} ... column by column. A row sees a tuple if it sees each member in its own set. Sets
+/// have their own lengths and numbers of heads, and the same dimensions.
 
 #include "polyattn/error.hpp"
 #include "polyattn/export.hpp"

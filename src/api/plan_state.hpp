@@ -20,7 +20,7 @@ struct PlanState {
   Options options;
   api::CallShape shape;
   planning::Request request;
-  std::vector<api::ByteRange> inputs;  ///< memory that no destination may touch
+  std::vector<api::ByteRange> inputs;          ///< memory that no destination may touch
   std::vector<engines::HeadProblem> problems;  ///< order 2
   std::vector<planning::HeadDecision> decisions;
   std::vector<engines::TupleProblem> tuples;  ///< order 3 and above

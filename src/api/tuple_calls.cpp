@@ -17,8 +17,8 @@ namespace {
 using base::usize;
 using engines::TupleProblem;
 
-engines::KeySet make_set(const ConstView& keys, const ConstView& values, const Options& options,
-                         const CallShape& shape, std::size_t s, std::int64_t batch, std::int64_t head) {
+engines::KeySet make_set(const ConstView& keys, const ConstView& values, const Options& options, const CallShape& shape,
+                         std::size_t s, std::int64_t batch, std::int64_t head) {
   const std::int64_t own = head / (shape.query_heads / keys.shape[1]);
   engines::KeySet set;
   set.keys = base::head_rows(keys, batch, own);
@@ -72,10 +72,10 @@ std::vector<TupleProblem> make_tuple_problems(const ConstView& q, std::span<cons
   return problems;
 }
 
-void estimate_mean_answer(const TupleProblem& problem, const planning::TupleDecision& decision, HeadPlan& plan,
+void estimate_mean_answer(const TupleProblem& problem, const planning::TupleFacts& facts, HeadPlan& plan,
                           const base::Context& context) {
-  const std::vector<double>& mean = decision.facts.mean;
-  if (problem.n_q() == 0 || mean.empty() || decision.facts.empty()) {
+  const std::vector<double>& mean = facts.mean;
+  if (problem.n_q() == 0 || mean.empty() || facts.empty()) {
     plan.mean_answer_error = 0.0;
     return;
   }
@@ -110,7 +110,7 @@ HeadPlan decide_tuple_head(detail::PlanState& state, std::size_t i, bool full, c
   planning::TupleDecision& decision = state.tuple_decisions[i];
   decision = planning::decide_tuples(problem, state.request, context);
   if (full) {
-    estimate_mean_answer(problem, decision, decision.plan, context);
+    estimate_mean_answer(problem, decision.facts, decision.plan, context);
   }
   return decision.plan;
 }

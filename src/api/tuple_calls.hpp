@@ -24,7 +24,7 @@ void run_tuple_heads(const detail::PlanState& state, const Destinations& out, co
                      Report& report);
 
 /// max |T - mean(V)| over some rows, evenly spaced, answered by exact: at most 64, and as many as take little time.
-void estimate_mean_answer(const engines::TupleProblem& problem, const planning::TupleDecision& decision, HeadPlan& plan,
+void estimate_mean_answer(const engines::TupleProblem& problem, const planning::TupleFacts& facts, HeadPlan& plan,
                           const base::Context& context);
 
 }  // namespace polyattn::api

@@ -71,17 +71,17 @@ void require(Engine engine, Feature feature, std::size_t order) {
   const std::string able = engines::engines_with(feature, order);
   const bool none = engine == Engine::automatic && able == "none";
   const bool higher = order > 2 && feature != Feature::higher_order;
-  fail(ErrorCode::unsupported, std::string(engines::name_of(feature)) +
-                                   (higher ? " at order " + std::to_string(order) : "") + ": not supported by " +
-                                   (none ? std::string("any engine of this version")
-                                         : "engine " + std::string(name_of(engine))) +
-                                   "; engines that support it: " + able);
+  fail(ErrorCode::unsupported,
+       std::string(engines::name_of(feature)) + (higher ? " at order " + std::to_string(order) : "") +
+           ": not supported by " +
+           (none ? std::string("any engine of this version") : "engine " + std::string(name_of(engine))) +
+           "; engines that support it: " + able);
 }
 
 void require_order_2(const char* what, std::size_t key_sets) {
   if (key_sets > 1) {
-    fail(ErrorCode::unsupported, "order " + std::to_string(key_sets + 1) + ": not supported by " + what +
-                                     "; only order 2 (one key set) is");
+    fail(ErrorCode::unsupported,
+         "order " + std::to_string(key_sets + 1) + ": not supported by " + what + "; only order 2 (one key set) is");
   }
 }
 
@@ -116,8 +116,8 @@ CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std:
                                           std::to_string(keys.size()) + " and " + std::to_string(values.size()));
   }
   if (keys.size() > kMostSets) {
-    fail(ErrorCode::unsupported, "order " + std::to_string(keys.size() + 1) + ": the highest order is " +
-                                     std::to_string(kMostSets + 1));
+    fail(ErrorCode::unsupported,
+         "order " + std::to_string(keys.size() + 1) + ": the highest order is " + std::to_string(kMostSets + 1));
   }
   check_view("q", q);
   if (q.shape[3] < 1 || q.shape[3] > 65535) {
@@ -209,8 +209,8 @@ planning::Request make_request(const Options& options, const ConstView& q, std::
   request.strict = options.strict;
   request.output = output_dtype(q, options);
   const auto narrow = [](const ConstView& view) { return view.dtype != DType::float64; };
-  request.native_float32 = narrow(q) && std::all_of(keys.begin(), keys.end(), narrow) &&
-                           std::all_of(values.begin(), values.end(), narrow);
+  request.native_float32 =
+      narrow(q) && std::all_of(keys.begin(), keys.end(), narrow) && std::all_of(values.begin(), values.end(), narrow);
   request.want_lse = options.want_lse;
   request.want_row_max = options.want_row_max;
   request.calibration = options.calibration;

@@ -34,7 +34,7 @@ constexpr std::array kRows{
     Row{Feature::gaussian_score, "gaussian score", kAll, "gaussian score, order 3 and above", kNone},
     Row{Feature::causal, "causal", kNotGrid, "causal, order 3 and above", kNotGrid},
     Row{Feature::key_bias, "key_bias", kAll, "key_bias, order 3 and above", kNotGrid},
-    Row{Feature::window, "window", kExact, "window, order 3 and above", kExact},
+    Row{Feature::window, "window", kExact, "window, order 3 and above", kNotGrid},
     Row{Feature::segments, "segments", kExact, "segments, order 3 and above", kNone},
     Row{Feature::boolean_mask, "boolean", kExact, "boolean, order 3 and above", kNone},
     Row{Feature::additive_mask, "additive", kExact, "additive, order 3 and above", kNone},

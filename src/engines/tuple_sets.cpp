@@ -61,7 +61,8 @@ void require_finite_inputs(const TupleProblem& problem) {
     const std::vector<double> bias = set_bias(problem, s);
     const auto check = [&](const std::string& name, const base::Rows& rows, bool keys) {
       std::vector<double> row(usize(rows.columns));
-      for (std::int64_t i = 0; i < rows.rows; ++i) {
+      const KeyRange seen = keys ? seen_keys(head) : KeyRange{0, rows.rows};
+      for (std::int64_t i = seen.first; i < seen.last; ++i) {
         if (!keys || bias[usize(i)] != -kInfinity) {
           base::load_rows(rows, i, 1, row.data(), rows.columns);
           require_finite(head, name.c_str(), row.data(), i, 1, rows.columns);

@@ -59,9 +59,8 @@ void choose_cheapest(HeadPlan& plan, Engine asked) {
   plan.kind = best->kind;
   for (Candidate& candidate : plan.candidates) {
     if (!candidate.chosen && candidate.usable) {
-      candidate.reason += best->engine == candidate.engine || asked == Engine::automatic
-                              ? "; dearer than the choice"
-                              : "; not asked for";
+      candidate.reason += best->engine == candidate.engine || asked == Engine::automatic ? "; dearer than the choice"
+                                                                                         : "; not asked for";
     }
   }
 }

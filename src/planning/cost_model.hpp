@@ -30,8 +30,8 @@ class CostModel {
   /// Exact: `pairs` score pairs of one head, keys packed first.
   [[nodiscard]] double exact_seconds(const engines::HeadProblem& problem, double pairs,
                                      Arithmetic arithmetic) const noexcept;
-  /// Exact at order k: `tuples` of one head, in rows of the order-2 kernel, one for every query and every key of all sets
-  /// but the innermost.
+  /// Exact at order k: `tuples` of one head, in rows of the order-2 kernel, one for every query and every key of all
+  /// sets but the innermost.
   [[nodiscard]] double tuple_seconds(const engines::TupleProblem& problem, double tuples, double rows,
                                      Arithmetic arithmetic) const noexcept;
   /// Polynomials at order k: `work` multiply-adds.

@@ -146,6 +146,9 @@ double predicted_tuple_work(const TupleProblem& problem, const TupleDecision& de
   if (decision.plan.engine == Engine::reference) {
     return engines::reference_tuple_work(problem, RowList{});
   }
+  if (decision.polynomials != nullptr) {
+    return engines::tuple_work(problem, decision.polynomials->choice);
+  }
   return engines::exact_tuple_work(problem, RowList{});
 }
 
@@ -189,8 +192,7 @@ HeadReport execute_tuples(const TupleProblem& problem, const TupleDecision& deci
     }
   }
   if (!decision.facts.empty()) {
-    report.mean_answer_error =
-        distance_from_mean(out.output, problem.n_q(), run.rows, decision.facts.mean, context);
+    report.mean_answer_error = distance_from_mean(out.output, problem.n_q(), run.rows, decision.facts.mean, context);
   }
   report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   summarise(run.rows, problem.n_q(), report, out.row_bounds, out.row_engine);

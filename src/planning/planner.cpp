@@ -47,9 +47,7 @@ void Planner::statistics(const engines::QueryExtent& extent, const engines::Fram
 void Planner::choose() { choose_cheapest(plan(), request.engine); }
 
 /// Predictions so far are of one thread; all engines share their work out well.
-void Planner::spread_over_threads() noexcept {
-  planning::spread_over_threads(plan(), context.threads);
-}
+void Planner::spread_over_threads() noexcept { planning::spread_over_threads(plan(), context.threads); }
 
 double absolute_tolerance(const Tolerance& tolerance, double range) noexcept {
   return tolerance.kind == ToleranceKind::absolute ? tolerance.value : tolerance.value * range;

@@ -107,8 +107,7 @@ SetFacts measure_set(const TupleProblem& problem, std::size_t index, const base:
 
 /// Least and largest product of a number of one interval and one of the other: they are at corners.
 std::pair<double, double> product(double low, double high, double other_low, double other_high) noexcept {
-  const auto [least, largest] =
-      std::minmax({low * other_low, low * other_high, high * other_low, high * other_high});
+  const auto [least, largest] = std::minmax({low * other_low, low * other_high, high * other_low, high * other_high});
   return {least, largest};
 }
 

@@ -5,7 +5,6 @@
 #include "engines/tuples/exact.hpp"
 #include "planning/chosen.hpp"
 #include "planning/cost_model.hpp"
-#include "planning/decide.hpp"
 #include "planning/planner.hpp"
 #include "planning/tuple_planner.hpp"
 
@@ -105,6 +104,12 @@ TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request&
   planner.settle();
   spread_over_threads(plan, context.threads);
   return std::move(planner.decision);
+}
+
+PlanSeries decide_each_tuple(const engines::TupleProblem& problem, const Request& request,
+                             std::span<const double> tolerances, const base::Context& context) {
+  return decide_series(request, tolerances,
+                       [&](const Request& one) { return decide_tuples(problem, one, context).plan; });
 }
 
 }  // namespace polyattn::planning

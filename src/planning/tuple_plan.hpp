@@ -1,17 +1,19 @@
 #pragma once
 
-/// The planner of order k >= 3: for one head the cheapest engine and arithmetic whose certificate is expected to meet the
-/// tolerance. As at order 2 (decide.hpp) it only decides what is tried: execution certifies every row.
+/// The planner of order k >= 3: for one head the cheapest engine and arithmetic whose certificate is expected to meet
+/// the tolerance. As at order 2 (decide.hpp) it only decides what is tried: execution certifies every row.
 
 #include "base/parallel.hpp"
 #include "engines/tuple_problem.hpp"
 #include "engines/tuples/polynomial.hpp"
+#include "planning/decide.hpp"
 #include "planning/request.hpp"
 #include "planning/tuple_facts.hpp"
 #include "polyattn/report.hpp"
 
 #include <limits>
 #include <memory>
+#include <span>
 
 namespace polyattn::planning {
 
@@ -36,5 +38,9 @@ struct TupleDecision {
 engines::Acceptance tuple_acceptance(const Request& request, double tolerance, double share) noexcept;
 
 TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request& request, const base::Context& context);
+
+/// The plans for several tolerances of the request's kind, as decide_each (decide.hpp).
+PlanSeries decide_each_tuple(const engines::TupleProblem& problem, const Request& request,
+                             std::span<const double> tolerances, const base::Context& context);
 
 }  // namespace polyattn::planning

@@ -1,5 +1,5 @@
-// The search for polynomials at order k >= 3. An exact row costs as much as n_1 n_2 ... keys, so a degree that leaves no
-// row behind is nearly always cheaper than one that leaves a few.
+// The search for polynomials at order k >= 3. An exact row costs as much as n_1 n_2 ... keys, so a degree that leaves
+// no row behind is nearly always cheaper than one that leaves a few.
 
 #include "planning/tuple_planner.hpp"
 
@@ -69,17 +69,16 @@ TupleFind TuplePlanner::predicted(const engines::TupleChoice& choice) {
   candidate.rank = static_cast<std::int64_t>(std::min(engines::tuple_rank(problem, choice.degree), 0x1p62));
   const double own = own_seconds(choice);
   left -= kPredictionSeconds + predicted_part(problem) * own;
-  const engines::TuplePrediction expected =
-      engines::predict_tuples(problem, measured->frame, choice, tuple_acceptance(request, plan().tolerance, kMargin),
-                              request.output, context);
+  const engines::TuplePrediction expected = engines::predict_tuples(
+      problem, measured->frame, choice, tuple_acceptance(request, plan().tolerance, kMargin), request.output, context);
   candidate.fallback_share = 1.0 - expected.served;
   candidate.seconds = own + candidate.fallback_share * plan().exact_seconds;
   candidate.bytes = static_cast<double>(expected.bytes);
   candidate.predicted_bound = expected.bound;
   candidate.a_priori_bound = expected.a_priori;
   candidate.papers_bound = kInfinity;
-  candidate.reason = "degree " + std::to_string(choice.degree) + " is expected to certify " +
-                     percent(expected.served) + " of rows" + (choice.spread ? ", with value-weighted moments" : "");
+  candidate.reason = "degree " + std::to_string(choice.degree) + " is expected to certify " + percent(expected.served) +
+                     " of rows" + (choice.spread ? ", with value-weighted moments" : "");
   return find;
 }
 
@@ -110,8 +109,8 @@ TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int first) {
       }
       // Higher degrees only cost more: stop where even one that leaves no row could not win.
       const double to_beat = std::min(best.candidate.seconds, forced ? kInfinity : plan().exact_seconds);
-      const bool too_much = static_cast<std::uint64_t>(engines::tuple_bytes(problem, choice, 1)) >
-                            context.memory->limit();
+      const bool too_much =
+          static_cast<std::uint64_t>(engines::tuple_bytes(problem, choice, 1)) > context.memory->limit();
       const bool pinned = request.degree.has_value() && !spread;
       if (!pinned && (own_seconds(choice) >= to_beat || too_much || (left < 0.0 && !forced))) {
         return best;
@@ -166,6 +165,10 @@ void TuplePlanner::polynomial_candidates() {
   ineligible = why_not_polynomial();
   if (request.engine == Engine::exact || (!forced && !ineligible.empty())) {
     return;
+  }
+  if (forced && request.arithmetic == Arithmetic::float32 && !engines::single_allowed(problem)) {
+    base::fail(ErrorCode::unsupported, "arithmetic float32: engine polynomial has float64 only at order " +
+                                           std::to_string(problem.order()) + " where rows see different keys");
   }
   if (nothing) {
     Candidate none;

@@ -1,0 +1,70 @@
+#pragma once
+
+/// The sums over one set of keys that slide along with the rows.
+
+#include "engines/polynomial/moments.hpp"
+#include "engines/tuples/frame.hpp"
+#include "engines/tuples/sliding_features.hpp"
+#include "simd/sliding_kernels.hpp"
+
+#include <cstdint>
+#include <vector>
+
+namespace polyattn::engines {
+
+/// Keys that enter and leave before some rows are read, as the kernel takes them.
+struct SlidingEvents {
+  std::vector<std::ptrdiff_t> first;  ///< [rows + 1]
+  std::vector<double> features;       ///< [events][stride]
+  std::vector<double> values;         ///< [events][columns]: w v, w, and w |v| with spreads
+  std::vector<double> ever;           ///< [rows] weight added and taken away since sums began, once the row is reached
+};
+
+class SlidingSums {
+ public:
+  /// `most` rows and some 64 keys more are brought in at a time.
+  SlidingSums(const TupleSet& set, const SlidingFeatures& features, const FeatureList& list, std::int64_t most,
+              base::MemoryMeter* memory);
+
+  /// Brings in and takes away whatever lies between the keys summed and [range.first, range.last), as long as that
+  /// is more than a row's worth; begins anew where that is cheaper or where rounding has piled up.
+  void approach(KeyRange range, const simd::SlidingKernels& kernels);
+  /// The events that make the sums those of ranges[i] before row i is read. The sums are scaled for them; the kernel
+  /// carries them out.
+  const SlidingEvents& advance(const std::vector<KeyRange>& ranges);
+
+  [[nodiscard]] double* sums() noexcept { return sums_.data(); }
+  /// The weights are relative to 2^exponent.
+  [[nodiscard]] double exponent() const noexcept { return exponent_; }
+
+ private:
+  void clear(std::int64_t at) noexcept;
+  void raise_unit(std::int64_t first, std::int64_t last) noexcept;
+  /// Keys [first, last) of the set, at most what scratch holds, as features and values.
+  void load(std::int64_t first, std::int64_t last, double sign, std::vector<double>& features,
+            std::vector<double>& values);
+  void add_many(std::int64_t first, std::int64_t last, double sign, const simd::SlidingKernels& kernels);
+
+  const TupleSet& set_;
+  const SlidingFeatures& features_;
+  const FeatureList& list_;
+  std::int64_t most_;
+  MomentScratch<double> scratch_;
+  base::Buffer<double> sums_;  ///< [columns][stride]
+  KeyRange summed_;
+  double exponent_ = 0.0;
+  bool any_ = false;    ///< a key that is not hidden was summed since sums began
+  bool taken_ = false;  ///< a key was taken away since
+  double ever_ = 0.0;
+  std::int64_t events_ = 0;
+  SlidingEvents out_;
+};
+
+/// Sums begin anew once the weight ever added and taken away is more than kWorn times what there is; rows for which it
+/// is more than kWornOut times, all sets together, are not answered.
+inline constexpr double kWorn = 16.0;
+inline constexpr double kWornOut = 256.0;
+/// And after this many events, or four for each key of the window if that is more.
+inline constexpr std::int64_t kWornEvents = 4096;
+
+}  // namespace polyattn::engines
