@@ -57,6 +57,7 @@ std::vector<FactorGroup> groups_of_tuples(const ConstView& q, std::span<const Co
     problems.push_back(std::move(problem));
   }
   std::vector<FactorGroup> groups;
+  groups.reserve(problems.size());
   for (const engines::TupleProblem& problem : problems) {
     groups.push_back({problem.batch, problem.head, 1, sharing, engines::make_tuple_frame(problem, axes, context)});
   }
