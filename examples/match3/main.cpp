@@ -31,6 +31,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <random>
+#include <string>
 #include <unordered_set>
 #include <vector>
 
@@ -106,7 +107,7 @@ Frequencies choose(std::int64_t modulus, std::int64_t count, std::mt19937_64& ra
 }
 
 /// Token embeddings [n + 1, kDim] of which the last is the pad's, zero: cosines and sines in the given places.
-/// `pattern` has a letter for each coordinate of a frequency: c, s, or S for minus a sine.
+/// `pattern` has a letter for each coordinate of a frequency: c or s, capitals with a minus.
 std::vector<float> embed(const Problem& problem, const Frequencies& frequencies, const char* pattern, double factor) {
   const std::size_t width = std::strlen(pattern);
   std::vector<float> result((problem.x.size() + 1) * static_cast<std::size_t>(kDim), 0.0F);
@@ -115,8 +116,9 @@ std::vector<float> embed(const Problem& problem, const Frequencies& frequencies,
       const std::int64_t turns = frequencies.f[l] * problem.x[i] % problem.modulus;  // below 2^63: M < 2^31
       const double angle = kTwoPi * static_cast<double>(turns) / static_cast<double>(problem.modulus);
       for (std::size_t e = 0; e < width; ++e) {
-        const double value = pattern[e] == 'c' ? std::cos(angle) : std::sin(angle);
-        result[i * kDim + l * width + e] = static_cast<float>(factor * (pattern[e] == 'S' ? -value : value));
+        const bool minus = pattern[e] == 'C' || pattern[e] == 'S';
+        const double value = pattern[e] == 'c' || pattern[e] == 'C' ? std::cos(angle) : std::sin(angle);
+        result[i * kDim + l * width + e] = static_cast<float>(minus ? -factor * value : factor * value);
       }
     }
   }
@@ -201,7 +203,8 @@ bool run(std::int64_t n, std::FILE* rows) {
   const double lambda = 2.0 * std::log(4.0 * size) / triples.gap;
   const double log_pad = std::log(size) + lambda * (static_cast<double>(triples.f.size()) - 0.5 * triples.gap);
   const Levels levels = proved_levels(size, lambda, triples, log_pad);
-  const Answer three = attend(problem, embed(problem, triples, "cSSS", lambda),
+  // cos(a + b + c) = cos a cos b cos c - cos a sin b sin c - sin a cos b sin c - sin a sin b cos c
+  const Answer three = attend(problem, embed(problem, triples, "cCSS", lambda),
                               {embed(problem, triples, "cscs", 1.0), embed(problem, triples, "cssc", 1.0)}, log_pad);
   const std::int64_t three_right = right(problem, three.output, 0.5);
 
