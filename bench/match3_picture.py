@@ -93,7 +93,7 @@ def train(n, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", type=int, nargs="+", default=[1000, 2000, 4000])
-    parser.add_argument("--train", type=int, default=400, help="steps of training order 2; 0: none")
+    parser.add_argument("--train", type=int, default=300, help="steps of training order 2; 0: none")
     parser.add_argument("--train-size", type=int, default=1000)
     parser.add_argument("--reuse", action="store_true", help="draw what build/match3 holds")
     parser.add_argument("--program", default="build/bench/match3", help="the example")

@@ -155,8 +155,9 @@ Answer attend(const Problem& problem, const std::vector<float>& queries, const s
   const polyattn::Result result = polyattn::attend(polyattn::matrix(queries.data(), n, kDim), keys, values, options);
   Answer answer;
   answer.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  answer.bound = result.report.heads[0].certificate.bound();
-  answer.engine = polyattn::name_of(result.report.heads[0].engine);
+  const polyattn::HeadReport& head = result.report.heads[0];
+  answer.bound = head.certificate.bound();
+  answer.engine = head.rows_exact == head.rows_total ? "exact" : polyattn::name_of(head.engine);
   for (std::int64_t i = 0; i < n; ++i) answer.output.push_back(static_cast<double>(result.output.as<float>()[i]));
   return answer;
 }
