@@ -8,6 +8,7 @@
 #include "planning/cost_model.hpp"
 #include "planning/glance.hpp"
 #include "planning/grid_expectation.hpp"
+#include "planning/near_choice.hpp"
 #include "planning/values.hpp"
 
 #include <algorithm>
@@ -256,6 +257,29 @@ void look(const engines::HeadProblem& problem, const Request& request, const bas
       known.seen ? known.seen->exact_seconds : cost.exact_seconds(problem, score_pairs(problem), arithmetic);
 }
 
+/// Direct sums over near keys, where they take less than `limit`.
+bool sum_directly(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                  const GridTry& known, double tolerance, double limit, HeadDecision& decision) {
+  std::vector<double> extents;
+  for (std::size_t l = 0; l < known.extents->key_low.size(); ++l) {
+    extents.push_back(known.extents->key_high[l] - known.extents->key_low[l]);
+  }
+  std::shared_ptr<const NearChoice> near;
+  try {
+    near = try_near(problem, request, context, *known.values, extents, tolerance, limit);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::out_of_memory) {
+      throw;
+    }
+  }
+  if (near == nullptr) {
+    return false;
+  }
+  adopt_near(problem, request, context, std::move(near), known.exact_seconds, decision);
+  decision.plan.tolerance = tolerance;
+  return true;
+}
+
 }  // namespace
 
 bool try_grid(const engines::HeadProblem& problem, const Request& request, const base::Context& context, bool first,
@@ -280,13 +304,19 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   }
   if (!known.sketch) {
     known.sketch = sketch_grid(problem, *known.extents, error_of(request, range, tolerance));
-    if (!known.sketch) {
-      return false;
+    if (known.sketch) {
+      known.sketch->seconds *= slowness;
     }
-    known.sketch->seconds *= slowness;
   }
-  const double seconds = known.sketch->seconds;
+  const double seconds = known.sketch ? known.sketch->seconds : kInfinity;
   known.limit = forced ? kInfinity : first ? known.exact_seconds : decision.plan.predicted_seconds * threads;
+  if (sum_directly(problem, request, context, known, tolerance, std::min(seconds, (first ? kClear : 1.0) * known.limit),
+                   decision)) {
+    return true;
+  }
+  if (!known.sketch) {
+    return false;
+  }
   if (!forced && first) {
     if (seconds > kClear * known.exact_seconds) {
       return false;
