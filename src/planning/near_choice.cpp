@@ -10,14 +10,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 #include <string>
 #include <utility>
 
 namespace polyattn::planning {
 namespace {
 
-using base::usize;
 using engines::HeadProblem;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -137,9 +135,7 @@ std::shared_ptr<const NearChoice> try_near(const HeadProblem& problem, const Req
   choice->values = values;
   choice->goal = goal;
   choice->keys = engines::near_keys(problem, values.range(), context);
-  std::vector<std::int64_t> rows(usize(problem.n_q()));
-  std::iota(rows.begin(), rows.end(), std::int64_t{0});
-  choice->tiles = engines::near_tiles(problem, choice->keys, std::move(rows), context);
+  choice->tiles = engines::near_tiles(problem, choice->keys, context);
   sample(problem, context, *choice);
   choice->seconds = fixed + choice->share * direct;
   return choice->seconds < limit ? choice : nullptr;
@@ -169,7 +165,7 @@ void adopt_near(const HeadProblem& problem, const Request& request, const base::
   decision.plan.exact_seconds =
       decision.plan.exact_seconds > 0.0 ? decision.plan.exact_seconds : exact_seconds / threads;
   decision.plan.statistics.value_range = choice->values.range();
-  decision.plan.statistics.visible_keys = static_cast<std::int64_t>(choice->keys.order.size());
+  decision.plan.statistics.visible_keys = choice->keys.order.count();
   decision.polynomial.reset();
   decision.layers.reset();
   decision.groups.clear();

@@ -4,9 +4,9 @@
 #include "engines/capabilities.hpp"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace polyattn::engines {
 namespace {
@@ -32,11 +32,11 @@ std::vector<double> biases_of(const HeadProblem& problem) {
 
 void weigh_blocks(const std::vector<double>& bias, NearKeys& keys) {
   keys.log_mass.resize(usize(keys.blocks()));
-  const auto count = static_cast<std::int64_t>(keys.order.size());
+  const std::int64_t count = keys.order.count();
   for (std::int64_t b = 0; b < keys.blocks(); ++b) {
     double heaviest = bias.empty() ? 0.0 : -kInfinity;
     for (std::int64_t i = b * kKeyBlock; !bias.empty() && i < std::min(count, (b + 1) * kKeyBlock); ++i) {
-      heaviest = std::max(heaviest, bias[usize(keys.order[usize(i)])]);
+      heaviest = std::max(heaviest, bias[usize(keys.order.rows[usize(i)])]);
     }
     const auto in_block = static_cast<double>(std::min<std::int64_t>(count - b * kKeyBlock, kKeyBlock));
     const double log_mass = heaviest + std::log(in_block);
@@ -66,7 +66,7 @@ struct Copies {
 
 template <class T>
 Copies<T> copy_keys(const HeadProblem& problem, const NearKeys& keys, const base::Context& context) {
-  const auto count = static_cast<std::int64_t>(keys.order.size());
+  const std::int64_t count = keys.order.count();
   const std::int64_t dim = problem.dim();
   const std::int64_t columns = problem.value_dim();
   Copies<T> out;
@@ -77,12 +77,11 @@ Copies<T> copy_keys(const HeadProblem& problem, const NearKeys& keys, const base
     out.bias = base::Buffer<double>(count, context.memory);
   }
   base::parallel_for(context, base::blocks_of(count, kCopied), [&](std::int64_t part, int) {
-    std::array<double, kMostNearDim> x{};
     for (std::int64_t i = part * kCopied; i < std::min(count, (part + 1) * kCopied); ++i) {
-      const std::int64_t key = keys.order[usize(i)];
-      base::load_rows(problem.keys, key, 1, x.data(), dim);
+      const std::int64_t key = keys.order.rows[usize(i)];
+      const double* x = keys.order.at(i);
       for (std::int64_t l = 0; l < dim; ++l) {
-        out.keys[usize(i * dim + l)] = static_cast<T>(x[usize(l)] - block_middle<T>(keys, i / kKeyBlock, l));
+        out.keys[usize(i * dim + l)] = static_cast<T>(x[l] - block_middle<T>(keys, i / kKeyBlock, l));
       }
       base::load_rows(problem.values, key, 1, out.values.data() + i * columns, columns);
       if (!bias.empty()) {
@@ -109,20 +108,21 @@ NearKeys near_keys(const HeadProblem& problem, double range, const base::Context
     keys.rates.push_back(0.5 / h / h * (1.0 - 1e-14));
   }
   const std::vector<double> bias = biases_of(problem);
-  keys.order.reserve(usize(problem.n_kv()));
+  std::vector<std::int64_t> visible;
+  visible.reserve(usize(problem.n_kv()));
   for (std::int64_t j = 0; j < problem.n_kv(); ++j) {
     if (bias.empty() || bias[usize(j)] != -kInfinity) {
-      keys.order.push_back(j);
+      visible.push_back(j);
     }
   }
-  order_near(problem.keys, keys.rates, kKeyBlock, keys.order, context);
+  keys.order = order_near(problem.keys, keys.rates, kKeyBlock, std::move(visible), context);
   if (problem.mask.exclude_self) {
     keys.place.assign(usize(problem.n_kv()), -1);
-    for (std::size_t i = 0; i < keys.order.size(); ++i) {
-      keys.place[usize(keys.order[i])] = static_cast<std::int64_t>(i);
+    for (std::int64_t i = 0; i < keys.order.count(); ++i) {
+      keys.place[usize(keys.order.rows[usize(i)])] = i;
     }
   }
-  keys.boxes = boxes_of(problem.keys, keys.order, kKeyBlock, context);
+  keys.boxes = boxes_of(keys.order, kKeyBlock, context);
   weigh_blocks(bias, keys);
   bound_keys(keys);
   return keys;
@@ -137,7 +137,7 @@ PackedKeys<T> pack_near(const HeadProblem& problem, const NearKeys& keys, const 
   matrix.values = copies.values.data();
   matrix.value_stride = problem.value_dim();
   matrix.bias = problem.has_bias() ? copies.bias.data() : nullptr;
-  matrix.count = static_cast<std::int64_t>(keys.order.size());
+  matrix.count = keys.order.count();
   matrix.dim = problem.dim();
   matrix.value_dim = problem.value_dim();
   PackedKeys<T> packed = pack_matrix(matrix, context);
@@ -152,10 +152,10 @@ PackedKeys<T> pack_near(const HeadProblem& problem, const NearKeys& keys, const 
 std::int64_t near_bytes(std::int64_t rows, std::int64_t n_kv, std::int64_t dim, std::int64_t value_dim,
                         std::int64_t element) {
   const std::int64_t points = std::max(rows, n_kv);
-  const std::int64_t ordering = base::checked_mul(points, 8 * ((dim > 4 ? kMostNearDim : dim) + 1), "keys");
+  const std::int64_t ordering = base::checked_mul(points, 8 * ((dim > 4 ? kMostNearDim : dim) + 1 + dim), "keys");
   const std::int64_t copies = base::checked_mul(n_kv, element * (dim + value_dim) + 8, "keys");
   return std::max(ordering, copies + packed_bytes(n_kv, dim, value_dim, element)) +
-         base::checked_mul(rows, std::int64_t{24}, "queries");
+         base::checked_mul(rows + n_kv, 8 * dim, "queries");
 }
 
 template PackedKeys<float> pack_near<float>(const HeadProblem&, const NearKeys&, const base::Context&);

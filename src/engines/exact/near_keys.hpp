@@ -14,14 +14,14 @@ namespace polyattn::engines {
 
 /// The visible keys in their order, and what is known of each block of kKeyBlock of them.
 struct NearKeys {
-  std::vector<std::int64_t> order;   ///< key at each place
-  std::vector<std::int64_t> place;   ///< of each key; -1: hidden. Empty unless rows ignore their own key
-  NearBoxes boxes;                   ///< one for each block
-  std::vector<double> log_mass;      ///< [blocks] at least the logarithm of the weights of a block, biases alone
-  NearRates rates;                   ///< [d] 1 / 2 H_l^2, no more than that
-  double range = 0.0;                ///< of the values: the largest of a column
-  std::vector<double> lowest_key;    ///< [d]
-  std::vector<double> highest_key;   ///< [d]
+  NearOrder order;
+  std::vector<std::int64_t> place;  ///< of each key; -1: hidden. Empty unless rows ignore their own key
+  NearBoxes boxes;                  ///< one for each block
+  std::vector<double> log_mass;     ///< [blocks] at least the logarithm of the weights of a block, biases alone
+  NearRates rates;                  ///< [d] 1 / 2 H_l^2, no more than that
+  double range = 0.0;               ///< of the values: the largest of a column
+  std::vector<double> lowest_key;   ///< [d]
+  std::vector<double> highest_key;  ///< [d]
 
   [[nodiscard]] std::int64_t blocks() const noexcept { return boxes.count; }
   [[nodiscard]] std::int64_t dim() const noexcept { return static_cast<std::int64_t>(rates.size()); }

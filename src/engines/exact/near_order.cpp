@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <type_traits>
 
 namespace polyattn::engines {
 namespace {
@@ -14,6 +15,8 @@ using base::usize;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Parts that threads take by themselves: fixed, though no order depends on it.
 constexpr std::int64_t kParts = 64;
+/// Points loaded at a time.
+constexpr std::int64_t kGathered = 1024;
 
 /// A point on its way to its place: the tree moves whole points, which is far quicker than looking them up.
 template <std::size_t Dim>
@@ -77,18 +80,50 @@ void sort_part(Point<Dim>* points, const Part& part, std::int64_t leaf, const Ne
 }
 
 template <std::size_t Dim>
-void order(const base::Rows& rows_of, const NearRates& rates, std::int64_t leaf, std::vector<std::int64_t>& rows,
-           const base::Context& context) {
+NearOrder unpack(const base::Buffer<Point<Dim>>& points, std::int64_t dim, const base::Context& context) {
+  NearOrder out;
+  out.dim = dim;
+  const auto count = static_cast<std::int64_t>(points.size());
+  out.rows.resize(usize(count));
+  out.x = base::Buffer<double>(base::checked_mul(count, dim, "points"), context.memory);
+  for (std::int64_t i = 0; i < count; ++i) {
+    out.rows[usize(i)] = points[usize(i)].row;
+    std::copy_n(points[usize(i)].x.data(), dim, out.x.data() + i * dim);
+  }
+  return out;
+}
+
+template <std::size_t Dim>
+base::Buffer<Point<Dim>> gather(const base::Rows& from, const std::vector<std::int64_t>& rows,
+                                const base::Context& context) {
   const auto count = static_cast<std::int64_t>(rows.size());
   base::Buffer<Point<Dim>> points(count, context.memory);
-  base::parallel_for(context, base::blocks_of(count, 4096), [&](std::int64_t block, int) {
-    for (std::int64_t i = block * 4096; i < std::min(count, block * 4096 + 4096); ++i) {
-      Point<Dim>& point = points[usize(i)];
-      point.row = rows[usize(i)];
+  base::parallel_for(context, base::blocks_of(count, kGathered), [&](std::int64_t block, int) {
+    const std::int64_t first = block * kGathered;
+    const std::int64_t here = std::min(kGathered, count - first);
+    std::vector<double> x(usize(kGathered * from.columns));
+    if (rows[usize(first + here - 1)] - rows[usize(first)] == here - 1) {  // they ascend
+      base::load_rows(from, rows[usize(first)], here, x.data(), from.columns);
+    } else {
+      for (std::int64_t i = 0; i < here; ++i) {
+        base::load_rows(from, rows[usize(first + i)], 1, x.data() + i * from.columns, from.columns);
+      }
+    }
+    for (std::int64_t i = 0; i < here; ++i) {
+      Point<Dim>& point = points[usize(first + i)];
+      point.row = rows[usize(first + i)];
       point.x.fill(0.0);
-      base::load_rows(rows_of, point.row, 1, point.x.data(), static_cast<std::int64_t>(Dim));
+      std::copy_n(x.data() + i * from.columns, from.columns, point.x.data());
     }
   });
+  return points;
+}
+
+template <std::size_t Dim>
+NearOrder order(const base::Rows& from, const NearRates& rates, std::int64_t leaf,
+                const std::vector<std::int64_t>& rows, const base::Context& context) {
+  base::Buffer<Point<Dim>> points = gather<Dim>(from, rows, context);
+  const auto count = static_cast<std::int64_t>(rows.size());
   std::vector<Part> parts{{0, count}};
   for (std::int64_t at = 0; at < static_cast<std::int64_t>(parts.size()); ++at) {
     const Part part = parts[usize(at)];
@@ -104,50 +139,80 @@ void order(const base::Rows& rows_of, const NearRates& rates, std::int64_t leaf,
       sort_part<Dim>(points.data(), parts[usize(at)], leaf, rates);
     }
   });
-  for (std::int64_t i = 0; i < count; ++i) {
-    rows[usize(i)] = points[usize(i)].row;
+  return unpack<Dim>(points, from.columns, context);
+}
+
+template <std::size_t Dim>
+NearOrder again(const NearOrder& old, const NearRates& rates, std::int64_t stretch, std::int64_t leaf,
+                const base::Context& context) {
+  const std::int64_t count = old.count();
+  base::Buffer<Point<Dim>> points(count, context.memory);
+  base::parallel_for(context, base::blocks_of(count, stretch), [&](std::int64_t part, int) {
+    const Part here{part * stretch, std::min(count, (part + 1) * stretch)};
+    for (std::int64_t i = here.first; i < here.last; ++i) {
+      Point<Dim>& point = points[usize(i)];
+      point.row = old.rows[usize(i)];
+      point.x.fill(0.0);
+      std::copy_n(old.at(i), old.dim, point.x.data());
+    }
+    sort_part<Dim>(points.data(), here, leaf, rates);
+  });
+  return unpack<Dim>(points, old.dim, context);
+}
+
+/// Calls body with the number of coordinates that points are moved with.
+template <class Body>
+NearOrder with_dim(std::int64_t dim, const Body& body) {
+  switch (dim) {
+    case 1:
+      return body(std::integral_constant<std::size_t, 1>());
+    case 2:
+      return body(std::integral_constant<std::size_t, 2>());
+    case 3:
+      return body(std::integral_constant<std::size_t, 3>());
+    case 4:
+      return body(std::integral_constant<std::size_t, 4>());
+    default:
+      return body(std::integral_constant<std::size_t, kMostNearDim>());
   }
+}
+
+NearRates padded(const NearRates& rates) {
+  NearRates out = rates;
+  out.resize(usize(kMostNearDim), 0.0);
+  return out;
 }
 
 }  // namespace
 
-void order_near(const base::Rows& points, const NearRates& rates, std::int64_t leaf, std::vector<std::int64_t>& rows,
-                const base::Context& context) {
-  // One row at a time is loaded with a leading dimension of its columns, so the array has to hold them all.
-  switch (points.columns) {
-    case 1:
-      return order<1>(points, rates, leaf, rows, context);
-    case 2:
-      return order<2>(points, rates, leaf, rows, context);
-    case 3:
-      return order<3>(points, rates, leaf, rows, context);
-    case 4:
-      return order<4>(points, rates, leaf, rows, context);
-    default:
-      break;
-  }
-  NearRates padded = rates;
-  padded.resize(kMostNearDim, 0.0);
-  order<kMostNearDim>(points, padded, leaf, rows, context);
+NearOrder order_near(const base::Rows& points, const NearRates& rates, std::int64_t leaf,
+                     std::vector<std::int64_t> rows, const base::Context& context) {
+  return with_dim(points.columns, [&](auto dim) {
+    return order<decltype(dim)::value>(points, padded(rates), leaf, rows, context);
+  });
 }
 
-NearBoxes boxes_of(const base::Rows& points, const std::vector<std::int64_t>& rows, std::int64_t leaf,
-                   const base::Context& context) {
-  const auto count = static_cast<std::int64_t>(rows.size());
-  const std::int64_t dim = points.columns;
+NearOrder order_again(const NearOrder& old, const NearRates& rates, std::int64_t stretch, std::int64_t leaf,
+                      const base::Context& context) {
+  return with_dim(old.dim, [&](auto dim) {
+    return again<decltype(dim)::value>(old, padded(rates), stretch, leaf, context);
+  });
+}
+
+NearBoxes boxes_of(const NearOrder& order, std::int64_t leaf, const base::Context& context) {
+  const std::int64_t count = order.count();
   NearBoxes boxes;
   boxes.count = base::blocks_of(count, leaf);
-  boxes.low.assign(usize(boxes.count * dim), kInfinity);
-  boxes.high.assign(usize(boxes.count * dim), -kInfinity);
+  boxes.low.assign(usize(boxes.count * order.dim), kInfinity);
+  boxes.high.assign(usize(boxes.count * order.dim), -kInfinity);
   base::parallel_for(context, boxes.count, [&](std::int64_t box, int) {
-    std::array<double, kMostNearDim> x{};
     for (std::int64_t i = box * leaf; i < std::min(count, (box + 1) * leaf); ++i) {
-      base::load_rows(points, rows[usize(i)], 1, x.data(), dim);
-      for (std::int64_t l = 0; l < dim; ++l) {
+      const double* x = order.at(i);
+      for (std::int64_t l = 0; l < order.dim; ++l) {
         double& low = boxes.low[usize(l * boxes.count + box)];
         double& high = boxes.high[usize(l * boxes.count + box)];
-        low = std::min(low, x[usize(l)]);
-        high = std::max(high, x[usize(l)]);
+        low = std::min(low, x[l]);
+        high = std::max(high, x[l]);
       }
     }
   });

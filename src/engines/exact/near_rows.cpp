@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <memory>
+#include <numeric>
 #include <utility>
 
 namespace polyattn::engines {
@@ -29,6 +30,10 @@ constexpr double kStepGrowth = 2.0;
 constexpr std::int64_t kMostLooks = 40;
 /// Relative, of what the coordinates of a tile are rounded to: once more than in float32 alone.
 constexpr double kConversion = 0x1p-24 * (1.0 + 0x1p-20);
+
+/// Whole tiles and whole blocks of keys.
+constexpr std::int64_t kStretch = 384;
+static_assert(kStretch % kTile == 0 && kStretch % kKeyBlock == 0);
 
 /// What is the same for all tiles.
 template <class T>
@@ -70,7 +75,9 @@ void load(const Job<T>& job, std::int64_t tile_index, Worker<T>& worker) {
       std::min<std::int64_t>(kTile, static_cast<std::int64_t>(job.tiles.rows.rows.size()) - first);
   Tile<T>& tile = worker.tile;
   tile.reset(lanes);
-  stage_queries(job.problem, job.tiles.rows, first, lanes, job.rows.stride, worker.staged.data());
+  for (std::int64_t lane = 0; lane < lanes; ++lane) {
+    std::copy_n(job.tiles.order.at(first + lane), job.problem.dim(), worker.staged.data() + lane * job.rows.stride);
+  }
   note_queries(job.rows, first, lanes, worker.staged.data(), worker.facts);
   std::fill(worker.columns.begin(), worker.columns.end(), 0.0);
   for (std::int64_t lane = 0; lane < lanes; ++lane) {
@@ -202,6 +209,16 @@ void charge(const Job<T>& job, std::int64_t tile_index, double log_rest, const W
   }
 }
 
+NearTiles tiles_of(NearOrder order, const base::Context& context) {
+  NearTiles tiles;
+  tiles.order = std::move(order);
+  tiles.boxes = boxes_of(tiles.order, kTile, context);
+  tiles.rows.all = false;
+  tiles.rows.rows = tiles.order.rows;
+  tiles.rows.targets = tiles.order.rows;
+  return tiles;
+}
+
 template <class T>
 std::int64_t answer_tile(const Job<T>& job, std::int64_t tile_index, Worker<T>& worker) {
   load(job, tile_index, worker);
@@ -218,13 +235,16 @@ std::int64_t answer_tile(const Job<T>& job, std::int64_t tile_index, Worker<T>& 
 
 NearTiles near_tiles(const HeadProblem& problem, const NearKeys& keys, std::vector<std::int64_t> rows,
                      const base::Context& context) {
-  NearTiles tiles;
-  order_near(problem.queries, keys.rates, kTile, rows, context);
-  tiles.boxes = boxes_of(problem.queries, rows, kTile, context);
-  tiles.rows.all = false;
-  tiles.rows.targets = rows;
-  tiles.rows.rows = std::move(rows);
-  return tiles;
+  return tiles_of(order_near(problem.queries, keys.rates, kTile, std::move(rows), context), context);
+}
+
+NearTiles near_tiles(const HeadProblem& problem, const NearKeys& keys, const base::Context& context) {
+  if (problem.queries == problem.keys && keys.order.count() == problem.n_kv()) {
+    return tiles_of(order_again(keys.order, keys.rates, kStretch, kTile, context), context);
+  }
+  std::vector<std::int64_t> rows(usize(problem.n_q()));
+  std::iota(rows.begin(), rows.end(), std::int64_t{0});
+  return near_tiles(problem, keys, std::move(rows), context);
 }
 
 template <class T>

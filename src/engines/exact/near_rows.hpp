@@ -26,9 +26,12 @@ struct NearGoal {
 
 /// Rows in tiles of rows near each other.
 struct NearTiles {
+  NearOrder order;
   RowList rows;
   NearBoxes boxes;
 };
+/// All rows of a head.
+NearTiles near_tiles(const HeadProblem& problem, const NearKeys& keys, const base::Context& context);
 /// `rows`: indices of the queries, which must be finite; targets are the same.
 NearTiles near_tiles(const HeadProblem& problem, const NearKeys& keys, std::vector<std::int64_t> rows,
                      const base::Context& context);
