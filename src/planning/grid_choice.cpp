@@ -59,6 +59,27 @@ bool strengthen(GridSketch& sketch) {
   return true;
 }
 
+/// What the passes of a head with points in their cells really do.
+std::vector<PassWork> count_passes(const GridHead& head) {
+  std::vector<PassWork> work;
+  for (std::size_t l = usize(head.geometry.first_axis()); l < head.passes.size(); ++l) {
+    const engines::grid::Axis& axis = head.geometry.axes[l];
+    const std::vector<std::int32_t>& sources = head.passes[l].sources;
+    const std::int64_t row = 2 * axis.far_band + 1;
+    PassWork pass;
+    pass.targets = static_cast<double>(head.passes[l].targets.size());
+    for (std::size_t at = 0; at < sources.size(); at += usize(row)) {
+      for (std::int64_t o = -axis.far_band; o <= axis.far_band; ++o) {
+        const double there = sources[at + usize(o + axis.far_band)] >= 0 ? 1.0 : 0.0;
+        pass.far += there;
+        pass.near += std::abs(o) <= axis.band ? there : 0.0;
+      }
+    }
+    work.push_back(pass);
+  }
+  return work;
+}
+
 double bytes_of(const engines::HeadProblem& problem, const GridChoice& choice) noexcept {
   const engines::grid::GridHead& head = choice.head;
   double size = 8.0 * static_cast<double>(problem.value_dim() + 1);
@@ -77,7 +98,7 @@ double bytes_of(const engines::HeadProblem& problem, const GridChoice& choice) n
 /// The fewest nodes whose rows left to exact do not cost more than a further node; none where even they take as long as
 /// what there is already.
 void settle_nodes(const engines::HeadProblem& problem, const base::Context& context, const GridTry& known,
-                  double tolerance, GridChoice& choice) {
+                  const std::vector<PassWork>& passes, double tolerance, GridChoice& choice) {
   GridSketch best = choice.sketch;
   double best_seconds = kInfinity;
   const engines::grid::Field sums =
@@ -86,7 +107,7 @@ void settle_nodes(const engines::HeadProblem& problem, const base::Context& cont
     set_nodes(choice.sketch, choice.head);
     choice.charges = engines::grid::charge_head(choice.head, context);
     const ExpectedRows expected = expect_rows(choice.head, choice.charges, sums, tolerance);
-    choice.sketch.seconds = known.slowness * grid_seconds(problem, choice.sketch);
+    choice.sketch.seconds = known.slowness * grid_seconds(problem, choice.sketch, passes);
     const double seconds = choice.sketch.seconds + expected.share * known.exact_seconds;
     const bool better = seconds < best_seconds;
     if (better) {
@@ -119,12 +140,19 @@ std::shared_ptr<GridChoice> make_choice(const engines::HeadProblem& problem, con
                                     choice->sketch.sub_bins, geometry)) {
     return nullptr;
   }
-  choice->head = engines::grid::make_head(problem, std::move(geometry),
-                                          {known.values->low, known.values->centre, known.values->high}, context);
+  choice->head = engines::grid::place_head(problem, std::move(geometry),
+                                           {known.values->low, known.values->centre, known.values->high}, context);
   if (problem.mask.exclude_self && choice->head.asked) {
     return nullptr;
   }
-  settle_nodes(problem, context, known, tolerance, *choice);
+  // Only now is it seen how many cells there are: where points lie apart, far more than points.
+  const std::vector<PassWork> passes = count_passes(choice->head);
+  choice->sketch.seconds = known.slowness * grid_seconds(problem, choice->sketch, passes);
+  if (choice->sketch.seconds >= std::min(known.limit, known.near ? known.near->seconds : kInfinity)) {
+    return nullptr;
+  }
+  engines::grid::weigh_head(problem, context, choice->head);
+  settle_nodes(problem, context, known, passes, tolerance, *choice);
   return choice;
 }
 
@@ -257,25 +285,29 @@ void look(const engines::HeadProblem& problem, const Request& request, const bas
       known.seen ? known.seen->exact_seconds : cost.exact_seconds(problem, score_pairs(problem), arithmetic);
 }
 
-/// Direct sums over near keys, where they take less than `limit`.
-bool sum_directly(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
-                  const GridTry& known, double tolerance, double limit, HeadDecision& decision) {
+/// Direct sums over near keys, if they may take less than `limit`, are looked at.
+void look_at_near(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                  double tolerance, double limit, GridTry& known) {
   std::vector<double> extents;
   for (std::size_t l = 0; l < known.extents->key_low.size(); ++l) {
     extents.push_back(known.extents->key_high[l] - known.extents->key_low[l]);
   }
-  std::shared_ptr<const NearChoice> near;
   try {
-    near = try_near(problem, request, context, *known.values, extents, tolerance, limit);
+    known.near = try_near(problem, request, context, *known.values, extents, tolerance, limit);
   } catch (const Error& error) {
     if (error.code() != ErrorCode::out_of_memory) {
       throw;
     }
   }
-  if (near == nullptr) {
+}
+
+/// Makes them the choice if they take less than `limit`.
+bool sum_directly(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                  double tolerance, double limit, GridTry& known, HeadDecision& decision) {
+  if (known.near == nullptr || !(known.near->seconds < limit)) {
     return false;
   }
-  adopt_near(problem, request, context, std::move(near), known.exact_seconds, decision);
+  adopt_near(problem, request, context, std::move(known.near), known.exact_seconds, decision);
   decision.plan.tolerance = tolerance;
   return true;
 }
@@ -310,8 +342,9 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   }
   const double seconds = known.sketch ? known.sketch->seconds : kInfinity;
   known.limit = forced ? kInfinity : first ? known.exact_seconds : decision.plan.predicted_seconds * threads;
-  if (sum_directly(problem, request, context, known, tolerance, std::min(seconds, (first ? kClear : 1.0) * known.limit),
-                   decision)) {
+  const double limit = (first ? kClear : 1.0) * known.limit;
+  look_at_near(problem, request, context, tolerance, std::min(seconds, limit), known);
+  if (sum_directly(problem, request, context, tolerance, std::min(seconds, limit), known, decision)) {
     return true;
   }
   if (!known.sketch) {
@@ -333,9 +366,12 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   std::shared_ptr<GridChoice> choice =
       choice_within_memory(problem, context, known, range > 0.0 ? tolerance : kInfinity, forced);
   if (choice == nullptr) {
-    return false;
+    return sum_directly(problem, request, context, tolerance, limit, known, decision);
   }
   const double all = choice->sketch.seconds + choice->share * known.exact_seconds;
+  if (sum_directly(problem, request, context, tolerance, std::min(all, limit), known, decision)) {
+    return true;
+  }
   if (all >= known.limit) {
     return false;
   }

@@ -26,6 +26,7 @@ struct GridChoice {
 
 /// What was measured for a grid, kept from one try to the next.
 struct GridTry {
+  std::shared_ptr<const NearChoice> near;  ///< direct sums, if they are worth a look
   std::optional<engines::grid::Extents> extents;
   std::optional<engines::ValueRange> values;
   std::optional<GridSketch> sketch;

@@ -138,7 +138,7 @@ std::shared_ptr<const NearChoice> try_near(const HeadProblem& problem, const Req
   choice->tiles = engines::near_tiles(problem, choice->keys, context);
   sample(problem, context, *choice);
   choice->seconds = fixed + choice->share * direct;
-  return choice->seconds < limit ? choice : nullptr;
+  return choice;
 }
 
 void adopt_near(const HeadProblem& problem, const Request& request, const base::Context& context,

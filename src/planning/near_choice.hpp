@@ -30,8 +30,9 @@ Arithmetic first_arithmetic(const Request& request, const engines::ValueRange& v
 /// Keys may be left out until they weigh this part of what a tolerance allows.
 engines::NearGoal near_goal(const Request& request, double tolerance, double range) noexcept;
 
-/// Direct sums if they are predicted to take less than `limit` seconds of one thread; nothing otherwise. `extents`: of
-/// the points, per axis. Looks at the sizes first, then puts the points in order and sums a few tiles of rows.
+/// Direct sums if, going by the sizes, they may take less than `limit` seconds of one thread; nothing otherwise. What
+/// they are predicted to take is known once the points are in order and a few tiles of rows were summed. `extents`: of
+/// the points, per axis.
 std::shared_ptr<const NearChoice> try_near(const engines::HeadProblem& problem, const Request& request,
                                            const base::Context& context, const engines::ValueRange& values,
                                            const std::vector<double>& extents, double tolerance, double limit);
