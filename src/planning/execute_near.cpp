@@ -1,5 +1,6 @@
 // Rows answered by the keys near them (near_choice.hpp), and what they leave to exact.
 
+#include "base/error.hpp"
 #include "engines/exact/near_rows.hpp"
 #include "planning/execution.hpp"
 #include "planning/grid_choice.hpp"
@@ -66,9 +67,16 @@ std::vector<std::int64_t> Execution::near_passes(const NearChoice& choice, Engin
   if (missing.size() < usize(kFewForNear) || choice.arithmetic == Arithmetic::float64) {
     return missing;
   }
-  const auto packed = engines::pack_near<double>(problem, choice.keys, context);
-  const engines::NearTiles tiles = engines::near_tiles(problem, choice.keys, std::move(missing), context);
-  return near_pass(choice.keys, packed, tiles, choice.goal, engine);
+  try {
+    const auto packed = engines::pack_near<double>(problem, choice.keys, context);
+    const engines::NearTiles tiles = engines::near_tiles(problem, choice.keys, missing, context);
+    return near_pass(choice.keys, packed, tiles, choice.goal, engine);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::out_of_memory) {
+      throw;
+    }
+  }
+  return missing;
 }
 
 void Execution::run_near() {
@@ -77,7 +85,18 @@ void Execution::run_near() {
   hand_over(near_passes(*decision.near, Engine::grid));
 }
 
+/// Where memory does not suffice for the keys in order, rows stay as they are.
 void Execution::rest_by_near(std::vector<std::int64_t>& missing) {
+  try {
+    answer_rest(missing);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::out_of_memory) {
+      throw;
+    }
+  }
+}
+
+void Execution::answer_rest(std::vector<std::int64_t>& missing) {
   NearChoice choice;
   choice.goal = near_goal(request, tolerance, report.value_range);
   if (!near_for_rest(problem, request, static_cast<std::int64_t>(missing.size()), choice.goal)) {
@@ -93,7 +112,7 @@ void Execution::rest_by_near(std::vector<std::int64_t>& missing) {
     choice.packed64 = std::make_shared<const engines::PackedKeys<double>>(
         engines::pack_near<double>(problem, choice.keys, context));
   }
-  choice.tiles = engines::near_tiles(problem, choice.keys, std::move(missing), context);
+  choice.tiles = engines::near_tiles(problem, choice.keys, missing, context);
   missing = near_passes(choice, Engine::exact);
 }
 

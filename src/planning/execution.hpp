@@ -98,6 +98,7 @@ struct Execution {
   void run_near();
   /// Rows that the grid left, where they are many: by the keys near them. What is missing after that stays.
   void rest_by_near(std::vector<std::int64_t>& missing);
+  void answer_rest(std::vector<std::int64_t>& missing);
   std::vector<std::int64_t> near_passes(const NearChoice& choice, Engine engine);
   template <class T>
   std::vector<std::int64_t> near_pass(const engines::NearKeys& keys, const engines::PackedKeys<T>& packed,

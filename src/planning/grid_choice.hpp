@@ -22,6 +22,7 @@ struct GridChoice {
   engines::grid::Field charges;
   double bound = 0.0;  ///< predicted, of the rows that are expected to be answered
   double share = 0.0;  ///< of the rows expected to go to exact
+  double rest_seconds = 0.0;  ///< predicted for them
 };
 
 /// What was measured for a grid, kept from one try to the next.

@@ -27,6 +27,8 @@ constexpr double kMostRatio = 1e200;
 constexpr std::int64_t kLeastKeys = 4096;
 /// Rows left over that are: ordering keys takes as long as so many rows against all of them.
 constexpr std::int64_t kLeastRest = 4096;
+/// Share of the keys that such rows are taken to need.
+constexpr double kRestShare = 0.1;
 /// Tiles of rows that a sample sums.
 constexpr std::int64_t kSampled = 24;
 /// What float32 certifies, about, of the range of the values and of their largest.
@@ -182,6 +184,17 @@ bool near_for_rest(const HeadProblem& problem, const Request& request, std::int6
                    const engines::NearGoal& goal) noexcept {
   return rows >= kLeastRest && problem.n_kv() >= kLeastKeys && engines::supports_near(problem) && goal.limits() &&
          !(request.strict && request.engine == Engine::grid);
+}
+
+double rest_seconds(const HeadProblem& problem, const Request& request, double rows, const engines::NearGoal& goal,
+                    double exact_seconds) noexcept {
+  const double exact = exact_seconds * rows / static_cast<double>(problem.n_q());
+  if (!near_for_rest(problem, request, static_cast<std::int64_t>(rows), goal)) {
+    return exact;
+  }
+  // How many keys are near is not known here: rows that are left lie apart, as a rule.
+  const CostModel cost(request.calibration, 1);
+  return std::min(exact, cost.slowness() * fixed_seconds(problem) + kRestShare * exact);
 }
 
 }  // namespace polyattn::planning

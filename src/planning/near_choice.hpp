@@ -47,6 +47,10 @@ void adopt_near(const engines::HeadProblem& problem, const Request& request, con
 /// Work units of a head, for progress.
 double near_work(const engines::HeadProblem& problem, const NearChoice& choice) noexcept;
 
+/// Seconds of one thread for rows that the grid leaves, by whichever way run_grid takes.
+double rest_seconds(const engines::HeadProblem& problem, const Request& request, double rows,
+                    const engines::NearGoal& goal, double exact_seconds) noexcept;
+
 /// Whether so many rows of a head, left over by the grid, are better answered by keys near them than by all keys.
 bool near_for_rest(const engines::HeadProblem& problem, const Request& request, std::int64_t rows,
                    const engines::NearGoal& goal) noexcept;
