@@ -83,7 +83,7 @@ HeadDecision decide_known(const engines::HeadProblem& problem, const Request& re
       return unseen;
     }
   }
-  HeadDecision decision = decide_with(problem, request, context, nullptr, facts, settle);
+  HeadDecision decision = decide_with(problem, request, context, nullptr, facts, settle, grid.seen);
   try_layers(problem, request, context, facts, settle, decision);
   try_query_groups(problem, request, context, decision);
   consider_grid(problem, request, context, may_try, grid, decision);
@@ -113,6 +113,7 @@ PlanSeries decide_each(const engines::HeadProblem& problem, const Request& reque
   for (const double tolerance : tolerances) {
     one.tolerance.value = tolerance;
     grid.sketch.reset();
+    grid.seen.reset();
     HeadPlan plan;
     bool reachable = true;
     try {
