@@ -106,11 +106,11 @@ void Execution::answer_rest(std::vector<std::int64_t>& missing) {
   choice.keys = engines::near_keys(problem, choice.values.range(), context);
   choice.arithmetic = first_arithmetic(request, choice.values, tolerance);
   if (choice.arithmetic == Arithmetic::float32) {
-    choice.packed32 = std::make_shared<const engines::PackedKeys<float>>(
-        engines::pack_near<float>(problem, choice.keys, context));
+    choice.packed32 =
+        std::make_shared<const engines::PackedKeys<float>>(engines::pack_near<float>(problem, choice.keys, context));
   } else {
-    choice.packed64 = std::make_shared<const engines::PackedKeys<double>>(
-        engines::pack_near<double>(problem, choice.keys, context));
+    choice.packed64 =
+        std::make_shared<const engines::PackedKeys<double>>(engines::pack_near<double>(problem, choice.keys, context));
   }
   choice.tiles = engines::near_tiles(problem, choice.keys, missing, context);
   missing = near_passes(choice, Engine::exact);

@@ -20,8 +20,8 @@ struct GridChoice {
   GridSketch sketch;
   engines::grid::GridHead head;
   engines::grid::Field charges;
-  double bound = 0.0;  ///< predicted, of the rows that are expected to be answered
-  double share = 0.0;  ///< of the rows expected to go to exact
+  double bound = 0.0;         ///< predicted, of the rows that are expected to be answered
+  double share = 0.0;         ///< of the rows expected to go to exact
   double rest_seconds = 0.0;  ///< predicted for them
 };
 

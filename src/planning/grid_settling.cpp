@@ -68,8 +68,7 @@ std::vector<PassWork> count_passes(const GridHead& head) {
 /// The fewest nodes whose rows left to exact do not cost more than a further node; none where even they take as long as
 /// what there is already.
 void settle_nodes(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
-                  const GridTry& known,
-                  const std::vector<PassWork>& passes, double tolerance, GridChoice& choice) {
+                  const GridTry& known, const std::vector<PassWork>& passes, double tolerance, GridChoice& choice) {
   GridSketch best = choice.sketch;
   double best_seconds = kInfinity;
   const engines::NearGoal goal = near_goal(request, tolerance, known.values->range());
@@ -80,8 +79,8 @@ void settle_nodes(const engines::HeadProblem& problem, const Request& request, c
     choice.charges = engines::grid::charge_head(choice.head, context);
     const ExpectedRows expected = expect_rows(choice.head, choice.charges, sums, tolerance);
     choice.sketch.seconds = known.slowness * grid_seconds(problem, choice.sketch, passes);
-    const double rest = rest_seconds(problem, request, expected.share * static_cast<double>(problem.n_q()), goal,
-                                     known.exact_seconds);
+    const double rest =
+        rest_seconds(problem, request, expected.share * static_cast<double>(problem.n_q()), goal, known.exact_seconds);
     const double seconds = choice.sketch.seconds + rest;
     const bool better = seconds < best_seconds;
     if (better) {
@@ -92,8 +91,8 @@ void settle_nodes(const engines::HeadProblem& problem, const Request& request, c
       choice.bound = expected.bound;
     }
     // A node more makes it a quarter dearer or so.
-    if (!better || choice.sketch.seconds >= known.limit ||
-        rest < 0.1 * choice.sketch.seconds || !strengthen(choice.sketch)) {
+    if (!better || choice.sketch.seconds >= known.limit || rest < 0.1 * choice.sketch.seconds ||
+        !strengthen(choice.sketch)) {
       if (better) {
         return;
       }
@@ -149,7 +148,7 @@ double grid_bytes(const engines::HeadProblem& problem, const GridChoice& choice)
 }
 
 std::shared_ptr<GridChoice> settle_grid(const engines::HeadProblem& problem, const Request& request,
-                                                 const base::Context& context, const GridTry& known, double tolerance) {
+                                        const base::Context& context, const GridTry& known, double tolerance) {
   const bool forced = request.engine == Engine::grid;
   try {
     std::shared_ptr<GridChoice> choice = make_choice(problem, request, context, known, tolerance);

@@ -1,6 +1,7 @@
 #pragma once
 
-/// The points of a head in the cells of a sketch, and the fewest nodes with which their rows are expected to be certified.
+/// The points of a head in the cells of a sketch, and the fewest nodes with which their rows are expected to be
+/// certified.
 
 #include "planning/grid_choice.hpp"
 

@@ -149,7 +149,8 @@ double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketc
   return grid_seconds(problem, sketch, passes);
 }
 
-double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketch, const std::vector<PassWork>& passes) {
+double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketch,
+                    const std::vector<PassWork>& passes) {
   const auto points = static_cast<double>(problem.n_q() + problem.n_kv());
   const auto channels = static_cast<double>(problem.value_dim() + 1);
   double nodes = 1.0;

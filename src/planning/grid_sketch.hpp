@@ -29,7 +29,8 @@ inline constexpr double kGridDistance = 0.35;
 std::optional<GridSketch> sketch_grid(const engines::HeadProblem& problem, const engines::grid::Extents& extents,
                                       double error);
 
-/// The cells that the passes of a head make, axis by axis, and out of how many in all, within the band and the far band.
+/// The cells that the passes of a head make, axis by axis, and out of how many in all, within the band and the far
+/// band.
 struct PassWork {
   double targets = 0.0;
   double near = 0.0;

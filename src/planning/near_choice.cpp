@@ -21,7 +21,8 @@ using engines::HeadProblem;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Part of a tolerance that keys left out may take.
 constexpr double kShare = 0.2;
-/// The most that keys left out may weigh over the others where only their weight itself counts: its logarithm is finite.
+/// The most that keys left out may weigh over the others where only their weight itself counts: its logarithm is
+/// finite.
 constexpr double kMostRatio = 1e200;
 /// Fewer keys are not worth an order.
 constexpr std::int64_t kLeastKeys = 4096;
@@ -36,10 +37,10 @@ constexpr double kRange32 = 5e-5;
 constexpr double kLargest32 = 3e-5;
 
 // Seconds on the core that the other engines' costs are of (grid_sketch.cpp says how they were measured).
-constexpr double kOrdered = 1.2e-8;   ///< of a point and each halving of its set
-constexpr double kPlaced = 6e-8;      ///< of a point: into its place, packed, written
-constexpr double kLooked = 1.2e-9;    ///< of a block of keys looked at for a tile
-constexpr double kDirect = 1.15;      ///< of a pair, over one of exact
+constexpr double kOrdered = 1.2e-8;  ///< of a point and each halving of its set
+constexpr double kPlaced = 6e-8;     ///< of a point: into its place, packed, written
+constexpr double kLooked = 1.2e-9;   ///< of a block of keys looked at for a tile
+constexpr double kDirect = 1.15;     ///< of a pair, over one of exact
 
 double halvings(std::int64_t points, std::int64_t leaf) noexcept {
   return std::max(1.0, std::log2(static_cast<double>(points) / static_cast<double>(leaf)));
@@ -49,7 +50,8 @@ double halvings(std::int64_t points, std::int64_t leaf) noexcept {
 double fixed_seconds(const HeadProblem& problem) noexcept {
   const auto queries = static_cast<double>(problem.n_q());
   const auto keys = static_cast<double>(problem.n_kv());
-  return kOrdered * (queries * halvings(problem.n_q(), simd::kTile) + keys * halvings(problem.n_kv(), simd::kKeyBlock)) +
+  return kOrdered *
+             (queries * halvings(problem.n_q(), simd::kTile) + keys * halvings(problem.n_kv(), simd::kKeyBlock)) +
          kPlaced * (queries + keys) + kLooked * queries / simd::kTile * keys / simd::kKeyBlock;
 }
 
@@ -78,10 +80,12 @@ void sample(const HeadProblem& problem, const base::Context& context, NearChoice
   std::int64_t looked = 0;
   if (choice.arithmetic == Arithmetic::float32) {
     choice.packed32 = pack<float>(problem, choice.keys, context);
-    looked = engines::near_rows(problem, choice.keys, *choice.packed32, choice.tiles, choice.goal, first, step, {}, quiet);
+    looked =
+        engines::near_rows(problem, choice.keys, *choice.packed32, choice.tiles, choice.goal, first, step, {}, quiet);
   } else {
     choice.packed64 = pack<double>(problem, choice.keys, context);
-    looked = engines::near_rows(problem, choice.keys, *choice.packed64, choice.tiles, choice.goal, first, step, {}, quiet);
+    looked =
+        engines::near_rows(problem, choice.keys, *choice.packed64, choice.tiles, choice.goal, first, step, {}, quiet);
   }
   const auto sampled = static_cast<double>(base::blocks_of(tiles - first, step));
   choice.share = static_cast<double>(looked) / (sampled * static_cast<double>(choice.keys.blocks()));
@@ -94,11 +98,11 @@ Arithmetic first_arithmetic(const Request& request, const engines::ValueRange& v
   for (std::size_t c = 0; c < values.low.size(); ++c) {
     largest = std::max({largest, std::fabs(values.low[c]), std::fabs(values.high[c])});
   }
-  const bool values_fit = values.range() == 0.0 || !(tolerance > 0.0) ||
-                          tolerance >= kRange32 * values.range() + kLargest32 * largest;
+  const bool values_fit =
+      values.range() == 0.0 || !(tolerance > 0.0) || tolerance >= kRange32 * values.range() + kLargest32 * largest;
   const double asked = std::min(request.lse_tolerance.value_or(kInfinity), request.density_share.value_or(kInfinity));
   return request.arithmetic != Arithmetic::float64 && values_fit && asked >= 2.0 * kRange32 ? Arithmetic::float32
-                                                                                             : Arithmetic::float64;
+                                                                                            : Arithmetic::float64;
 }
 
 engines::NearGoal near_goal(const Request& request, double tolerance, double range) noexcept {
@@ -122,7 +126,8 @@ std::shared_ptr<const NearChoice> try_near(const HeadProblem& problem, const Req
                                            const base::Context& context, const engines::ValueRange& values,
                                            const std::vector<double>& extents, double tolerance, double limit) {
   const engines::NearGoal goal = near_goal(request, tolerance, values.range());
-  if (!engines::supports_near(problem) || problem.n_kv() < kLeastKeys || problem.n_q() < simd::kTile || !goal.limits()) {
+  if (!engines::supports_near(problem) || problem.n_kv() < kLeastKeys || problem.n_q() < simd::kTile ||
+      !goal.limits()) {
     return nullptr;
   }
   auto choice = std::make_shared<NearChoice>();

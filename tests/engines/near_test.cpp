@@ -1,86 +1,14 @@
-// Sums over the keys near a row: the order of points, what may be left out, and every row within its bound of the sum
-// over all keys in long double.
+// Sums over the keys near a row: every row within its bound of the sum over all keys in long double.
 
 #include "engines/exact/near_rows.hpp"
-#include "engines/exact/near_search.hpp"
 
 #include "base/checked.hpp"
-#include "engines/heads.hpp"
-#include "support/random.hpp"
-
-#include <numeric>
-#include <set>
+#include "engines/near_cases.hpp"
 
 namespace polyattn::engines::test {
 namespace {
 
 using base::usize;
-using polyattn::test::Random;
-
-/// Clouds, clusters, lattices with ties, and points on a line, on axes of very different units.
-std::vector<double> draw_points(Random& random, std::int64_t n, std::int64_t d, int kind) {
-  std::vector<double> out;
-  for (std::int64_t i = 0; i < n; ++i) {
-    const double along = random.unit();
-    const double cluster = static_cast<double>(random.integer(0, 4));
-    for (std::int64_t l = 0; l < d; ++l) {
-      const double unit = std::pow(100.0, static_cast<double>(l % 3) - 1.0);
-      const double x = kind == 0   ? random.unit()
-                       : kind == 1 ? cluster * std::sin(cluster + static_cast<double>(l)) + 0.01 * random.unit()
-                       : kind == 2 ? static_cast<double>(random.integer(0, 12)) / 12.0
-                                   : along * (1.0 + static_cast<double>(l));
-      out.push_back(unit * (x + (random.chance(0.01) ? 30.0 * random.unit() : 0.0)));
-    }
-  }
-  return out;
-}
-
-struct Drawn {
-  Head head;
-  NearGoal goal;
-};
-
-Drawn draw(std::uint64_t seed) {
-  Random random(seed);
-  Drawn out;
-  Head& head = out.head;
-  head.d = random.integer(1, 6);
-  head.d_v = random.integer(0, 3);
-  head.n_kv = random.integer(1, 1200);
-  head.n_q = random.integer(1, 150);
-  const int kind = static_cast<int>(random.integer(0, 3));
-  head.k = draw_points(random, head.n_kv, head.d, kind);
-  if (random.chance(0.4)) {
-    head.n_kv = std::max<std::int64_t>(head.n_kv, 2);
-    head.k = draw_points(random, head.n_kv, head.d, kind);
-    head.n_q = head.n_kv;
-    head.q = head.k;
-    head.mask.exclude_self = true;
-  } else {
-    head.q = draw_points(random, head.n_q, head.d, random.chance(0.5) ? kind : 0);
-  }
-  const double offset = random.chance(0.2) ? 1e3 : 0.0;
-  for (std::int64_t i = 0; i < head.n_kv * head.d_v; ++i) {
-    head.v.push_back(offset + random.unit());
-  }
-  head.score.kind = ScoreKind::gaussian;
-  const double width = std::pow(10.0, -3.0 * random.unit());
-  for (std::int64_t l = 0; l < head.d; ++l) {
-    head.score.bandwidth.push_back(width * std::pow(100.0, static_cast<double>(l % 3) - 1.0) * (0.5 + random.unit()));
-  }
-  if (random.chance(0.3)) {
-    const double scale = random.chance(0.3) ? 300.0 : 3.0;
-    for (std::int64_t j = 0; j < head.n_kv; ++j) {
-      head.bias.push_back(random.chance(0.1) && j > 1 ? -kInfinity : scale * (2.0 * random.unit() - 1.0));
-    }
-  }
-  head.storage = random.chance(0.2) ? DType::float32 : DType::float64;
-  out.goal.ratio = random.chance(0.8) ? std::pow(10.0, -7.0 * random.unit()) : 1e200;
-  if (random.chance(0.3)) {
-    out.goal.mass = std::pow(10.0, -6.0 * random.unit());
-  }
-  return out;
-}
 
 struct Judged {
   std::int64_t rows = 0;
@@ -91,7 +19,7 @@ struct Judged {
 };
 
 template <class T>
-void judge_near(const Drawn& drawn, Judged& judged, int threads = 1) {
+void judge_near(const Drawn& drawn, Judged& judged, int threads = 1, std::int64_t stride = 1) {
   const Head& head = drawn.head;
   const Prepared prepared(head);
   HeadProblem problem = prepared.problem;
@@ -119,7 +47,7 @@ void judge_near(const Drawn& drawn, Judged& judged, int threads = 1) {
   const Answer answer = collect(head.n_q, head.d_v, DType::float64, [&](const HeadOutputs& out) {
     near_rows(problem, keys, packed, tiles, drawn.goal, 0, 1, out, context);
   });
-  for (std::int64_t i = 0; i < head.n_q; ++i) {
+  for (std::int64_t i = 0; i < head.n_q; i += stride) {
     const auto row = usize(i);
     const Truth t = truth(head, prepared, i);
     ++judged.rows;
@@ -151,19 +79,19 @@ void judge_near(const Drawn& drawn, Judged& judged, int threads = 1) {
 TEST(Near, RowsAreWithinTheirBoundsOfAllKeys) {
   Judged single;
   Judged wide;
-  for (std::uint64_t seed = 1; seed <= 300; ++seed) {
+  for (std::uint64_t seed = 1; seed <= 150; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
-    const Drawn drawn = draw(seed);
-    judge_near<float>(drawn, single, 1 + static_cast<int>(seed % 3));
-    judge_near<double>(drawn, wide, 1 + static_cast<int>(seed % 3));
+    const Drawn drawn = draw_near(seed);
+    judge_near<float>(drawn, single, 1 + static_cast<int>(seed % 3), 7);
+    judge_near<double>(drawn, wide, 1 + static_cast<int>(seed % 3), 7);
     if (HasFatalFailure()) {
       return;
     }
   }
   for (const Judged& judged : {single, wide}) {
     std::printf("[ clearance] near: output %.3f, log-sum-exp %.3f; %lld of %lld rows left keys out, %lld unbounded\n",
-                judged.output, judged.lse, static_cast<long long>(judged.left_out),
-                static_cast<long long>(judged.rows), static_cast<long long>(judged.unbounded));
+                judged.output, judged.lse, static_cast<long long>(judged.left_out), static_cast<long long>(judged.rows),
+                static_cast<long long>(judged.unbounded));
     EXPECT_GT(judged.left_out, judged.rows / 5);
     EXPECT_LT(judged.unbounded, judged.rows / 4);
   }
@@ -171,7 +99,7 @@ TEST(Near, RowsAreWithinTheirBoundsOfAllKeys) {
 }
 
 TEST(Near, BitsDoNotDependOnThreads) {
-  const Drawn drawn = draw(7);
+  const Drawn drawn = draw_near(7);
   const Prepared prepared(drawn.head);
   const auto run = [&](int threads) {
     const base::Context context{threads, nullptr, nullptr};
@@ -263,98 +191,6 @@ TEST(Near, AMassAloneLeavesIsolatedRowsToOneBlock) {
   });
   for (std::int64_t i = 0; i < head.n_q; ++i) {
     EXPECT_LE(std::exp(answer.lse[usize(i)]) * std::expm1(answer.lse_bound[usize(i)]), 1e-6);
-  }
-}
-
-TEST(NearOrder, LeavesAreSmallBoxesOfAllPoints) {
-  for (std::uint64_t seed = 1; seed <= 60; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    Random random(seed);
-    const std::int64_t d = random.integer(1, 8);
-    const std::int64_t n = random.integer(1, 3000);
-    const std::vector<double> x = draw_points(random, n, d, static_cast<int>(seed % 4));
-    const Stored stored(x, n, d, DType::float64, seed % 2 == 0);
-    std::vector<std::int64_t> rows;
-    for (std::int64_t i = 0; i < n; ++i) {
-      if (i == 0 || random.chance(0.9)) {
-        rows.push_back(i);
-      }
-    }
-    const NearRates rates(usize(d), 1.0);
-    const base::Context context{1 + static_cast<int>(seed % 3), nullptr, nullptr};
-    const NearOrder order = order_near(stored.view(), rates, 128, rows, context);
-    const NearOrder again = order_again(order, rates, 384, 48, context);
-    for (const NearOrder* one : {&order, &again}) {
-      std::vector<std::int64_t> sorted = one->rows;
-      std::sort(sorted.begin(), sorted.end());
-      ASSERT_EQ(sorted, rows);
-      const std::int64_t leaf = one == &order ? 128 : 48;
-      const NearBoxes boxes = boxes_of(*one, leaf, context);
-      ASSERT_EQ(boxes.count, (one->count() + leaf - 1) / leaf);
-      for (std::int64_t i = 0; i < one->count(); ++i) {
-        for (std::int64_t l = 0; l < d; ++l) {
-          const double value = x[usize(one->rows[usize(i)] * d + l)];
-          ASSERT_EQ(one->at(i)[l], value);
-          ASSERT_LE(boxes.low[usize(l * boxes.count + i / leaf)], value);
-          ASSERT_GE(boxes.high[usize(l * boxes.count + i / leaf)], value);
-        }
-      }
-    }
-  }
-  // A square of 64 x 64 points in 32 leaves: none is longer than a third of it.
-  std::vector<double> x;
-  for (int i = 0; i < 4096; ++i) {
-    x.insert(x.end(), {static_cast<double>(i % 64), static_cast<double>(i / 64)});
-  }
-  std::vector<std::int64_t> all(4096);
-  std::iota(all.begin(), all.end(), std::int64_t{0});
-  const Stored stored(x, 4096, 2, DType::float64);
-  const NearBoxes boxes = boxes_of(order_near(stored.view(), {1.0, 1.0}, 128, all, {}), 128, {});
-  for (std::int64_t b = 0; b < 2 * boxes.count; ++b) {
-    EXPECT_LE(boxes.high[usize(b)] - boxes.low[usize(b)], 16.0);
-  }
-}
-
-TEST(NearSearch, WhatIsLeftIsAtMostTheRest) {
-  for (std::uint64_t seed = 1; seed <= 40; ++seed) {
-    SCOPED_TRACE("seed " + std::to_string(seed));
-    const Drawn drawn = draw(1000 + seed);
-    const Prepared prepared(drawn.head);
-    const base::Context context;
-    const NearKeys keys = near_keys(prepared.problem, 1.0, context);
-    const NearTiles tiles = near_tiles(prepared.problem, keys, context);
-    const std::vector<double> k = prepared.k.numbers();
-    NearSearch search(keys);
-    for (std::int64_t tile = 0; tile < tiles.boxes.count; ++tile) {
-      search.look(tiles.boxes, tile);
-      while (!search.all()) {
-        search.grow();
-      }
-      ASSERT_EQ(search.log_rest(search.blocks()), -kInfinity);
-      // For the first row of the tile: the weights of all keys from some place on, added up from the end.
-      const double* q = tiles.order.at(tile * simd::kTile);
-      long double rest = 0.0L;
-      std::set<std::int64_t> met;
-      for (std::int64_t i = search.blocks() - 1; i >= 0; --i) {
-        const std::int64_t b = search.block(i);
-        met.insert(b);
-        for (std::int64_t at = b * simd::kKeyBlock; at < std::min(keys.order.count(), (b + 1) * simd::kKeyBlock); ++at) {
-          const std::int64_t j = keys.order.rows[usize(at)];
-          long double s = drawn.head.bias.empty() ? 0.0L : static_cast<long double>(drawn.head.bias[usize(j)]);
-          for (std::int64_t l = 0; l < drawn.head.d; ++l) {
-            const long double z = (static_cast<long double>(q[l]) - static_cast<long double>(k[usize(j * drawn.head.d + l)])) /
-                                  static_cast<long double>(drawn.head.score.bandwidth[usize(l)]);
-            s -= z * z / 2;
-          }
-          rest += std::exp(s);
-        }
-        ASSERT_LE(std::log(rest), static_cast<long double>(search.log_rest(i)));
-        if (i > 0) {
-          ASSERT_GE(search.log_mass(i - 1), search.log_mass(i));
-        }
-      }
-      ASSERT_EQ(static_cast<std::int64_t>(met.size()), search.blocks());
-    }
   }
 }
 

@@ -187,16 +187,14 @@ NearRates padded(const NearRates& rates) {
 
 NearOrder order_near(const base::Rows& points, const NearRates& rates, std::int64_t leaf,
                      std::vector<std::int64_t> rows, const base::Context& context) {
-  return with_dim(points.columns, [&](auto dim) {
-    return order<decltype(dim)::value>(points, padded(rates), leaf, rows, context);
-  });
+  return with_dim(points.columns,
+                  [&](auto dim) { return order<decltype(dim)::value>(points, padded(rates), leaf, rows, context); });
 }
 
 NearOrder order_again(const NearOrder& old, const NearRates& rates, std::int64_t stretch, std::int64_t leaf,
                       const base::Context& context) {
-  return with_dim(old.dim, [&](auto dim) {
-    return again<decltype(dim)::value>(old, padded(rates), stretch, leaf, context);
-  });
+  return with_dim(old.dim,
+                  [&](auto dim) { return again<decltype(dim)::value>(old, padded(rates), stretch, leaf, context); });
 }
 
 NearBoxes boxes_of(const NearOrder& order, std::int64_t leaf, const base::Context& context) {

@@ -28,6 +28,8 @@ constexpr double kStepGrowth = 2.0;
 /// Looks at a tile, at most: steps double, and beyond 2^20 everything is in the last. Each ends a superblock early, for
 /// which the bound counts a whole one.
 constexpr std::int64_t kMostLooks = 40;
+/// A ratio that asks for no more than a D above 0.
+constexpr double kAnyRatio = 1e100;
 /// Relative, of what the coordinates of a tile are rounded to: once more than in float32 alone.
 constexpr double kConversion = 0x1p-24 * (1.0 + 0x1p-20);
 
@@ -149,8 +151,8 @@ double least_sum(const Job<T>& job, const Worker<T>& worker) noexcept {
   double least = kInfinity;
   for (std::int64_t lane = 0; lane < worker.tile.lanes(); ++lane) {
     const double sum = worker.tile.total_sum()[lane];
-    const double log = sum > 0.0 ? (worker.tile.total_max()[lane] + job.packed.shift() + std::log2(sum)) * kLn2
-                                 : -kInfinity;
+    const double log =
+        sum > 0.0 ? (worker.tile.total_max()[lane] + job.packed.shift() + std::log2(sum)) * kLn2 : -kInfinity;
     least = std::min(least, log);
   }
   return least;
@@ -171,6 +173,10 @@ std::int64_t absorb_tile(const Job<T>& job, std::int64_t tile_index, Worker<T>& 
     if (enough(done)) {
       break;
     }
+    // Before anything is known of D: what is enough if only what is left counts.
+    const auto light = [&](std::int64_t i) {
+      return done == 0 && job.goal.ratio >= kAnyRatio && search.log_rest(i) <= std::log(job.goal.mass);
+    };
     // The next step, or what is enough if that comes first.
     const double least_mass = look + 2 >= kMostLooks ? -kInfinity : top - step;
     std::int64_t next = done + 1;
@@ -178,7 +184,7 @@ std::int64_t absorb_tile(const Job<T>& job, std::int64_t tile_index, Worker<T>& 
       while (next >= search.ready() && !search.all()) {
         search.grow();
       }
-      if (next >= search.blocks() || enough(next) || search.log_mass(next) < least_mass) {
+      if (next >= search.blocks() || enough(next) || light(next) || search.log_mass(next) < least_mass) {
         break;
       }
     }

@@ -3,8 +3,8 @@
 /// Rows of a Gaussian head from the keys near them: the exact engine's sums over blocks of keys in the order of what
 /// they may weigh, until all that is left is proved to weigh too little to matter. docs/proofs/near.md has the bound.
 ///
-/// Cost: 48 x 128 pairs for each tile of rows and block of keys that is not left out, in the arithmetic T, and a look at
-/// every block for each tile. For data of any shape; worth it where a row sees few of the keys.
+/// Cost: 48 x 128 pairs for each tile of rows and block of keys that is not left out, in the arithmetic T, and a look
+/// at every block for each tile. For data of any shape; worth it where a row sees few of the keys.
 
 #include "engines/exact/near_keys.hpp"
 

@@ -19,9 +19,7 @@ class NearSearch {
 
   /// Block at place `i` of the order, and the logarithm of what it may weigh at most; i < ready().
   [[nodiscard]] std::int64_t block(std::int64_t i) const noexcept { return order_[static_cast<std::size_t>(i)]; }
-  [[nodiscard]] double log_mass(std::int64_t i) const noexcept {
-    return log_mass_[static_cast<std::size_t>(block(i))];
-  }
+  [[nodiscard]] double log_mass(std::int64_t i) const noexcept { return log_mass_[static_cast<std::size_t>(block(i))]; }
   /// Blocks whose order is known; grow() makes it more, up to all.
   [[nodiscard]] std::int64_t ready() const noexcept { return static_cast<std::int64_t>(order_.size()); }
   [[nodiscard]] bool all() const noexcept { return ready() == blocks(); }

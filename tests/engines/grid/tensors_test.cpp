@@ -24,7 +24,7 @@ using polyattn::test::GridFamily;
 long double node(int nodes, int i) {
   return nodes == 1 ? 0.0L
                     : -std::cos(static_cast<long double>(2 * i + 1) * std::numbers::pi_v<long double> /
-                               static_cast<long double>(2 * nodes));
+                                static_cast<long double>(2 * nodes));
 }
 
 /// The Lagrange polynomial of a node by its product.
@@ -76,7 +76,8 @@ void expect_tensors(GridFamily family, std::uint64_t seed, int threads) {
         const double computed =
             field.tensor(cell)[(c * geometry->axes.front().nodes + at.front()) * field.width() + rest];
         // R covers forming, passes and evaluating: forming alone is less.
-        EXPECT_LE(std::fabs(static_cast<long double>(computed) - sum), static_cast<long double>(bound) * size + 0x1p-1000L)
+        EXPECT_LE(std::fabs(static_cast<long double>(computed) - sum),
+                  static_cast<long double>(bound) * size + 0x1p-1000L)
             << "cell " << cell << " channel " << c;
       }
       std::size_t l = axes;
@@ -114,8 +115,8 @@ TEST(GridTensors, MatricesAreTheKernelBetweenNodes) {
     for (int o = -3; o <= 3; ++o) {
       for (int i = 0; i < nodes; ++i) {
         for (int j = 0; j < nodes; ++j) {
-          const long double apart =
-              static_cast<long double>(axis.side) * (static_cast<long double>(o) + (node(nodes, i) - node(nodes, j)) / 2.0L);
+          const long double apart = static_cast<long double>(axis.side) *
+                                    (static_cast<long double>(o) + (node(nodes, i) - node(nodes, j)) / 2.0L);
           const long double kernel = std::exp(-apart * apart);
           const double computed = matrices.blocks[usize(((o + 3) * nodes + i) * nodes + j)];
           const double far = 4.0 * axis.side;
