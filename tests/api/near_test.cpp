@@ -9,6 +9,7 @@
 
 #include "simd/dispatch.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <string>
@@ -51,18 +52,20 @@ TEST(Near, NarrowBandwidthsAreSummedDirectly) {
   for (const double tolerance : {1e-2, 1e-4, 1e-9}) {
     for (const DType dtype : {DType::float64, DType::float32}) {
       SCOPED_TRACE("tolerance " + std::to_string(std::log10(tolerance)));
-      const Problem problem = sparse(300, 20000, 0.005, dtype);
+      const Problem problem = sparse(60, 20000, 0.005, dtype);
       const Options options = on_grid(tolerance);
-      const Plan planned = plan(problem, options);
-      EXPECT_NE(planned.report().heads.front().candidates.front().reason.find("direct sums"), std::string::npos)
-          << planned.report().heads.front().candidates.front().reason;
+      const PlanReport planned = plan(problem, options).report();
+      const std::vector<Candidate>& candidates = planned.heads.front().candidates;
+      EXPECT_TRUE(std::any_of(candidates.begin(), candidates.end(), [](const Candidate& candidate) {
+        return candidate.chosen && candidate.reason.find("direct sums") != std::string::npos;
+      }));
       const Result result = attend(problem, options);
       EXPECT_TRUE(within_bounds(judge(problem, result)));
       const HeadReport& head = result.report.heads.front();
-      EXPECT_EQ(head.rows_grid + head.rows_exact, 300);
-      EXPECT_GE(head.rows_grid, 290);
+      EXPECT_EQ(head.rows_grid + head.rows_exact, 60);
+      EXPECT_GE(head.rows_grid, 55);
       EXPECT_LE(head.certificate.bound(), head.tolerance);
-      EXPECT_EQ(head.arithmetic, tolerance > 1e-6 ? Arithmetic::float32 : Arithmetic::float64);
+      EXPECT_EQ(head.arithmetic, tolerance > 1e-3 ? Arithmetic::float32 : Arithmetic::float64);
     }
   }
 }
@@ -119,7 +122,7 @@ TEST(Near, DensitiesOfEmptyRegionsNeedFewKeys) {
 }
 
 TEST(Near, AMemoryLimitIsKept) {
-  const Problem problem = sparse(300, 20000, 0.005);
+  const Problem problem = sparse(60, 20000, 0.005);
   Options options = on_grid(1e-4);
   options.engine = Engine::automatic;
   const Result plenty = attend(problem, options);

@@ -189,7 +189,7 @@ TEST_P(PreparedAppending, WhatIsNotFiniteIsRefused) {
   EXPECT_TRUE(fails_with(ErrorCode::non_finite, {"key_bias"}, [&] { static_cast<void>(appended(prepared, bad)); }));
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, PreparedAppending, testing::ValuesIn(prepared_choices()),
+INSTANTIATE_TEST_SUITE_P(Engines, PreparedAppending, testing::ValuesIn(choices()),
                          [](const auto& choice) { return choice.param.name(); });
 
 /// The polynomial engine in either arithmetic, with its old keys out of reach: reading one of them ends the program.
@@ -404,7 +404,7 @@ TEST(PreparedPieces, OfOtherTypesAreTakenAsTheyAre) {
   Problem wide = part_of(problem, 275, 300);
   wide.k = store(DType::float64, wide.k.shape, wide.k.values);
   wide.v = store(DType::float64, wide.v.shape, wide.v.values);
-  for (const Choice& choice : prepared_choices()) {
+  for (const Choice& choice : choices()) {
     Prepared prepared = prepared_for(part_of(problem, 0, 250), cube(3, 1.25), forced(choice));
     prepared = appended(appended(appended(prepared, half), half), wide);
     Problem all = part_of(problem, 0, 250);

@@ -177,7 +177,7 @@ TEST_P(PreparedKeys, IsThreadSafe) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, PreparedKeys, testing::ValuesIn(prepared_choices()),
+INSTANTIATE_TEST_SUITE_P(Engines, PreparedKeys, testing::ValuesIn(choices()),
                          [](const auto& choice) { return choice.param.name(); });
 
 TEST(PreparedDomain, RowsOutsideAreAnsweredByExact) {

@@ -15,8 +15,8 @@ struct Choice {
   [[nodiscard]] std::string name() const { return std::string(name_of(engine)) + "_" + name_of(arithmetic); }
 };
 
-/// Every engine that has prepared keys, in every arithmetic it has. The polynomial one needs a degree, see `forced`.
-inline std::vector<Choice> prepared_choices() {
+/// Every engine that has causal masks, in every arithmetic it has. The polynomial one needs a degree, see `forced`.
+inline std::vector<Choice> choices() {
   return {{Engine::reference, Arithmetic::float64},
           {Engine::exact, Arithmetic::float32},
           {Engine::exact, Arithmetic::float64},
@@ -24,9 +24,9 @@ inline std::vector<Choice> prepared_choices() {
           {Engine::polynomial, Arithmetic::float64}};
 }
 
-/// And the grid, which hands rows that it cannot certify to exact.
-inline std::vector<Choice> choices() {
-  std::vector<Choice> all = prepared_choices();
+/// And the grid, for tests without such masks and prepared keys. It hands rows that it cannot certify to exact.
+inline std::vector<Choice> plain_choices() {
+  std::vector<Choice> all = choices();
   all.push_back({Engine::grid, Arithmetic::float64});
   return all;
 }
@@ -50,7 +50,7 @@ inline Options forced(const Choice& choice, int degree = 8) {
     options.strict = true;
   }
   if (choice.engine == Engine::grid) {
-    options.tolerance.value = 1e-3;
+    options.tolerance = {1e-3, ToleranceKind::of_value_range};
   }
   options.threads = 2;
   return options;
