@@ -39,7 +39,7 @@ double outside_peak(const Geometry& geometry) noexcept {
 
 }  // namespace
 
-GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context) {
+GridHead place_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context) {
   GridHead head;
   head.geometry = std::move(geometry);
   head.knots = std::move(knots);
@@ -55,6 +55,10 @@ GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots kn
     head.asked = sort_queries(problem, head.geometry, context);
   }
   head.passes = find_passes(head.geometry, head.keys.ids, head.queries().ids);
+  return head;
+}
+
+void weigh_head(const HeadProblem& problem, const base::Context& context, GridHead& head) {
   head.masses = make_masses(head.keys, head.geometry, problem.value_dim(), context);
   head.charged = charged_masses(head.masses, head.keys, head.knots, context.memory);
   head.reach = reach_rows(cell_masses(head.masses, head.keys, problem.value_dim(), context.memory), head.passes,
@@ -63,6 +67,11 @@ GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots kn
   for (const std::int64_t exponent : head.keys.exponents) {
     head.outside.exponent = std::max(head.outside.exponent, exponent);
   }
+}
+
+GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context) {
+  GridHead head = place_head(problem, std::move(geometry), std::move(knots), context);
+  weigh_head(problem, context, head);
   return head;
 }
 

@@ -37,6 +37,11 @@ struct GridHead {
   [[nodiscard]] const CellPoints& queries() const noexcept { return asked ? *asked : keys; }
 };
 
+/// Points in their cells, and the cells that passes make: what the cost of a head depends on. weigh_head is to follow.
+GridHead place_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context);
+/// Masses, reach and what lies outside.
+void weigh_head(const HeadProblem& problem, const base::Context& context, GridHead& head);
+/// Both.
 GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context);
 
 /// Charges of the rows (charge_rows) for the geometry's present numbers of nodes, on which nothing else of a head
