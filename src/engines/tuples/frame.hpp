@@ -21,11 +21,11 @@ namespace polyattn::engines {
 
 /// One key set as moments are summed over it.
 struct TupleSet {
-  HeadProblem problem;      ///< keys, values and bias of the set; no queries
-  Frame frame;              ///< log weights (the biases, -inf for keys nobody sees), scales and extents; centres 0
-  ValueRange values;        ///< of the keys somebody sees; centre 0
-  KeyRange seen;            ///< keys that rows may see by position
-  std::string name;         ///< "[s]", for messages
+  HeadProblem problem;  ///< keys, values and bias of the set; no queries
+  Frame frame;          ///< log weights (the biases, -inf for keys nobody sees), scales and extents; centres 0
+  ValueRange values;    ///< of the keys somebody sees; centre 0
+  KeyRange seen;        ///< keys that rows may see by position
+  std::string name;     ///< "[s]", for messages
 };
 
 struct TupleFrame {
@@ -34,9 +34,9 @@ struct TupleFrame {
   /// Of the virtual keys: metric is (a^0)^2, and key_norm and key_half are such that sqrt(sum metric q^2) key_norm and
   /// sum metric |q| key_half are the two bounds above. No log weights.
   Frame frame;
-  ValueRange values;                       ///< hull of the products of values; centre 0
-  std::vector<std::int64_t> far_queries;   ///< some of largest norm, for predictions
-  bool everything_seen = true;             ///< every row sees every key of every set, hidden ones apart
+  ValueRange values;                      ///< hull of the products of values; centre 0
+  std::vector<std::int64_t> far_queries;  ///< some of largest norm, for predictions
+  bool everything_seen = true;            ///< every row sees every key of every set, hidden ones apart
 };
 
 /// Cost: a few passes over Q, K and V; 8 bytes of memory a key. Error (non_finite) names the first number that is not

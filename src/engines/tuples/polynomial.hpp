@@ -1,9 +1,9 @@
 #pragma once
 
-/// Algorithm 1 of [AS24], attention of any order k >= 2 by polynomials: moments of every key set, their Hadamard product
-/// (Lemma C.3), and rows read off it, each with its certificate. Attention of order k is attention of order 2 over the
-/// virtual keys k^1_j1 o ... o k^m_jm, m = k - 1, with values v^1_j1 o ... and biases b^1_j1 + ...; docs/proofs/tuples.md
-/// has statement and proof.
+/// Algorithm 1 of [AS24], attention of any order k >= 2 by polynomials: moments of every key set, their Hadamard
+/// product (Lemma C.3), and rows read off it, each with its certificate. Attention of order k is attention of order 2
+/// over the virtual keys k^1_j1 o ... o k^m_jm, m = k - 1, with values v^1_j1 o ... and biases b^1_j1 + ...;
+/// docs/proofs/tuples.md has statement and proof.
 ///
 /// A call: make_tuple_frame once, predict_tuples for the choices that might do, polynomial_tuples for the one taken.
 /// Rows that are not answered are the exact engine's.
@@ -25,7 +25,8 @@ struct TupleChoice {
   bool spread = false;  ///< second moments weighted with the values too: sharper bounds for more columns
 };
 
-/// Whether this head can be answered by moments in float32: not where rows see different keys, whose sums are one chain.
+/// Whether this head can be answered by moments in float32: not where rows see different keys, whose sums are one
+/// chain.
 bool single_allowed(const TupleProblem& problem) noexcept;
 
 /// C(dim + degree, degree), or infinity where moments of that rank could not be held at all.
@@ -39,12 +40,12 @@ std::int64_t tuple_bytes(const TupleProblem& problem, const TupleChoice& choice,
 struct TuplePrediction {
   double approximation = 0.0;  ///< of the worst of some rows, those of largest norm among them
   double rounding = 0.0;
-  double bound = std::numeric_limits<double>::infinity();  ///< largest approximation + rounding of these rows
+  double bound = std::numeric_limits<double>::infinity();      ///< largest approximation + rounding of these rows
   double lse_bound = std::numeric_limits<double>::infinity();  ///< largest of theirs
-  double served = 0.0;    ///< share of these rows that are expected to meet the acceptance
+  double served = 0.0;  ///< share of these rows that are expected to meet the acceptance
   double a_priori = std::numeric_limits<double>::infinity();  ///< every row errs by at most this; or infinity
-  double work = 0.0;          ///< as tuple_work
-  std::int64_t bytes = 0;     ///< as tuple_bytes
+  double work = 0.0;                                          ///< as tuple_work
+  std::int64_t bytes = 0;                                     ///< as tuple_bytes
   double rank = 0.0;
 };
 

@@ -111,8 +111,8 @@ class Slide {
     }
     bound_entries(moments_);
     query_ = base::Buffer<double>(chunk_ * features_.stride() + simd::kSlidingLanes, context.memory);
-    partial_ = base::Buffer<double>(
-        std::max(1, context.threads) * list_.columns() * kRowsAtOnce * simd::kSlidingLanes, context.memory);
+    partial_ = base::Buffer<double>(std::max(1, context.threads) * list_.columns() * kRowsAtOnce * simd::kSlidingLanes,
+                                    context.memory);
   }
 
   [[nodiscard]] std::int64_t block() const noexcept { return block_; }
@@ -144,7 +144,8 @@ class Slide {
       }
       sums_[s].approach(ranges.front(), kernels_);
       const SlidingEvents& events = sums_[s].advance(ranges);
-      block.sets[s] = {events.first.data(), events.tokens.features.data(), events.tokens.values.data(), sums_[s].sums()};
+      block.sets[s] = {events.first.data(), events.tokens.features.data(), events.tokens.values.data(),
+                       sums_[s].sums()};
       exponent += sums_[s].exponent();
       for (std::size_t r = 0; r < sound.size(); ++r) {
         sound[r] = sound[r] & events.sound[r];

@@ -152,8 +152,7 @@ const SlidingEvents& SlidingSums::advance(const std::vector<KeyRange>& ranges) {
   out_.sound.clear();
   std::int64_t events = 0;
   if (leave) {  // keys that enter and that leave take turns
-    out_.tokens.features.resize(
-        std::max(out_.tokens.features.size(), usize(2 * most_ * stride + simd::kSlidingLanes)));
+    out_.tokens.features.resize(std::max(out_.tokens.features.size(), usize(2 * most_ * stride + simd::kSlidingLanes)));
     out_.tokens.values.resize(entering_.values.size() + leaving_.values.size());
   }
   const auto take = [&](std::int64_t at, const Tokens& from) {

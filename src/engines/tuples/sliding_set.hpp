@@ -61,8 +61,8 @@ class SlidingSums {
   base::Buffer<double> sums_;  ///< [columns][stride]
   KeyRange summed_;
   double exponent_ = 0.0;
-  bool any_ = false;    ///< a key that is not hidden was summed since sums began
-  bool taken_ = false;  ///< a key was taken away since
+  bool any_ = false;     ///< a key that is not hidden was summed since sums began
+  bool taken_ = false;   ///< a key was taken away since
   double ever_ = 0.0;    ///< weight added and taken away since, and
   double weight_ = 0.0;  ///< what is left
   std::int64_t events_ = 0;

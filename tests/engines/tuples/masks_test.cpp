@@ -43,9 +43,8 @@ TEST(TupleMasks, RandomMasksKeepTheirBounds) {
     const TupleRun run = run_tuples(head, asked(8, random.chance(0.5)));
     EXPECT_LE(worst_ratio(head, run, truth), 1.0) << "round " << round;
     // Only where heavy keys have left a window may a row that sees keys be refused.
-    const bool leave = std::any_of(head.sets.begin(), head.sets.end(), [](const TupleCase::Set& set) {
-      return set.mask.window > 0 && !set.bias.empty();
-    });
+    const bool leave = std::any_of(head.sets.begin(), head.sets.end(),
+                                   [](const TupleCase::Set& set) { return set.mask.window > 0 && !set.bias.empty(); });
     for (std::size_t i = 0; i < truth.lse.size(); ++i) {
       const bool seen = std::isfinite(truth.lse[i]);
       EXPECT_TRUE(run.answered[i] != 0 ? seen : !seen || leave) << "round " << round << " row " << i;
