@@ -35,7 +35,7 @@ EvaluationSummary all_keys(const TupleFrame& frame, const TupleChoice& choice, c
   const RoundingModel rounding = tuple_rounding<T>(choice.degree, features.rank(), key_counts(frame));
   const PreparedMoments<T> prepared = prepare_tuples<T>(frame, features, table, rounding, moments, context.memory);
   Frame units;
-  static_cast<FrameShape&>(units) = frame.frame;
+  static_cast<FrameShape&>(units) = static_cast<const FrameShape&>(frame.frame);
   units.log_scale += moments.exponent * 0x1.62e42fefa39efp-1;  // ln 2
   return evaluate_rows(frame.problem, units, frame.values, prepared, acceptance, out, answered, context);
 }
