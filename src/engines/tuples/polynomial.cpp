@@ -12,6 +12,8 @@ using base::usize;
 
 namespace {
 
+constexpr int kMostDegree = 64;  // of the kernels
+
 bool sees_everything(const TupleProblem& problem) noexcept {
   return std::all_of(problem.sets.begin(), problem.sets.end(),
                      [](const KeySet& set) { return !set.mask.causal && set.mask.window == 0; });
@@ -45,6 +47,9 @@ EvaluationSummary all_keys(const TupleFrame& frame, const TupleChoice& choice, c
 bool single_allowed(const TupleProblem& problem) noexcept { return sees_everything(problem); }
 
 double tuple_rank(const TupleProblem& problem, int degree) noexcept {
+  if (degree < 0 || degree > kMostDegree) {
+    return std::numeric_limits<double>::infinity();
+  }
   double rank = 1.0;
   for (int t = 1; t <= degree; ++t) {
     rank *= static_cast<double>(problem.dim() + t) / static_cast<double>(t);
