@@ -2,6 +2,7 @@
 
 #include "engines/tuples/polynomial.hpp"
 #include "support/forced_isa.hpp"
+#include "support/polynomial_run.hpp"
 #include "support/random.hpp"
 #include "support/tuple_case.hpp"
 
@@ -238,6 +239,37 @@ TEST(TuplePolynomial, ValuesOfLargeMeanKeepTheirBounds) {
     EXPECT_EQ(run.summary.answered, head.n_q);
     EXPECT_LE(worst_ratio(head, run, truth), 1.0);
     EXPECT_LT(worst_bound(run), single ? 200.0 : 0.1);
+  }
+}
+
+TEST(TuplePolynomial, OrderTwoAgreesWithTheEngineOfOrderTwo) {
+  for (const bool causal : {false, true}) {
+    TupleCase head = uniform_case(91, 1, 150, 150, 3, 2, 0.9);
+    head.sets[0].mask.causal = causal;
+    HeadData same;
+    same.n_q = same.n_kv = 150;
+    same.dim = 3;
+    same.value_dim = 2;
+    same.q = head.queries;
+    same.k = head.sets[0].keys;
+    same.v = head.sets[0].values;
+    same.score.scale = 0.9;
+    same.mask.causal = causal;
+    for (const int degree : {2, 5, 9}) {
+      const TupleRun a = run_tuples(head, asked(degree));
+      const PolynomialRun b = run_head<double>(same, degree);
+      int compared = 0;
+      for (std::size_t k = 0; k < a.output.size(); ++k) {
+        const std::size_t i = k / 2;
+        if (a.answered[i] != 0 && b.answered[i] != 0) {
+          EXPECT_LE(std::fabs(a.output[k] - b.output[k]),
+                    a.approximation[i] + a.rounding[i] + b.bound(static_cast<std::int64_t>(i)));
+          EXPECT_LE(std::fabs(a.lse[i] - b.lse[i]), a.lse_bound[i] + b.lse_bound[i]);
+          ++compared;
+        }
+      }
+      EXPECT_EQ(compared, 300) << "degree " << degree;
+    }
   }
 }
 
