@@ -82,7 +82,7 @@ HeadDecision decide_known(const engines::HeadProblem& problem, const Request& re
       return unseen;
     }
   }
-  HeadDecision decision = decide_with(problem, request, context, nullptr, facts, settle);
+  HeadDecision decision = decide_with(problem, request, context, nullptr, facts, settle, grid.seen);
   try_layers(problem, request, context, facts, settle, decision);
   try_query_groups(problem, request, context, decision);
   consider_grid(problem, request, context, may_try, grid, decision);
@@ -132,6 +132,7 @@ PlanSeries decide_each(const engines::HeadProblem& problem, const Request& reque
   GridTry grid;
   return decide_series(request, tolerances, [&](const Request& one) {
     grid.sketch.reset();
+    grid.seen.reset();
     return decide_known(problem, one, context, facts, false, grid).plan;
   });
 }

@@ -133,7 +133,7 @@ void TupleExecution::run_exact(RowList list, bool handed_over) {
   if (missing.all || !missing.rows.empty()) {
     used = Arithmetic::float64;
     missing = exact_pass<double>(missing, true);
-    if (!missing.rows.empty() && report.value_range > 0.0) {
+    if (!missing.rows.empty()) {
       not_reachable(missing.rows, "exact in float64");
     }
   }

@@ -23,8 +23,10 @@ using base::usize;
 using engines::grid::GridHead;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-/// Taken before anything else was looked at only if predicted to be so much cheaper than exact.
+/// Taken before anything else was looked at only if predicted to be so much cheaper than exact, and searched for beside
+/// what there is only if so much cheaper than that: near a tie a search can win little and lose all it costs.
 constexpr double kClear = 0.6;
+constexpr double kCheaper = 0.8;
 /// A glance says the least that polynomials might take. With scores beyond this it is far too little, and the search in
 /// vain takes longer than a grid.
 constexpr double kPolynomialRadius = 6.0;
@@ -210,11 +212,15 @@ bool may_try_grid(const engines::HeadProblem& problem, const Request& request) {
 
 namespace {
 
-/// Whether a grid that takes at least `least` seconds, finding it included, is worth that search.
+/// Whether a grid that takes at least `least` seconds, finding it included, is worth that search beside something that
+/// takes `other` seconds; `saved` is what need not be searched for if a grid is found.
+bool affordable(double least, double search, double other, double saved) noexcept {
+  return least < kSureGain * other || (least < kWorthwhile * other && search < std::max(kSearchShare * other, saved));
+}
+
+/// The same beside exact. Where polynomials would be searched for next, a grid that is found saves that.
 bool affordable(double least, double search, const Glance& seen) noexcept {
-  // Where polynomials would be searched for next, a grid that is found saves that.
-  const double allowed = std::max(kSearchShare * seen.exact_seconds, seen.worth ? seen.search_seconds : 0.0);
-  return least < kSureGain * seen.exact_seconds || (least < kWorthwhile * seen.exact_seconds && search < allowed);
+  return affordable(least, search, seen.exact_seconds, seen.worth ? seen.search_seconds : 0.0);
 }
 
 /// Whether to look for a grid before anything else: not where polynomials are likely to be cheaper than any grid.
@@ -228,14 +234,29 @@ bool worth_a_look(const engines::HeadProblem& problem, const Request& request, G
          !(polynomial && known.seen->seconds + known.seen->search_seconds < least);
 }
 
-/// The same once the extents are known, which say how long sketches take.
-bool worth_a_sketch(const engines::HeadProblem& problem, const GridTry& known) {
-  double widest = 0.0;
-  for (const engines::grid::ScaledAxis& axis : engines::grid::scale_axes(problem, *known.extents, 1.0)) {
-    widest = std::max(widest, axis.extent());
+/// What a search takes: the extents, once they are known, say how long sketches do.
+double search_seconds(const engines::HeadProblem& problem, const GridTry& known) {
+  double radius = known.seen ? known.seen->radius : 0.0;
+  if (known.extents) {
+    double widest = 0.0;
+    for (const engines::grid::ScaledAxis& axis : engines::grid::scale_axes(problem, *known.extents, 1.0)) {
+      widest = std::max(widest, axis.extent());
+    }
+    radius = 0.5 * widest * widest;
   }
-  const double search = known.slowness * grid_search_seconds(problem, 0.5 * widest * widest);
+  return known.slowness * grid_search_seconds(problem, radius);
+}
+
+/// The same as worth_a_look once the extents are known.
+bool worth_a_sketch(const engines::HeadProblem& problem, const GridTry& known) {
+  const double search = search_seconds(problem, known);
   return affordable(known.slowness * least_grid_seconds(problem) + search, search, *known.seen);
+}
+
+/// Whether to look for a grid beside what was decided, which takes `other` seconds of one thread.
+bool worth_another_look(const engines::HeadProblem& problem, const GridTry& known, double other) {
+  const double search = search_seconds(problem, known);
+  return affordable(known.slowness * least_grid_seconds(problem) + search, search, other, 0.0);
 }
 
 /// What the kernel may err by, relative to its sum. Without values, or if they do not vary, denominators are all there
@@ -245,12 +266,10 @@ double error_of(const Request& request, double range, double tolerance) noexcept
   return std::min({range > 0.0 ? 0.8 * tolerance / (kGridDistance * range) : kInfinity, 0.5 * asked, 0.1});
 }
 
-/// Extents of the points and range of the values.
+/// Extents of the points, and what exact takes.
 void look(const engines::HeadProblem& problem, const Request& request, const base::Context& context, GridTry& known) {
   const CostModel cost(request.calibration, 1);
-  known.slowness = cost.slowness();
   known.extents = engines::grid::measure_extents(problem, context);
-  known.values = value_range(problem, nullptr, 0.0, context);
   const Arithmetic arithmetic = request.arithmetic == Arithmetic::float64 ? Arithmetic::float64 : Arithmetic::float32;
   known.exact_seconds =
       known.seen ? known.seen->exact_seconds : cost.exact_seconds(problem, score_pairs(problem), arithmetic);
@@ -262,9 +281,9 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
               GridTry& known, HeadDecision& decision) {
   const bool forced = request.engine == Engine::grid;
   const double threads = std::max(1, context.threads);
-  const double slowness = CostModel(request.calibration, 1).slowness();
+  known.slowness = CostModel(request.calibration, 1).slowness();
   if (!forced && (first ? !worth_a_look(problem, request, known)
-                        : slowness * least_grid_seconds(problem) >= decision.plan.predicted_seconds * threads)) {
+                        : !worth_another_look(problem, known, decision.plan.predicted_seconds * threads))) {
     return false;
   }
   if (!known.extents) {
@@ -272,6 +291,9 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   }
   if (!forced && first && !worth_a_sketch(problem, known)) {
     return false;
+  }
+  if (!known.values) {
+    known.values = value_range(problem, nullptr, 0.0, context);
   }
   const double range = known.values->range();
   const double tolerance = absolute_tolerance(request.tolerance, range);
@@ -283,7 +305,7 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
     if (!known.sketch) {
       return false;
     }
-    known.sketch->seconds *= slowness;
+    known.sketch->seconds *= known.slowness;
   }
   const double seconds = known.sketch->seconds;
   known.limit = forced ? kInfinity : first ? known.exact_seconds : decision.plan.predicted_seconds * threads;
@@ -297,7 +319,7 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
       return false;
     }
   }
-  if (seconds >= known.limit) {
+  if (!forced && seconds >= kCheaper * known.limit) {
     return false;
   }
   std::shared_ptr<GridChoice> choice =

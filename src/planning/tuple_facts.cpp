@@ -24,7 +24,9 @@ struct Part {
   double max_abs = 0.0;
   double max_square = 0.0;
   double weight = 0.0;
+  double keys = 0.0;
   std::vector<double> low, high, sum;
+  std::vector<double> square;  ///< of the coordinates, summed
 };
 
 void add_key(const double* key, std::int64_t dim, Part& part) noexcept {
@@ -32,8 +34,10 @@ void add_key(const double* key, std::int64_t dim, Part& part) noexcept {
   for (std::int64_t l = 0; l < dim; ++l) {
     const double x = std::isfinite(key[l]) ? std::fabs(key[l]) : 0.0;
     part.max_abs = std::max(part.max_abs, x);
+    part.square[usize(l)] += x * x;
     square += x * x;
   }
+  part.keys += 1.0;
   part.max_square = std::max(part.max_square, square);
 }
 
@@ -55,6 +59,7 @@ Part measure_part(const engines::KeySet& set, const std::vector<double>& bias, d
   part.low.assign(usize(columns), kInfinity);
   part.high.assign(usize(columns), -kInfinity);
   part.sum.assign(usize(columns), 0.0);
+  part.square.assign(usize(dim), 0.0);
   std::vector<double> key(usize(dim));
   std::vector<double> value(usize(columns));
   for (std::int64_t j = keys.first; j < keys.last; ++j) {
@@ -85,8 +90,14 @@ SetFacts measure_set(const TupleProblem& problem, std::size_t index, const base:
   facts.low.assign(columns, kInfinity);
   facts.high.assign(columns, -kInfinity);
   facts.mean.assign(columns, 0.0);
+  facts.square.assign(usize(problem.dim()), 0.0);
   double weight = 0.0;
+  double keys = 0.0;
   for (const Part& part : parts) {
+    keys += part.keys;
+    for (std::size_t l = 0; l < facts.square.size(); ++l) {
+      facts.square[l] += part.square[l];
+    }
     facts.max_abs_key = std::max(facts.max_abs_key, part.max_abs);
     facts.max_key_norm = std::max(facts.max_key_norm, std::sqrt(part.max_square));
     weight += part.weight;
@@ -95,6 +106,9 @@ SetFacts measure_set(const TupleProblem& problem, std::size_t index, const base:
       facts.high[c] = std::max(facts.high[c], part.high[c]);
       facts.mean[c] += part.sum[c];
     }
+  }
+  for (double& square : facts.square) {
+    square /= std::max(keys, 1.0);
   }
   for (std::size_t c = 0; c < columns; ++c) {
     facts.mean[c] = weight > 0.0 ? facts.mean[c] / weight : 0.0;
@@ -143,6 +157,7 @@ TupleFacts measure_tuples(const TupleProblem& problem, const base::Context& cont
     facts.max_abs_value = std::max({facts.max_abs_value, std::fabs(facts.low[c]), std::fabs(facts.high[c])});
   }
   Part queries;
+  queries.square.assign(usize(problem.dim()), 0.0);
   std::vector<double> row(usize(problem.dim()));
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
     base::load_rows(problem.queries, i, 1, row.data(), problem.dim());
@@ -150,6 +165,15 @@ TupleFacts measure_tuples(const TupleProblem& problem, const base::Context& cont
   }
   facts.max_abs_query = queries.max_abs;
   facts.max_query_norm = std::sqrt(queries.max_square);
+  double typical = 0.0;
+  for (std::size_t l = 0; l < queries.square.size(); ++l) {
+    double square = queries.square[l] / std::max(queries.keys, 1.0);
+    for (const SetFacts& set : facts.sets) {
+      square *= set.square[l];
+    }
+    typical += square;
+  }
+  facts.typical_score = std::fabs(problem.scale) * std::sqrt(typical);
   return facts;
 }
 

@@ -16,9 +16,10 @@ struct SetFacts {
   std::int64_t visible = 0;
   double max_abs_key = 0.0;
   double max_key_norm = 0.0;
-  std::vector<double> low;   ///< of the values, per column; 0 where no key is visible
-  std::vector<double> high;  ///< likewise
-  std::vector<double> mean;  ///< of the values, weighted by exp(bias); 0 where no key is visible
+  std::vector<double> square;  ///< mean of the keys' squares, per coordinate
+  std::vector<double> low;     ///< of the values, per column; 0 where no key is visible
+  std::vector<double> high;    ///< likewise
+  std::vector<double> mean;    ///< of the values, weighted by exp(bias); 0 where no key is visible
 };
 
 struct TupleFacts {
@@ -29,6 +30,7 @@ struct TupleFacts {
   std::vector<double> high;  ///< largest
   std::vector<double> mean;  ///< the constant answer: of all visible tuples, so the product of the sets' means
   double max_abs_value = 0.0;
+  double typical_score = 0.0;  ///< root of the mean square, as if coordinates were independent of each other
 
   /// Largest high - low over columns: the value range of a head of order k.
   [[nodiscard]] double range() const noexcept;

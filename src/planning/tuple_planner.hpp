@@ -43,8 +43,16 @@ struct TuplePlanner {
   /// Predicted seconds of a choice that leaves no row to exact.
   [[nodiscard]] double own_seconds(const engines::TupleChoice& choice) const noexcept;
   [[nodiscard]] TupleFind predicted(const engines::TupleChoice& choice);
-  /// Rising degrees from `first` on, until one serves all rows or none above can be worth it.
-  [[nodiscard]] TupleFind best_degree(Arithmetic arithmetic, int first);
+  /// A degree to begin with, from typical scores.
+  [[nodiscard]] int likely_degree() const noexcept;
+  /// Whether a degree may be looked at: it can be held, and be worth its time if it serves every row.
+  [[nodiscard]] bool may_try(Arithmetic arithmetic, int degree, double to_beat) const noexcept;
+  /// The better of a degree without and with second moments weighted with the values.
+  [[nodiscard]] TupleFind best_variant(Arithmetic arithmetic, int degree);
+  /// Where no polynomial reaches.
+  [[nodiscard]] TupleFind too_wide(Arithmetic arithmetic) const;
+  /// From `start` on up until a degree serves all rows, or down, not below `lowest`, while degrees do.
+  [[nodiscard]] TupleFind best_degree(Arithmetic arithmetic, int start, int lowest);
   [[nodiscard]] bool better(const Candidate& a, const Candidate& b) const noexcept;
   void consider(TupleFind find);
   /// Why no polynomial is considered without being asked for; empty: one is.

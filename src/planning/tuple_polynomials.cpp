@@ -28,7 +28,10 @@ constexpr double kPredictionSeconds = 1e-4;
 /// Keys of a set and rows that a prediction looks at, about.
 constexpr double kPredictedKeys = 512.0;
 constexpr double kPredictedRows = 64.0;
-/// Where the engine is forced no time stops the search, but this does.
+/// Scores that weigh in sums of errors are so many times the typical one.
+constexpr double kLargeScore = 3.0;
+/// Where the engine is forced, looking may take so many seconds more, and ranks may be so large.
+constexpr double kForcedSeconds = 0.2;
 constexpr double kMostForcedRank = 0x1p20;
 
 /// What part of its work predicting a choice takes.
@@ -90,39 +93,92 @@ bool TuplePlanner::better(const Candidate& a, const Candidate& b) const noexcept
   return a.seconds < b.seconds;
 }
 
-TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int first) {
+int TuplePlanner::likely_degree() const noexcept {
+  const double range = decision.facts.range();
+  const double share = range > 0.0 ? plan().tolerance / range : 1.0;
+  const double score = kLargeScore * decision.facts.typical_score;
+  double error = score;  // of a Taylor polynomial of degree 0, about
+  int degree = 0;
+  while (error > share && degree < kMaxPlannedDegree) {
+    ++degree;
+    error *= score / static_cast<double>(degree + 1);
+  }
+  return degree;
+}
+
+bool TuplePlanner::may_try(Arithmetic arithmetic, int degree, double to_beat) const noexcept {
   const bool forced = request.engine == Engine::polynomial;
+  const engines::TupleChoice choice{degree, arithmetic == Arithmetic::float32, false};
+  const double rank = engines::tuple_rank(problem, degree);
+  if (degree > kMaxPlannedDegree || rank > engines::kMostRank || (forced && rank > kMostForcedRank)) {
+    return false;
+  }
+  const auto bytes = static_cast<std::uint64_t>(engines::tuple_bytes(problem, choice, 1));
+  const bool time_left = forced ? left > -kForcedSeconds : own_seconds(choice) < to_beat && left > 0.0;
+  return bytes <= context.memory->limit() && time_left;
+}
+
+TupleFind TuplePlanner::best_variant(Arithmetic arithmetic, int degree) {
+  TupleFind best = predicted({degree, arithmetic == Arithmetic::float32, false});
+  if (best.candidate.fallback_share > 0.0 && degree >= engines::kSpreadDegree && plan().tolerance > 0.0) {
+    TupleFind spread = predicted({degree, arithmetic == Arithmetic::float32, true});
+    if (better(spread.candidate, best.candidate)) {
+      best = std::move(spread);
+    }
+  }
+  return best;
+}
+
+TupleFind TuplePlanner::too_wide(Arithmetic arithmetic) const {
+  TupleFind find;
+  Candidate& candidate = find.candidate;
+  candidate.engine = Engine::polynomial;
+  candidate.arithmetic = arithmetic;
+  candidate.seconds = candidate.predicted_bound = kInfinity;
+  candidate.fallback_share = 1.0;
+  candidate.reason =
+      "scores spread over a radius of " + base::text(plan().statistics.radius_after) + ", no polynomial serves that";
+  if (request.engine == Engine::polynomial) {  // exact answers every row
+    candidate.degree = request.degree.value_or(0);
+    candidate.rank = static_cast<std::int64_t>(std::min(engines::tuple_rank(problem, candidate.degree), 0x1p62));
+    find.choice.degree = candidate.degree;
+  }
+  return find;
+}
+
+TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int start, int lowest) {
+  if (request.degree) {
+    return best_variant(arithmetic, *request.degree);
+  }
   TupleFind best;
   best.candidate.engine = Engine::polynomial;
   best.candidate.arithmetic = arithmetic;
   best.candidate.seconds = kInfinity;
   best.candidate.predicted_bound = kInfinity;
   best.candidate.reason = "every degree would cost more than exact, or more to look at than it may save";
-  const int last = request.degree.value_or(kMaxPlannedDegree);
-  for (int degree = request.degree.value_or(first); degree <= last; ++degree) {
-    for (const bool spread : {false, true}) {
-      const engines::TupleChoice choice{degree, arithmetic == Arithmetic::float32, spread};
-      const double rank = engines::tuple_rank(problem, degree);
-      const bool held = rank <= engines::kMostRank && (!forced || request.degree || rank <= kMostForcedRank);
-      if (!held || (spread && degree < engines::kSpreadDegree)) {
-        break;
-      }
-      // Higher degrees only cost more: stop where even one that leaves no row could not win.
-      const double to_beat = std::min(best.candidate.seconds, forced ? kInfinity : plan().exact_seconds);
-      const bool too_much =
-          static_cast<std::uint64_t>(engines::tuple_bytes(problem, choice, 1)) > context.memory->limit();
-      const bool pinned = request.degree.has_value() && !spread;
-      if (!pinned && (own_seconds(choice) >= to_beat || too_much || (left < 0.0 && !forced))) {
-        return best;
-      }
-      TupleFind find = predicted(choice);
-      const bool all = find.candidate.fallback_share == 0.0;
-      if (better(find.candidate, best.candidate)) {
-        best = std::move(find);
-      }
-      if (all) {
-        return best;
-      }
+  int degree = start;
+  while (degree > lowest && !may_try(arithmetic, degree, plan().exact_seconds)) {
+    --degree;
+  }
+  if (!may_try(arithmetic, degree, plan().exact_seconds)) {
+    return best;
+  }
+  best = best_variant(arithmetic, degree);
+  const bool all = best.candidate.fallback_share == 0.0;
+  const int step = all ? -1 : 1;
+  for (degree += step; degree >= lowest; degree += step) {
+    const bool hopeless = plan().tolerance == 0.0;  // whatever the degree
+    // Higher degrees only cost more: stop where even one that leaves no row could not win.
+    if (hopeless || !may_try(arithmetic, degree, std::min(best.candidate.seconds, plan().exact_seconds))) {
+      break;
+    }
+    TupleFind find = best_variant(arithmetic, degree);
+    const bool serves = find.candidate.fallback_share == 0.0;
+    if (better(find.candidate, best.candidate)) {
+      best = std::move(find);
+    }
+    if (serves != all) {
+      break;
     }
   }
   return best;
@@ -151,7 +207,7 @@ void TuplePlanner::consider(TupleFind find) {
   Candidate& candidate = find.candidate;
   const bool forced = request.engine == Engine::polynomial;
   candidate.usable = candidate.degree >= 0 && (forced || candidate.fallback_share < 0.5);
-  if (candidate.degree >= 0 && candidate.fallback_share >= 0.5) {
+  if (candidate.degree >= 0 && candidate.fallback_share >= 0.5 && candidate.seconds < kInfinity) {
     candidate.reason = "at degree " + std::to_string(candidate.degree) + ", the dearest looked at, " +
                        percent(candidate.fallback_share) + " of rows miss the tolerance: radius " +
                        base::text(plan().statistics.radius_after) + " is too large";
@@ -186,14 +242,18 @@ void TuplePlanner::polynomial_candidates() {
   plan().statistics.radius_before = measured->frame.frame.radius_before;
   plan().statistics.radius_after = measured->frame.frame.radius;
   left = kSearchShare * plan().exact_seconds;
-  int first = 0;
+  int start = likely_degree();
+  int lowest = 0;
   for (const Arithmetic arithmetic : {Arithmetic::float64, Arithmetic::float32}) {
     const bool asked = request.arithmetic == Arithmetic::automatic || request.arithmetic == arithmetic;
     if (!asked || (arithmetic == Arithmetic::float32 && !engines::single_allowed(problem))) {
       continue;
     }
-    TupleFind find = best_degree(arithmetic, first);
-    first = std::max(find.candidate.degree, 0);  // what float64 needs, float32 needs too
+    TupleFind find =
+        plan().statistics.radius_after <= kMaxRadius ? best_degree(arithmetic, start, lowest) : too_wide(arithmetic);
+    if (find.candidate.degree >= 0) {  // what float64 needs, float32 needs too
+      start = lowest = find.candidate.degree;
+    }
     consider(std::move(find));
   }
 }

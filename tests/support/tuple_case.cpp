@@ -151,8 +151,7 @@ TupleRun run_tuples(TupleCase& head, const TupleAsk& ask) {
   if (ask.predict) {
     run.prediction = engines::predict_tuples(problem, frame, ask.choice, ask.acceptance, DType::float64, context);
   }
-  run.summary =
-      engines::polynomial_tuples(problem, frame, ask.choice, ask.acceptance, out, run.answered, context);
+  run.summary = engines::polynomial_tuples(problem, frame, ask.choice, ask.acceptance, out, run.answered, context);
   return run;
 }
 

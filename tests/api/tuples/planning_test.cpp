@@ -80,7 +80,7 @@ TEST(TuplePlan, PolynomialsWhereTheyAreCheaper) {
 }
 
 TEST(TuplePlan, ExecutionDoesWhatThePlanSays) {
-  const TupleCall tuples = large();
+  const TupleCall tuples = large(DType::float64);
   for (const double tolerance : {0.0, 1e-2, 1e-4, 1e-9}) {
     const Plan made = plan(tuples, within(tolerance));
     const HeadPlan& head = made.report().heads.front();
@@ -106,7 +106,8 @@ TEST(TuplePlan, ExecutionDoesWhatThePlanSays) {
 }
 
 TEST(TuplePlan, CandidatesWithReasonsInWords) {
-  const Plan made = plan(large(), within(1e-3));
+  const TupleCall tuples = large();
+  const Plan made = plan(tuples, within(1e-3));
   const std::string words = describe(made.report());
   for (const char* part : {"order 3", "280 queries x 300 x 260 keys", "* polynomial", "exact float32", "exact float64",
                            "dearer than the choice", "after scaling the axes", "the constant answer mean(V)"}) {

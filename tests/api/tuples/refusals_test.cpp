@@ -108,6 +108,15 @@ TEST(TupleCapabilities, WhatNoEngineHasIsRefusedByName) {
   }));
 }
 
+TEST(TupleCapabilities, PolynomialsOfRowsThatSeeDifferentKeysAreSummedInFloat64) {
+  EXPECT_TRUE(refused(ErrorCode::unsupported, {"arithmetic float32", "polynomial", "order 3"}, [](auto&, Options& o) {
+    o.engine = Engine::polynomial;
+    o.arithmetic = Arithmetic::float32;
+    o.tolerance.value = 1e-3;
+    o.mask.visibility.causal = Causal::upper_left;
+  }));
+}
+
 TEST(TupleCapabilities, AreListed) {
   const auto says = [](Engine engine, const std::string& feature) {
     for (const Capability& line : capabilities()) {
