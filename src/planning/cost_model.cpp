@@ -23,8 +23,8 @@ constexpr double kTupleAxis = 8e-10;
 /// Polynomials at order k: what a multiply-add takes beside that at full speed, monomials included; seconds of a moment
 /// that is multiplied, scaled and charged; seconds of a call.
 constexpr double kTupleWork = 1.5;
-constexpr double kTupleMoment32 = 1.3e-8;
-constexpr double kTupleMoment64 = 2.6e-8;
+constexpr double kTupleMoment32 = 1e-8;
+constexpr double kTupleMoment64 = 2e-8;
 constexpr double kTupleCall = 4e-5;
 /// Of a row or key of the polynomial engine: seconds an axis, a column, a column and degree, and all else.
 struct TokenSeconds {
@@ -96,7 +96,7 @@ double CostModel::tuple_polynomial_seconds(const engines::TupleProblem& problem,
                                            double work) const noexcept {
   const Arithmetic arithmetic = choice.single ? Arithmetic::float32 : Arithmetic::float64;
   const double slowness = choice.single ? slowness32_ : slowness64_;
-  const double moments = engines::tuple_rank(problem, choice.degree) * static_cast<double>(problem.value_dim() + 3);
+  const double moments = engines::tuple_rank(problem, choice.degree) * static_cast<double>(problem.value_dim() + 8);
   return kTupleWork * work / speeds(arithmetic).polynomial +
          slowness * moments * (choice.single ? kTupleMoment32 : kTupleMoment64) + kTupleCall;
 }

@@ -30,8 +30,8 @@ constexpr double kPredictedRows = 64.0;
 /// Scores that weigh in sums of errors are so many times the typical one.
 constexpr double kLargeScore = 2.0;
 /// Where the engine is forced, looking may take so many seconds more, and ranks may be so large.
-constexpr double kForcedSeconds = 0.2;
-constexpr double kMostForcedRank = 0x1p20;
+constexpr double kForcedSeconds = 0.05;
+constexpr double kMostForcedRank = 0x1p18;
 
 /// What part of its work predicting a choice takes.
 double predicted_part(const engines::TupleProblem& problem) noexcept {
