@@ -64,6 +64,7 @@ HeadDecision report_fully(const engines::HeadProblem& problem, const Request& re
   decision.polynomial.reset();
   decision.sampled.reset();
   decision.grid = std::move(chosen.grid);
+  decision.near = std::move(chosen.near);
   return decision;
 }
 
@@ -82,7 +83,7 @@ HeadDecision decide_known(const engines::HeadProblem& problem, const Request& re
       return unseen;
     }
   }
-  HeadDecision decision = decide_with(problem, request, context, nullptr, facts, settle);
+  HeadDecision decision = decide_with(problem, request, context, nullptr, facts, settle, grid.seen);
   try_layers(problem, request, context, facts, settle, decision);
   try_query_groups(problem, request, context, decision);
   consider_grid(problem, request, context, may_try, grid, decision);
@@ -132,6 +133,7 @@ PlanSeries decide_each(const engines::HeadProblem& problem, const Request& reque
   GridTry grid;
   return decide_series(request, tolerances, [&](const Request& one) {
     grid.sketch.reset();
+    grid.seen.reset();
     return decide_known(problem, one, context, facts, false, grid).plan;
   });
 }

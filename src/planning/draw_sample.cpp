@@ -25,6 +25,9 @@ struct RankedRow {
   double radius = 0.0;
 };
 
+/// Moments below this add nothing to a prediction.
+constexpr double kNegligible = 1e-20;
+
 /// Rows evenly spaced by ascending radius.
 std::vector<RankedRow> ranked_rows(const engines::HeadProblem& problem, const Frame& frame) {
   const std::int64_t stride = std::max<std::int64_t>(1, problem.n_q() / kRankedRows);
@@ -210,8 +213,9 @@ SampledRow sample_row(const Frame& frame, const engines::ValueRange& values, con
     row.mass += share[j];
   }
   for (std::size_t j = 0; j < count; ++j) {
+    const double part = share[j] / row.mass;
     for (std::size_t c = 0; c < value_dim; ++c) {
-      row.answer[c] += share[j] / row.mass * keys.values[j * value_dim + c];
+      row.answer[c] += part * keys.values[j * value_dim + c];
     }
   }
   if (frame.outlying != nullptr) {
@@ -220,7 +224,13 @@ SampledRow sample_row(const Frame& frame, const engines::ValueRange& values, con
   const bool few = static_cast<std::int64_t>(value_dim) < engines::kChordColumns;
   few ? pull(keys, power, score, row) : spread_out(values, keys, power, score, row);
   row.moments.push_back(std::accumulate(power.begin(), power.end(), 0.0));
+  double largest = 1.0;  // of |s|^t
   for (int t = 1; t <= kMaxPlannedDegree; ++t) {
+    largest *= row.radius.radius;
+    if (largest < kNegligible) {
+      row.moments.resize(usize(kMaxPlannedDegree + 1), 0.0);
+      break;
+    }
     row.moments.push_back(dot(power, score));
     for (std::size_t j = 0; j < count; ++j) {
       power[j] *= score[j];

@@ -6,6 +6,7 @@
 #include "engines/polynomial/causal.hpp"
 #include "engines/reference/reference.hpp"
 #include "planning/grid_choice.hpp"
+#include "planning/near_choice.hpp"
 #include "planning/values.hpp"
 
 #include <algorithm>
@@ -185,10 +186,16 @@ void Execution::keep_answered(const std::vector<std::uint8_t>& answered, Engine 
       failing.push_back(i);
     }
   }
+  if (engine == Engine::grid) {
+    rest_by_near(failing);
+  }
   hand_over(std::move(failing));
 }
 
 double predicted_work(const HeadProblem& problem, const HeadDecision& decision) {
+  if (decision.near != nullptr) {
+    return near_work(problem, *decision.near);
+  }
   if (decision.grid != nullptr) {
     return grid_work(problem, *decision.grid);
   }
@@ -257,6 +264,9 @@ HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecis
   }
   if (mean.empty() && decision.grid != nullptr) {
     mean = decision.grid->values.mean;
+  }
+  if (mean.empty() && decision.near != nullptr) {
+    mean = decision.near->values.mean;
   }
   if (mean.empty()) {
     mean = mean_value(problem, context);

@@ -149,8 +149,8 @@ TypicalRow typical_row(const LookedAt& seen, const SomeRows& queries) {
   return row;
 }
 
-/// The least that the error of degree g can be, per unit of weight, whichever q.
-double least_error(const TypicalRow& row, int degree) {
+/// The least that the error of degree g can be, per unit of weight, whichever q; beyond `limit` only that it is.
+double least_error(const TypicalRow& row, int degree, double limit) {
   const double half = row.radius / 2.0;
   double least = kInfinity;
   for (int q = 0; q <= kMatched && 2 * q <= degree; ++q) {
@@ -163,7 +163,7 @@ double least_error(const TypicalRow& row, int degree) {
       term /= t;  // then / (k + 2q)! in place of k!
     }
     double sum = term;
-    for (int j = 1; j <= 400 && term > 1e-3 * sum; ++j) {
+    for (int j = 1; j <= 400 && term > 1e-3 * sum && sum * row.moments[usize(q)] <= std::min(limit, least); ++j) {
       const double a = k + 2 * j;
       term *= half * half * a * (a - 1.0) / (j * static_cast<double>(k + j) * (a + 2.0 * q) * (a + 2.0 * q - 1.0));
       sum += term;
@@ -234,7 +234,8 @@ Glance glance(const engines::HeadProblem& problem, const Request& request, const
     if (!(seconds_of(degree, fastest) < out.exact_seconds)) {
       break;
     }
-    const double error = kTypicalDistance * least_error(row, degree) / row.mass;
+    const double error =
+        kTypicalDistance * least_error(row, degree, tolerance * row.mass / kTypicalDistance) / row.mass;
     if (error > tolerance) {
       continue;
     }

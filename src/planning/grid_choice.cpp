@@ -2,12 +2,11 @@
 
 #include "base/error.hpp"
 #include "engines/capabilities.hpp"
-#include "engines/grid/row_bounds.hpp"
-#include "numerics/axis_table.hpp"
 #include "planning/chosen.hpp"
 #include "planning/cost_model.hpp"
 #include "planning/glance.hpp"
-#include "planning/grid_expectation.hpp"
+#include "planning/grid_settling.hpp"
+#include "planning/near_choice.hpp"
 #include "planning/values.hpp"
 
 #include <algorithm>
@@ -19,12 +18,11 @@
 namespace polyattn::planning {
 namespace {
 
-using base::usize;
-using engines::grid::GridHead;
-
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-/// Taken before anything else was looked at only if predicted to be so much cheaper than exact.
+/// Taken before anything else was looked at only if predicted to be so much cheaper than exact, and searched for beside
+/// what there is only if so much cheaper than that: near a tie a search can win little and lose all it costs.
 constexpr double kClear = 0.6;
+constexpr double kCheaper = 0.8;
 /// A glance says the least that polynomials might take. With scores beyond this it is far too little, and the search in
 /// vain takes longer than a grid.
 constexpr double kPolynomialRadius = 6.0;
@@ -33,115 +31,6 @@ constexpr double kWorthwhile = 0.5;
 /// Where it may be in vain, finding out may take this part; not where so much is to be won.
 constexpr double kSearchShare = 0.06;
 constexpr double kSureGain = 0.2;
-constexpr int kMostTries = 8;
-
-/// Nodes of the sketch put into the geometry of a head whose cells stay as they are.
-void set_nodes(const GridSketch& sketch, GridHead& head) {
-  const std::size_t first = usize(head.geometry.first_axis());
-  for (std::size_t l = 0; l < sketch.axes.size(); ++l) {
-    head.geometry.axes[first + l].nodes = sketch.axes[l].nodes;
-  }
-}
-
-/// One node more on an axis of fewest; false if all have as many as there are tables for.
-bool strengthen(GridSketch& sketch) {
-  engines::grid::AxisChoice* fewest = nullptr;
-  for (engines::grid::AxisChoice& axis : sketch.axes) {
-    if (axis.nodes > 1 && (fewest == nullptr || axis.nodes < fewest->nodes)) {
-      fewest = &axis;
-    }
-  }
-  if (fewest == nullptr || fewest->nodes >= numerics::kMostNodes) {
-    return false;
-  }
-  ++fewest->nodes;
-  return true;
-}
-
-double bytes_of(const engines::HeadProblem& problem, const GridChoice& choice) noexcept {
-  const engines::grid::GridHead& head = choice.head;
-  double size = 8.0 * static_cast<double>(problem.value_dim() + 1);
-  for (const engines::grid::Axis& axis : head.geometry.axes) {
-    size *= axis.nodes;
-  }
-  double cells = 2.0 * static_cast<double>(head.keys.cells());
-  for (const engines::grid::PassCells& pass : head.passes) {
-    cells = std::max(cells, 2.0 * static_cast<double>(pass.targets.size()));
-  }
-  const double records = static_cast<double>(problem.n_q() + problem.n_kv()) *
-                         static_cast<double>(problem.dim() + 2 * problem.value_dim() + 4) * 8.0;
-  return records + cells * size;
-}
-
-/// The fewest nodes whose rows left to exact do not cost more than a further node; none where even they take as long as
-/// what there is already.
-void settle_nodes(const engines::HeadProblem& problem, const base::Context& context, const GridTry& known,
-                  double tolerance, GridChoice& choice) {
-  GridSketch best = choice.sketch;
-  double best_seconds = kInfinity;
-  const engines::grid::Field sums =
-      engines::grid::estimate_rows(choice.head.masses, choice.head.passes, choice.head.geometry, context);
-  for (int i = 0; i < kMostTries; ++i) {
-    set_nodes(choice.sketch, choice.head);
-    choice.charges = engines::grid::charge_head(choice.head, context);
-    const ExpectedRows expected = expect_rows(choice.head, choice.charges, sums, tolerance);
-    choice.sketch.seconds = known.slowness * grid_seconds(problem, choice.sketch);
-    const double seconds = choice.sketch.seconds + expected.share * known.exact_seconds;
-    const bool better = seconds < best_seconds;
-    if (better) {
-      best = choice.sketch;
-      best_seconds = seconds;
-      choice.share = expected.share;
-      choice.bound = expected.bound;
-    }
-    // A node more makes it a quarter dearer or so.
-    if (!better || choice.sketch.seconds >= known.limit ||
-        expected.share * known.exact_seconds < 0.1 * choice.sketch.seconds || !strengthen(choice.sketch)) {
-      if (better) {
-        return;
-      }
-      break;
-    }
-  }
-  choice.sketch = best;
-  set_nodes(choice.sketch, choice.head);
-  choice.charges = engines::grid::charge_head(choice.head, context);
-}
-
-std::shared_ptr<GridChoice> make_choice(const engines::HeadProblem& problem, const base::Context& context,
-                                        const GridTry& known, double tolerance) {
-  auto choice = std::make_shared<GridChoice>();
-  choice->values = *known.values;
-  choice->sketch = *known.sketch;
-  engines::grid::Geometry geometry;
-  if (!engines::grid::make_geometry(problem, *known.extents, choice->sketch.scaled, choice->sketch.axes,
-                                    choice->sketch.sub_bins, geometry)) {
-    return nullptr;
-  }
-  choice->head = engines::grid::make_head(problem, std::move(geometry),
-                                          {known.values->low, known.values->centre, known.values->high}, context);
-  if (problem.mask.exclude_self && choice->head.asked) {
-    return nullptr;
-  }
-  settle_nodes(problem, context, known, tolerance, *choice);
-  return choice;
-}
-
-/// Nothing where cells, tensors and records would not fit: what does, exact at the least, is taken instead.
-std::shared_ptr<GridChoice> choice_within_memory(const engines::HeadProblem& problem, const base::Context& context,
-                                                 const GridTry& known, double tolerance, bool forced) {
-  try {
-    std::shared_ptr<GridChoice> choice = make_choice(problem, context, known, tolerance);
-    const bool fits = choice == nullptr || context.memory == nullptr ||
-                      bytes_of(problem, *choice) <= static_cast<double>(context.memory->limit());
-    return fits || forced ? choice : nullptr;
-  } catch (const Error& error) {
-    if (forced || error.code() != ErrorCode::out_of_memory) {
-      throw;
-    }
-    return nullptr;
-  }
-}
 
 void adopt(const engines::HeadProblem& problem, const base::Context& context, std::shared_ptr<GridChoice> choice,
            double exact_seconds, bool forced, HeadDecision& decision) {
@@ -149,8 +38,8 @@ void adopt(const engines::HeadProblem& problem, const base::Context& context, st
   candidate.engine = Engine::grid;
   candidate.arithmetic = Arithmetic::float64;
   const double threads = std::max(1, context.threads);
-  candidate.seconds = (choice->sketch.seconds + choice->share * exact_seconds) / threads;
-  candidate.bytes = bytes_of(problem, *choice);
+  candidate.seconds = (choice->sketch.seconds + choice->rest_seconds) / threads;
+  candidate.bytes = grid_bytes(problem, *choice);
   candidate.predicted_bound = choice->bound;
   candidate.fallback_share = choice->share;
   candidate.rank = 1;
@@ -210,11 +99,15 @@ bool may_try_grid(const engines::HeadProblem& problem, const Request& request) {
 
 namespace {
 
-/// Whether a grid that takes at least `least` seconds, finding it included, is worth that search.
+/// Whether a grid that takes at least `least` seconds, finding it included, is worth that search beside something that
+/// takes `other` seconds; `saved` is what need not be searched for if a grid is found.
+bool affordable(double least, double search, double other, double saved) noexcept {
+  return least < kSureGain * other || (least < kWorthwhile * other && search < std::max(kSearchShare * other, saved));
+}
+
+/// The same beside exact. Where polynomials would be searched for next, a grid that is found saves that.
 bool affordable(double least, double search, const Glance& seen) noexcept {
-  // Where polynomials would be searched for next, a grid that is found saves that.
-  const double allowed = std::max(kSearchShare * seen.exact_seconds, seen.worth ? seen.search_seconds : 0.0);
-  return least < kSureGain * seen.exact_seconds || (least < kWorthwhile * seen.exact_seconds && search < allowed);
+  return affordable(least, search, seen.exact_seconds, seen.worth ? seen.search_seconds : 0.0);
 }
 
 /// Whether to look for a grid before anything else: not where polynomials are likely to be cheaper than any grid.
@@ -228,14 +121,29 @@ bool worth_a_look(const engines::HeadProblem& problem, const Request& request, G
          !(polynomial && known.seen->seconds + known.seen->search_seconds < least);
 }
 
-/// The same once the extents are known, which say how long sketches take.
-bool worth_a_sketch(const engines::HeadProblem& problem, const GridTry& known) {
-  double widest = 0.0;
-  for (const engines::grid::ScaledAxis& axis : engines::grid::scale_axes(problem, *known.extents, 1.0)) {
-    widest = std::max(widest, axis.extent());
+/// What a search takes: the extents, once they are known, say how long sketches do.
+double search_seconds(const engines::HeadProblem& problem, const GridTry& known) {
+  double radius = known.seen ? known.seen->radius : 0.0;
+  if (known.extents) {
+    double widest = 0.0;
+    for (const engines::grid::ScaledAxis& axis : engines::grid::scale_axes(problem, *known.extents, 1.0)) {
+      widest = std::max(widest, axis.extent());
+    }
+    radius = 0.5 * widest * widest;
   }
-  const double search = known.slowness * grid_search_seconds(problem, 0.5 * widest * widest);
+  return known.slowness * grid_search_seconds(problem, radius);
+}
+
+/// The same as worth_a_look once the extents are known.
+bool worth_a_sketch(const engines::HeadProblem& problem, const GridTry& known) {
+  const double search = search_seconds(problem, known);
   return affordable(known.slowness * least_grid_seconds(problem) + search, search, *known.seen);
+}
+
+/// Whether to look for a grid beside what was decided, which takes `other` seconds of one thread.
+bool worth_another_look(const engines::HeadProblem& problem, const GridTry& known, double other) {
+  const double search = search_seconds(problem, known);
+  return affordable(known.slowness * least_grid_seconds(problem) + search, search, other, 0.0);
 }
 
 /// What the kernel may err by, relative to its sum. Without values, or if they do not vary, denominators are all there
@@ -245,15 +153,41 @@ double error_of(const Request& request, double range, double tolerance) noexcept
   return std::min({range > 0.0 ? 0.8 * tolerance / (kGridDistance * range) : kInfinity, 0.5 * asked, 0.1});
 }
 
-/// Extents of the points and range of the values.
+/// Extents of the points, and what exact takes.
 void look(const engines::HeadProblem& problem, const Request& request, const base::Context& context, GridTry& known) {
   const CostModel cost(request.calibration, 1);
-  known.slowness = cost.slowness();
   known.extents = engines::grid::measure_extents(problem, context);
-  known.values = value_range(problem, nullptr, 0.0, context);
   const Arithmetic arithmetic = request.arithmetic == Arithmetic::float64 ? Arithmetic::float64 : Arithmetic::float32;
   known.exact_seconds =
       known.seen ? known.seen->exact_seconds : cost.exact_seconds(problem, score_pairs(problem), arithmetic);
+}
+
+/// Direct sums over near keys, if they may take less than `limit`, are looked at.
+void look_at_near(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                  double tolerance, double limit, GridTry& known) {
+  known.near.reset();
+  std::vector<double> extents;
+  for (std::size_t l = 0; l < known.extents->key_low.size(); ++l) {
+    extents.push_back(known.extents->key_high[l] - known.extents->key_low[l]);
+  }
+  try {
+    known.near = try_near(problem, request, context, *known.values, extents, tolerance, limit);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::out_of_memory) {
+      throw;
+    }
+  }
+}
+
+/// Makes them the choice if they take less than `limit`.
+bool sum_directly(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                  double tolerance, double limit, GridTry& known, HeadDecision& decision) {
+  if (known.near == nullptr || !(known.near->seconds < limit)) {
+    return false;
+  }
+  adopt_near(problem, request, context, std::move(known.near), known.exact_seconds, decision);
+  decision.plan.tolerance = tolerance;
+  return true;
 }
 
 }  // namespace
@@ -262,9 +196,9 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
               GridTry& known, HeadDecision& decision) {
   const bool forced = request.engine == Engine::grid;
   const double threads = std::max(1, context.threads);
-  const double slowness = CostModel(request.calibration, 1).slowness();
+  known.slowness = CostModel(request.calibration, 1).slowness();
   if (!forced && (first ? !worth_a_look(problem, request, known)
-                        : slowness * least_grid_seconds(problem) >= decision.plan.predicted_seconds * threads)) {
+                        : !worth_another_look(problem, known, decision.plan.predicted_seconds * threads))) {
     return false;
   }
   if (!known.extents) {
@@ -273,6 +207,9 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   if (!forced && first && !worth_a_sketch(problem, known)) {
     return false;
   }
+  if (!known.values) {
+    known.values = value_range(problem, nullptr, 0.0, context);
+  }
   const double range = known.values->range();
   const double tolerance = absolute_tolerance(request.tolerance, range);
   if (!forced && problem.value_dim() > 0 && !(tolerance > 0.0)) {  // a range of 0 asks for exact answers
@@ -280,13 +217,20 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   }
   if (!known.sketch) {
     known.sketch = sketch_grid(problem, *known.extents, error_of(request, range, tolerance));
-    if (!known.sketch) {
-      return false;
+    if (known.sketch) {
+      known.sketch->seconds *= known.slowness;
     }
-    known.sketch->seconds *= slowness;
   }
-  const double seconds = known.sketch->seconds;
+  const double seconds = known.sketch ? known.sketch->seconds : kInfinity;
   known.limit = forced ? kInfinity : first ? known.exact_seconds : decision.plan.predicted_seconds * threads;
+  const double limit = (first ? kClear : 1.0) * known.limit;
+  look_at_near(problem, request, context, tolerance, std::min(seconds, limit), known);
+  if (sum_directly(problem, request, context, tolerance, std::min(seconds, limit), known, decision)) {
+    return true;
+  }
+  if (!known.sketch) {
+    return false;
+  }
   if (!forced && first) {
     if (seconds > kClear * known.exact_seconds) {
       return false;
@@ -297,15 +241,18 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
       return false;
     }
   }
-  if (seconds >= known.limit) {
+  if (!forced && seconds >= kCheaper * known.limit) {
     return false;
   }
   std::shared_ptr<GridChoice> choice =
-      choice_within_memory(problem, context, known, range > 0.0 ? tolerance : kInfinity, forced);
+      settle_grid(problem, request, context, known, range > 0.0 ? tolerance : kInfinity);
   if (choice == nullptr) {
-    return false;
+    return sum_directly(problem, request, context, tolerance, limit, known, decision);
   }
-  const double all = choice->sketch.seconds + choice->share * known.exact_seconds;
+  const double all = choice->sketch.seconds + choice->rest_seconds;
+  if (sum_directly(problem, request, context, tolerance, std::min(all, limit), known, decision)) {
+    return true;
+  }
   if (all >= known.limit) {
     return false;
   }

@@ -5,7 +5,6 @@
 #include "base/error.hpp"
 #include "engines/capabilities.hpp"
 #include "planning/chosen.hpp"
-#include "planning/glance.hpp"
 
 #include <algorithm>
 #include <limits>
@@ -114,7 +113,8 @@ std::string why_not(const engines::HeadProblem& problem, const Request& request,
 }  // namespace
 
 HeadDecision decide_with(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
-                         const Domain* domain, std::optional<HeadFacts>& facts, bool settle) {
+                         const Domain* domain, std::optional<HeadFacts>& facts, bool settle,
+                         const std::optional<Glance>& glanced) {
   Planner planner = make_planner(problem, request, context, domain);
   HeadPlan& plan = planner.plan();
   const bool forced_polynomial = request.engine == Engine::polynomial;
@@ -125,7 +125,7 @@ HeadDecision decide_with(const engines::HeadProblem& problem, const Request& req
   const bool small = plan.exact_seconds < kSmallProblemSeconds && domain == nullptr;
   Glance seen;
   if (approximate && !small && domain == nullptr && request.guarantee == Guarantee::certified) {
-    seen = glance(problem, request, planner.cost, planner.queries, planner.pairs);
+    seen = glanced ? *glanced : glance(problem, request, planner.cost, planner.queries, planner.pairs);
   }
   planner.eligible = approximate && !small && seen.worth;
   planner.ineligible = why_not(problem, request, seen);

@@ -4,6 +4,7 @@
 
 #include "planning/cost_model.hpp"
 #include "planning/decide.hpp"
+#include "planning/glance.hpp"
 #include "planning/pilot.hpp"
 #include "planning/predict.hpp"
 #include "planning/reach.hpp"
@@ -117,8 +118,9 @@ Planner make_planner(const engines::HeadProblem& problem, const Request& request
                      const Domain* domain);
 
 /// The choice among exact and polynomials of one centre. `facts` are measured if they are needed and not there; with
-/// `settle`, they are used up by the decision.
+/// `settle`, they are used up by the decision. `glanced`: a glance that was taken already.
 HeadDecision decide_with(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
-                         const Domain* domain, std::optional<HeadFacts>& facts, bool settle);
+                         const Domain* domain, std::optional<HeadFacts>& facts, bool settle,
+                         const std::optional<Glance>& glanced = {});
 
 }  // namespace polyattn::planning

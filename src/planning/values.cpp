@@ -132,7 +132,9 @@ engines::ValueRange value_range(const engines::HeadProblem& problem, const doubl
       range.mean.push_back(total / static_cast<double>(problem.n_kv()));
     }
   }
-  range.centre = sampled_centre(problem, log_weight, log_scale);
+  const bool alike = log_weight == nullptr && !range.mean.empty() &&
+                     std::all_of(range.mean.begin(), range.mean.end(), [](double mean) { return std::isfinite(mean); });
+  range.centre = alike ? range.mean : sampled_centre(problem, log_weight, log_scale);
   for (std::size_t c = 0; c < columns; ++c) {
     if (range.low[c] > range.high[c]) {  // no visible key
       range.low[c] = 0.0;

@@ -9,9 +9,25 @@ namespace polyattn::simd {
 
 /// Features are padded with zeros to a multiple of this, degree by degree.
 inline constexpr std::ptrdiff_t kSlidingLanes = 8;
-/// Most sets of keys, and columns that are taken together.
+/// Most sets of keys.
 inline constexpr int kSlidingSets = 4;
-inline constexpr std::ptrdiff_t kSlidingColumns = 4;
+
+/// out[token][f] = x^alpha [times weights[f]], zeros in the padding. Within a degree monomials are lexicographic in the
+/// non-decreasing list of their variables: those of degree t whose first variable is l are x_l times those of degree
+/// t - 1 from tails[(t - 1) dim + l] on.
+struct ExpandTokens {
+  std::ptrdiff_t dim;
+  int degree;
+  const std::ptrdiff_t* starts;  ///< [degree + 1] multiples of kSlidingLanes
+  const std::ptrdiff_t* counts;  ///< [degree + 1] without padding
+  const std::ptrdiff_t* tails;   ///< [degree][dim]
+  const double* x;               ///< [dim][ld]
+  std::ptrdiff_t ld;
+  std::ptrdiff_t tokens;
+  const double* weights;  ///< [stride] or null
+  double* out;            ///< [tokens][stride], and kSlidingLanes more
+  std::ptrdiff_t stride;
+};
 
 /// One set: events first[i] ... first[i + 1] - 1 happen before row i is read.
 struct SlidingSet {
@@ -35,12 +51,13 @@ struct SlidingBlock {
   std::ptrdiff_t column;
   std::ptrdiff_t column_end;
   const double* query;  ///< [rows][stride]
-  double* partial;      ///< scratch [rows][kSlidingColumns][kSlidingLanes]
+  double* partial;      ///< scratch [columns][rows][kSlidingLanes]
   double* out;          ///< [columns][ld]
   std::ptrdiff_t ld;
 };
 
 struct SlidingKernels {
+  void (*expand)(const ExpandTokens&) noexcept;
   void (*slide)(const SlidingBlock&) noexcept;
 };
 

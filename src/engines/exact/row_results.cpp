@@ -104,7 +104,7 @@ RowMeasures measure(const RowContext<T>& context, const Tile<T>& tile, const Que
   RowMeasures measures;
   measures.row_max = tile.row_max(lane);
   const KeyRange range = context.problem.range(row);
-  measures.keys = range.size();
+  measures.keys = range.size() + context.more_keys;
   measures.from_start = range.first == 0;
   measures.clipped = context.problem.mask.from_first();
   measures.largest_output = tile.largest(lane);
@@ -230,8 +230,9 @@ void load_tile(const HeadProblem& problem, const RowList& rows, std::int64_t fir
 template <class T>
 void note_queries(const RowContext<T>& context, std::int64_t first, std::int64_t lanes, const double* staged,
                   QueryFacts& facts) {
+  const simd::ExactKernels<T>& kernels = exact_kernels<T>();
   for (std::int64_t lane = 0; lane < lanes; ++lane) {
-    note_query(context, exact_kernels<T>(), staged + lane * context.stride, usize(lane), facts);
+    note_query(context, kernels, staged + lane * context.stride, usize(lane), facts);
     if (!facts.finite[usize(lane)] && context.problem.non_finite == NonFinite::error) {
       fail_on_query(context.problem, context.rows, first + lane);
     }

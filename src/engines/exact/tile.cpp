@@ -61,6 +61,7 @@ Tile<T>::Tile(std::int64_t dim, std::int64_t value_dim, const TileScoring<T>& sc
     : dim_(dim),
       value_dim_(value_dim),
       scoring_(&scoring),
+      kernels_(&exact_kernels<T>()),
       queries_(base::checked_mul(dim, kTile, "queries"), T(0), memory),
       state_(base::checked_mul(value_dim + 4, kTile, "values"), memory),
       totals_(base::checked_mul(2 * value_dim + 3, kTile, "values"), memory),
@@ -117,16 +118,15 @@ void Tile<T>::absorb_block(const simd::ExactBlock<T>& block, const BlockFacts& f
   simd::ExactBlock<T> seen = block;
   seen.first_group = view.first / simd::kRowGroup;
   seen.groups = std::min<std::ptrdiff_t>(block.groups, base::blocks_of(view.last, simd::kRowGroup));
-  exact_kernels<T>().absorb(
-      seen,
-      {dim_, value_dim_, lanes_, scoring_->kind, queries_.data(), scoring_->factors.data(), scoring_->cap, mask,
-       mask != nullptr && !facts.finite_values, facts.finite, work.scratch.data()},
-      state_of(state));
+  kernels_->absorb(seen,
+                   {dim_, value_dim_, lanes_, scoring_->kind, queries_.data(), scoring_->factors.data(), scoring_->cap,
+                    mask, mask != nullptr && !facts.finite_values, facts.finite, work.scratch.data()},
+                   state_of(state));
 }
 
 template <class T>
 void Tile<T>::flush(T* state) noexcept {
-  exact_kernels<T>().flush(value_dim_, state_of(state), totals());
+  kernels_->flush(value_dim_, state_of(state), totals());
   T* sizes = sizes_of(state);
   for (std::int64_t lane = 0; lane < lanes_; ++lane) {
     note_mask_size(lane, static_cast<double>(sizes[lane]));
@@ -142,7 +142,7 @@ const double* Tile<T>::divide(const KeyStatistics& keys, double value_scale) noe
     hull_[usize(value_dim_ + c)] = keys.finite ? keys.value_max[usize(c)] / value_scale : kInfinity;
   }
   double* averages = totals_.data() + (3 + value_dim_) * kTile;
-  exact_kernels<T>().divide(value_dim_, totals(), hull_.data(), hull_.data() + value_dim_, averages, largest_.data());
+  kernels_->divide(value_dim_, totals(), hull_.data(), hull_.data() + value_dim_, averages, largest_.data());
   if (value_scale != 1.0) {
     for (std::int64_t i = 0; i < value_dim_ * kTile; ++i) {
       averages[i] *= value_scale;

@@ -117,6 +117,7 @@ class Tile {
   std::int64_t dim_;
   std::int64_t value_dim_;
   const TileScoring<T>* scoring_;
+  const simd::ExactKernels<T>* kernels_;
   std::int64_t lanes_ = 0;
   LaneMasks masks_;
   base::Buffer<T> queries_;      // [dim][48]

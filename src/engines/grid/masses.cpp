@@ -44,15 +44,15 @@ Field make_masses(const CellPoints& keys, const Geometry& geometry, std::int64_t
     for (std::int64_t cell = block * 8; cell < std::min(keys.cells(), block * 8 + 8); ++cell) {
       double* tensor = field.tensor(cell);
       for (std::int64_t i = keys.starts[usize(cell)]; i < keys.starts[usize(cell) + 1]; ++i) {
-        const double* record = keys.record(i);
+        const double* place = keys.record(i) + keys.first_axis;
         std::int64_t rest = 0;
         for (std::int64_t l = 1; l < axes; ++l) {
-          rest = rest * bins[usize(l)] + bin_of(record[l], bins[usize(l)]);
+          rest = rest * bins[usize(l)] + bin_of(place[l], bins[usize(l)]);
         }
-        double* out = tensor + bin_of(record[0], bins[0]) * field.width() + rest;
-        out[0] += record[axes];
+        double* out = tensor + bin_of(place[0], bins[0]) * field.width() + rest;
+        out[0] += keys.channel(i, 0);
         for (std::int64_t c = 0; c < columns; ++c) {
-          const double value = record[axes + 1 + c];
+          const double value = place[c - columns];
           out[(1 + c) * stride] += value;
           out[(1 + columns + c) * stride] += std::fabs(value);
         }

@@ -55,16 +55,15 @@ struct Worker {
   PointBlock block;
   std::vector<double> sums;     ///< [1 + columns][kLd]
   std::vector<double> own;      ///< kappa~ of a point and itself
-  std::vector<double> axis;     ///< [node][kLd]
   std::vector<double> values;   ///< [columns][kLd] of a point's own key: weight, then weighted values
   std::vector<double> charges;  ///< [1 + 3 columns][kLd]
   std::vector<double> answers;  ///< [columns + 2][kLd]
 
   Worker(const RowSources& from, std::int64_t columns)
-      : block(from.geometry, from.bases, from.queries.width),
+      : block(from.geometry, from.in_place() ? from.record_width : from.keys.width,
+              from.in_place() ? 0 : from.keys.first_axis),
         sums(usize((1 + columns) * kLd)),
         own(usize(kLd)),
-        axis(usize(simd::kMaxNodes * kLd)),
         values(usize((1 + columns) * kLd)),
         charges(usize((1 + 3 * columns) * kLd)),
         answers(usize((columns + 2) * kLd)) {}
@@ -74,20 +73,19 @@ struct Worker {
 void leave_out(const RowSources& from, const std::vector<AxisMatrices>& self, std::int64_t first, std::int64_t count,
                std::int64_t channels, Worker& worker) {
   const std::int64_t axes = static_cast<std::int64_t>(from.geometry.axes.size());
-  const std::int64_t padded = worker.block.padded();
   std::fill(worker.own.begin(), worker.own.end(), 1.0);
+  const double* list = worker.block.lists();
   for (std::int64_t l = 0; l < axes; ++l) {
-    const AxisBasis& basis = from.bases[usize(l)];
-    worker.block.kernels().lagrange_points(
-        {worker.block.column(l), padded, basis.matrix.data(), basis.ld, basis.nodes, worker.axis.data(), kLd});
+    const std::ptrdiff_t nodes = worker.block.nodes()[usize(l)];
     worker.block.kernels().own(
-        {worker.axis.data(), kLd, basis.nodes, self[usize(l)].blocks.data(), padded, worker.own.data()});
+        {list, kLd, nodes, self[usize(l)].blocks.data(), worker.block.padded(), worker.own.data()});
+    list += nodes * kLd;
   }
   for (std::int64_t c = 0; c < channels; ++c) {
     double* sums = worker.sums.data() + c * kLd;
     double* values = worker.values.data() + c * kLd;
     for (std::int64_t i = 0; i < count; ++i) {
-      values[i] = from.keys.record(first + i)[axes + c];
+      values[i] = from.keys.channel(first + i, c);
       sums[i] -= values[i] * worker.own[usize(i)];
     }
   }
@@ -104,13 +102,13 @@ void look_up(const RowSources& from, const std::vector<std::int64_t>& bins, std:
     part[i] = 0;
   }
   for (std::size_t l = 1; l < bins.size(); ++l) {
-    const double* x = worker.block.column(static_cast<std::int64_t>(l));
+    const double* x = worker.block.places(static_cast<std::int64_t>(l));
     for (std::int64_t i = 0; i < count; ++i) {
       part[i] = part[i] * bins[l] + bin_of(x[i], bins[l]);
     }
   }
   for (std::int64_t i = 0; i < count; ++i) {
-    part[i] += bin_of(worker.block.column(0)[i], bins.front()) * width;
+    part[i] += bin_of(worker.block.places(0)[i], bins.front()) * width;
   }
   for (std::int64_t c = 0; c < from.charges.channels; ++c) {
     double* out = worker.charges.data() + c * kLd;
@@ -124,8 +122,9 @@ void look_up(const RowSources& from, const std::vector<std::int64_t>& bins, std:
 /// log-sum-exp that of the cell's units and its bound.
 struct Results {
   std::int64_t columns;
-  std::int64_t width;
-  base::Buffer<double> data;
+  std::int64_t width;  ///< from one to the next
+  double* data;
+  [[nodiscard]] double* row(std::int64_t i) const noexcept { return data + i * width; }
 };
 
 /// Rows of a batch, in lanes, into their records.
@@ -136,7 +135,7 @@ void certify(const RowRules& rules, const RowBatch& batch, Worker& worker, Resul
        results.columns, kLd, base::round_up_to(batch.count, 8), rules.rounding, batch.outside, kLostMass,
        rules.range * score_movement(rules.perturbation), kAnswerRounding, rules.largest_value, worker.answers.data()});
   for (std::int64_t i = 0; i < batch.count; ++i) {
-    double* row = results.data.data() + (first + i) * results.width;
+    double* row = results.row(first + i);
     for (std::int64_t c = 0; c < results.columns + 2; ++c) {
       row[c] = worker.answers[usize(c * kLd + i)];
     }
@@ -160,10 +159,14 @@ void answer_block(const RowSources& from, const Block& block, const std::vector<
   const double unit = from.tensors.exponents.empty() ? 0.0 : static_cast<double>(from.tensors.exponents[usize(target)]);
   for (std::int64_t first = 0; first < block.count; first += kLd) {
     const std::int64_t count = std::min(kLd, block.count - first);
-    worker.block.load(from.queries, block.first + first, count);
-    worker.block.kernels().evaluate({worker.block.leading(), from.bases.front().nodes, kLd, worker.block.products(),
-                                     worker.block.ld_products(), from.tensors.width(), worker.block.padded(),
-                                     from.tensors.tensor(target), channels, worker.sums.data(), kLd});
+    worker.block.load(from.in_place() ? from.records.data() + (block.first + first) * from.record_width
+                                      : from.keys.record(block.first + first),
+                      count);
+    worker.block.make_lists();
+    worker.block.kernels().evaluate({worker.block.lists(), kLd, worker.block.nodes().data(),
+                                     static_cast<std::ptrdiff_t>(worker.block.nodes().size()), from.tensors.width(),
+                                     worker.block.padded(), from.tensors.tensor(target), channels, worker.sums.data(),
+                                     kLd});
     if (!self.empty()) {
       leave_out(from, self, block.first + first, count, channels, worker);
     }
@@ -211,7 +214,7 @@ struct Rows {
 
 void gather(const Results& results, const std::uint32_t* place, std::int64_t count, Rows& rows) {
   for (std::int64_t i = 0; i < count; ++i) {
-    const double* result = results.data.data() + static_cast<std::int64_t>(place[i]) * results.width;
+    const double* result = results.row(static_cast<std::int64_t>(place[i]));
     double largest = 0.0;
     for (std::int64_t c = 0; c < results.columns; ++c) {
       rows.answers[usize(c * kStored + i)] = result[c];
@@ -258,10 +261,9 @@ EvaluationSummary Writer::write(std::int64_t first, std::int64_t count) const {
     const double approximation = rows.approximation[usize(i)];
     const double rounding = (rows.rounding[usize(i)] + stored.rounding.at(rows.largest[usize(i)])) * (1.0 + 1e-13);
     const double bound = approximation + rounding;
-    const bool good =
-        bound <= acceptance.tolerance && bound < kInfinity &&
-        (!rules.wants_lse || accept_lse(row, results.data.data() + static_cast<std::int64_t>(place[i]) * results.width,
-                                        queries.data() + (queries.empty() ? 0 : i * problem.dim())));
+    const bool good = bound <= acceptance.tolerance && bound < kInfinity &&
+                      (!rules.wants_lse || accept_lse(row, results.row(static_cast<std::int64_t>(place[i])),
+                                                      queries.data() + (queries.empty() ? 0 : i * problem.dim())));
     if (!good) {
       base::store_columns(out.output, first + begin, i - begin, rows.answers.data() + begin, kStored, results.columns);
       begin = i + 1;
@@ -305,6 +307,8 @@ std::vector<std::int32_t> find_targets(const std::vector<std::int64_t>& queries,
   return out;
 }
 
+std::int64_t result_width(std::int64_t columns, bool wants_lse) noexcept { return columns + 2 + (wants_lse ? 2 : 0); }
+
 EvaluationSummary answer_rows(const HeadProblem& problem, const RowSources& from, const Acceptance& acceptance,
                               const HeadOutputs& out, std::vector<std::uint8_t>& answered,
                               const base::Context& context) {
@@ -315,12 +319,17 @@ EvaluationSummary answer_rows(const HeadProblem& problem, const RowSources& from
                        from.largest_value,
                        from.geometry.weight_error,
                        wants_lse(acceptance, out)};
-  Results results{columns, columns + 2 + (rules.wants_lse ? 2 : 0), {}};
-  results.data = base::Buffer<double>(from.queries.points() * results.width, context.memory);
+  base::Buffer<double> apart;
+  Results results{columns, from.record_width, from.records.data()};
+  if (!from.in_place()) {
+    results.width = result_width(columns, rules.wants_lse);
+    apart = base::Buffer<double>(from.queries.points() * results.width, context.memory);
+    results.data = apart.data();
+  }
   for (std::int64_t cell = 0; cell < from.queries.cells(); ++cell) {
     for (std::int64_t i = from.queries.starts[usize(cell)];
          from.target[usize(cell)] < 0 && i < from.queries.starts[usize(cell) + 1]; ++i) {
-      std::fill_n(results.data.data() + i * results.width, results.width, kInfinity);
+      std::fill_n(results.row(i), results.width, kInfinity);
     }
   }
   const std::vector<std::int64_t> bins = bins_of(from.geometry);

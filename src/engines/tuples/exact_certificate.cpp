@@ -91,6 +91,7 @@ TupleCertifier<T>::TupleCertifier(const TupleProblem& problem, const SetOrder& o
   inner_smallest_ = inner.smallest_value;
   inner_keys_ = inner.keys;
   intervals_ = !problem.sets[order.inner].mask.from_first();
+  value_scale_ = inner.largest_value() * (1 + 0x1p-20) > kLargestValue<T> ? 0x1p32 : 1.0;
   take_columns(sets);
   for (std::size_t s = 0; s < sets.size(); ++s) {
     const double largest = sets[s].statistics.largest_value();
@@ -157,6 +158,7 @@ typename TupleCertifier<T>::Weights TupleCertifier<T>::weights(const TupleMeasur
       dim_ * A::tiny * (1 + inner_key_ + row.row_norm) + dim_ * (outer_ + 1) * kTiny64 * outer_keys_ * (1 + inner_key_);
   const double rounded = numerics::gamma(chain_, A::unit) * row.size + A::unit * (row.size + 2 * bias) * (1 + 0x1p-18);
   Weights out{};
+  out.biases = outer_bias;
   out.score = (rounded + underflow + 3 * kU * (inner_bias + outer_bias)) * kSlack;
   const double whole = std::max(std::fabs(row.low), std::fabs(row.high)) + near + row.size + 3;
   const bool exact_whole = whole <= A::whole && outer_bias + row.magnitude + near <= 0x1p51;
@@ -205,8 +207,9 @@ ExactBound TupleCertifier<T>::certify(const TupleMeasures& row, bool with_relati
   const double ratio = 2 * gamma / (1 - gamma) + 4 * kU;
   const double mixing = known ? std::min(1.0, numerics::perturbation(weight.zeta) + weight.far) : 1.0;
   const double keys = static_cast<double>(row.keys);
+  const double tiny = A::tiny * value_scale_;
   const double underflow =
-      4 * (keys + 1) * A::tiny * outer_values_ + 4 * kTiny64 * (outer_ + 3) * row.tuples * all_values_;
+      4 * (keys + 1) * tiny * outer_values_ + 4 * kTiny64 * (outer_ + 3) * row.tuples * all_values_;
   for (const Column& column : columns_) {
     const double converted = values_exact_ ? 0.0 : A::unit * column.magnitude * (1 + 0x1p-20) + A::tiny * outer_values_;
     const double size = column.range * mixing + ratio * column.magnitude + underflow + converted;
@@ -223,7 +226,7 @@ ExactBound TupleCertifier<T>::certify(const TupleMeasures& row, bool with_relati
     bound.lse = kInfinity;
     return bound;
   }
-  const double last = (4 + outer_) * kU * (row.magnitude + outer_bias_ * 0.0 + log2_above_real(row.tuples) + 4);
+  const double last = (4 + outer_) * kU * (row.magnitude + weight.biases + log2_above_real(row.tuples) + 4);
   bound.lse = (weight.zeta + 2 * weight.far + gamma / (1 - gamma) + 4 * (keys + 1) * A::tiny + last) * kSlack;
   // Section 6: nothing far, no product and no stored average in the subnormal range.
   const double span = span_of(row);
@@ -264,7 +267,7 @@ TupleMeasures TupleCertifier<T>::worst(double query_norm, const std::vector<doub
   row.keys = inner_keys_;
   row.from_start = !intervals_;
   row.outer_top = outer_bias_;
-  row.magnitude = (row.size + max_bias_ + outer_bias_ + 4) * kMore;
+  row.magnitude = (row.size + inner_range_ + max_bias_ + outer_bias_ + 5) * kMore;
   for (const Column& column : columns_) {
     row.largest_output = std::max(row.largest_output, column.magnitude * kMore);
   }

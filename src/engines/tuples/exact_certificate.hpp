@@ -55,9 +55,10 @@ class TupleCertifier {
     double magnitude;  // largest of them
   };
   struct Weights {
-    double score;  // bound on |computed score - score|, log2 units; infinite if nothing is proved
-    double zeta;   // bound on |log(computed weight / weight)| up to a common factor
-    double far;    // bound on the share of tuples too light to be covered by zeta
+    double score;   // bound on |computed score - score|, log2 units; infinite if nothing is proved
+    double zeta;    // bound on |log(computed weight / weight)| up to a common factor
+    double far;     // bound on the share of tuples too light to be covered by zeta
+    double biases;  // bound on the sum of the |biases| of the outer keys of a tuple that is not, log2 units
   };
   void take_columns(const std::vector<SetFacts>& sets);
   [[nodiscard]] Weights weights(const TupleMeasures& row) const noexcept;
@@ -85,6 +86,7 @@ class TupleCertifier {
   double top_bias_;             // inner: |largest bias|, log2 units
   double outer_bias_ = 0.0;     // summed over the outer sets: largest |bias|, log2 units
   double shift_;                // inner
+  double value_scale_ = 1.0;    // at least PackedKeys::value_scale
   double outer_values_ = 1.0;   // prod over the outer sets of their largest |v|
   double all_values_ = 1.0;     // prod over all sets of max(1, largest |v|)
   double inner_smallest_;       // smallest non-zero |v| of the inner set

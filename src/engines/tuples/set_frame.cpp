@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 
@@ -19,7 +20,7 @@ namespace {
 using base::usize;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr std::int64_t kRows = 2048;  // of a block
+constexpr std::int64_t kRows = 512;   // of a block
 constexpr std::int64_t kLook = 128;   // rows of which the farthest is remembered
 
 /// Rows [first, first + count) as columns of float64, ld apart; zeros from `count` to the next multiple of 8.
@@ -243,10 +244,11 @@ struct RangeBlock {
   std::vector<double> high;
 };
 
-/// Least and largest number of a column, eight at a time.
-void measure_values(const double* x, std::int64_t count, RangeBlock& out) {
+/// Least and largest number of a column, eight at a time; returns 0, or NaN if one of them is not finite.
+double measure_values(const double* x, std::int64_t count, RangeBlock& out) {
   std::array<double, 8> low;
   std::array<double, 8> high;
+  std::array<double, 8> poison{};
   low.fill(kInfinity);
   high.fill(-kInfinity);
   std::int64_t r = 0;
@@ -255,14 +257,17 @@ void measure_values(const double* x, std::int64_t count, RangeBlock& out) {
       const double value = x[r + static_cast<std::int64_t>(i)];
       low[i] = value < low[i] ? value : low[i];
       high[i] = value > high[i] ? value : high[i];
+      poison[i] += 0.0 * value;
     }
   }
   for (; r < count; ++r) {
     low[0] = std::min(low[0], x[r]);
     high[0] = std::max(high[0], x[r]);
+    poison[0] += 0.0 * x[r];
   }
   out.low.push_back(*std::min_element(low.begin(), low.end()));
   out.high.push_back(*std::max_element(high.begin(), high.end()));
+  return std::accumulate(poison.begin(), poison.end(), 0.0);
 }
 
 /// Visible rows move to the front.
@@ -281,23 +286,26 @@ void compact(const double* log_weight, Columns& values, std::size_t columns) {
 
 RangeBlock measure_values_block(const TupleSet& set, Columns& values) {
   const std::size_t columns = usize(set.problem.value_dim());
+  const double* log_weight = set.frame.log_weight.data() + values.first;
+  const std::int64_t count = values.count;
   if (set.problem.has_bias()) {
-    const double* log_weight = set.frame.log_weight.data() + values.first;
-    for (std::int64_t r = 0; r < values.count; ++r) {
+    compact(log_weight, values, columns);
+  }
+  RangeBlock out;
+  double poison = 0.0;
+  for (std::size_t c = 0; c < columns; ++c) {
+    poison += measure_values(values.column(c), values.count, out);
+  }
+  if (poison != 0.0) {  // rows as they were given again, to name the first
+    values.count = count;
+    load_columns(set.problem.values, values.first, count, values.data.data(), values.ld);
+    for (std::int64_t r = 0; r < count; ++r) {
       for (std::size_t c = 0; c < columns && log_weight[r] == -kInfinity; ++c) {
         values.column(c)[r] = 0.0;
       }
     }
-    require_finite_columns(set.problem, ("values" + set.name).c_str(), values.data.data(), values.first, values.count,
+    require_finite_columns(set.problem, ("values" + set.name).c_str(), values.data.data(), values.first, count,
                            set.problem.value_dim(), values.ld);
-    compact(log_weight, values, columns);
-  } else {
-    require_finite_columns(set.problem, ("values" + set.name).c_str(), values.data.data(), values.first, values.count,
-                           set.problem.value_dim(), values.ld);
-  }
-  RangeBlock out;
-  for (std::size_t c = 0; c < columns; ++c) {
-    measure_values(values.column(c), values.count, out);
   }
   return out;
 }

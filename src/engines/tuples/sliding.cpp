@@ -98,7 +98,7 @@ class Slide {
         features_(make_sliding_features(static_cast<int>(frame.problem.dim()), choice.degree, frame.frame.z.data())),
         block_(evaluation_block(list_.columns())) {
     const auto tokens = static_cast<std::int64_t>(problem.sets.size()) + 1;
-    chunk_ = std::clamp<std::int64_t>(kTokenBytes / (tokens * features_.stride()), 8, block_);
+    chunk_ = std::clamp<std::int64_t>(kTokenNumbers / (tokens * features_.stride()), 8, block_);
     const RoundingModel rounding = sliding_rounding(problem, frame, choice.degree, list_.rank());
     moments_.features = list_;
     moments_.table = tuple_table(frame, choice.degree);
@@ -110,10 +110,9 @@ class Slide {
       sums_.emplace_back(set, features_, list_, std::max<std::int64_t>(chunk_, 64), context.memory);
     }
     bound_entries(moments_);
-    query_ = base::Buffer<double>(chunk_ * features_.stride(), context.memory);
-    groups_ = base::blocks_of(list_.columns(), simd::kSlidingColumns);
+    query_ = base::Buffer<double>(chunk_ * features_.stride() + simd::kSlidingLanes, context.memory);
     partial_ = base::Buffer<double>(
-        std::max(1, context.threads) * chunk_ * simd::kSlidingColumns * simd::kSlidingLanes, context.memory);
+        std::max(1, context.threads) * list_.columns() * kRowsAtOnce * simd::kSlidingLanes, context.memory);
   }
 
   [[nodiscard]] std::int64_t block() const noexcept { return block_; }
@@ -131,22 +130,8 @@ class Slide {
   }
 
  private:
-  static constexpr std::int64_t kTokenBytes = 1 << 16;  // numbers of the features of a chunk
-
-  void expand_queries(std::int64_t at, std::int64_t count, const RowBlock<double>& rows) noexcept {
-    std::vector<double> y(usize(features_.dim));
-    for (std::int64_t r = 0; r < count; ++r) {
-      for (std::size_t l = 0; l < y.size(); ++l) {
-        y[l] = rows.y[l * usize(rows.block) + usize(at + r)];
-      }
-      double* query = query_.data() + r * features_.stride();
-      expand_token(features_, y.data(), query);
-      const double* __restrict weights = features_.weights.data();
-      for (std::ptrdiff_t f = 0; f < features_.stride(); ++f) {
-        query[f] *= weights[f];
-      }
-    }
-  }
+  static constexpr std::int64_t kTokenNumbers = 1 << 16;  // features of a chunk
+  static constexpr std::int64_t kRowsAtOnce = 16;
 
   void read_chunk(std::int64_t at, std::int64_t count, RowBlock<double>& rows) {
     simd::SlidingBlock block{};
@@ -159,13 +144,13 @@ class Slide {
       }
       sums_[s].approach(ranges.front(), kernels_);
       const SlidingEvents& events = sums_[s].advance(ranges);
-      block.sets[s] = {events.first.data(), events.features.data(), events.values.data(), sums_[s].sums()};
+      block.sets[s] = {events.first.data(), events.tokens.features.data(), events.tokens.values.data(), sums_[s].sums()};
       exponent += sums_[s].exponent();
       for (std::size_t r = 0; r < ever.size(); ++r) {
         ever[r] *= events.ever[r];
       }
     }
-    expand_queries(at, count, rows);
+    expand_tokens(features_, rows.y.data() + at, rows.block, count, true, query_.data());
     block.count = static_cast<int>(sums_.size());
     block.rows = count;
     block.stride = features_.stride();
@@ -176,19 +161,28 @@ class Slide {
     divide(at, count, exponent, ever, rows);
   }
 
-  /// Threads over columns: every sum is one thread's.
+  /// Threads over columns: every sum is one thread's. A few rows at a time, so that they stay in cache.
   void slide(std::int64_t at, const simd::SlidingBlock& shape, RowBlock<double>& rows) {
-    base::parallel_for(context_, groups_, [&](std::int64_t group, int thread) {
+    const std::int64_t columns = list_.columns();
+    const std::int64_t share = base::round_up_to(base::blocks_of(columns, std::max(1, context_.threads)), 2);
+    base::parallel_for(context_, base::blocks_of(columns, share), [&](std::int64_t part, int thread) {
       simd::SlidingBlock block = shape;
-      block.partial = partial_.data() + thread * chunk_ * simd::kSlidingColumns * simd::kSlidingLanes;
-      block.column = group * simd::kSlidingColumns;
-      for (int t = 0; t <= features_.degree; ++t) {
-        block.column_end = std::min(block.column + simd::kSlidingColumns, list_.columns_at[usize(t)]);
-        block.feature = features_.starts[usize(t)];
-        block.feature_end = features_.starts[usize(t) + 1];
-        block.out = rows.sums.data() + t * list_.columns() * rows.block + at;
-        if (block.column < block.column_end) {
-          kernels_.slide(block);
+      block.partial = partial_.data() + thread * columns * kRowsAtOnce * simd::kSlidingLanes;
+      block.column = part * share;
+      for (std::int64_t row = 0; row < shape.rows; row += kRowsAtOnce) {
+        block.rows = std::min(kRowsAtOnce, shape.rows - row);
+        block.query = shape.query + row * shape.stride;
+        for (std::size_t s = 0; s < sums_.size(); ++s) {
+          block.sets[s].first = shape.sets[s].first + row;
+        }
+        for (int t = 0; t <= features_.degree; ++t) {
+          block.column_end = std::min(block.column + share, list_.columns_at[usize(t)]);
+          block.feature = features_.starts[usize(t)];
+          block.feature_end = features_.starts[usize(t) + 1];
+          block.out = rows.sums.data() + t * columns * rows.block + at + row;
+          if (block.column < block.column_end) {
+            kernels_.slide(block);
+          }
         }
       }
     });
@@ -221,7 +215,6 @@ class Slide {
   SlidingFeatures features_;
   std::int64_t block_;
   std::int64_t chunk_ = 0;
-  std::int64_t groups_ = 0;
   PreparedMoments<double> moments_;
   std::vector<SlidingSums> sums_;
   base::Buffer<double> query_;

@@ -3,7 +3,7 @@
 #include "base/checked.hpp"
 #include "numerics/monomials.hpp"
 #include "numerics/rank.hpp"
-#include "simd/sliding_kernels.hpp"
+#include "simd/dispatch.hpp"
 
 #include <algorithm>
 
@@ -26,6 +26,8 @@ SlidingFeatures make_sliding_features(int dim, int degree, const double* z) {
     out.starts.push_back(out.starts.back() +
                          static_cast<std::ptrdiff_t>(base::round_up_to(count, simd::kSlidingLanes)));
   }
+  out.padded = out.starts.back() + (out.starts.back() / simd::kSlidingLanes % 2 == 0 ? 1 : 2) * simd::kSlidingLanes;
+  out.kernels = &simd::kernels().sliding;
   const numerics::Monomials list = numerics::monomials(dim, degree);
   std::vector<double> weights(usize(list.rank()));
   numerics::multinomial_weights(list, z, weights.data());
@@ -37,24 +39,21 @@ SlidingFeatures make_sliding_features(int dim, int degree, const double* z) {
   return out;
 }
 
-void expand_token(const SlidingFeatures& features, const double* x, double* out) noexcept {
-  std::fill_n(out, features.starts[1], 0.0);
-  out[0] = 1.0;
-  for (int t = 1; t <= features.degree; ++t) {
-    const std::ptrdiff_t* tails = features.tails.data() + (t - 1) * features.dim;
-    const std::ptrdiff_t end = features.starts[usize(t - 1)] + features.counts[usize(t - 1)];
-    double* to = out + features.starts[usize(t)];
-    for (int l = 0; l < features.dim; ++l) {
-      const double variable = x[l];
-      const double* __restrict from = out + tails[l];
-      const std::ptrdiff_t count = end - tails[l];
-      for (std::ptrdiff_t i = 0; i < count; ++i) {
-        to[i] = from[i] * variable;
-      }
-      to += count;
-    }
-    std::fill(to, out + features.starts[usize(t) + 1], 0.0);
-  }
+void expand_tokens(const SlidingFeatures& features, const double* x, std::int64_t ld, std::int64_t tokens,
+                   bool weighted, double* out) noexcept {
+  simd::ExpandTokens block{};
+  block.dim = features.dim;
+  block.degree = features.degree;
+  block.starts = features.starts.data();
+  block.counts = features.counts.data();
+  block.tails = features.tails.data();
+  block.x = x;
+  block.ld = ld;
+  block.tokens = tokens;
+  block.weights = weighted ? features.weights.data() : nullptr;
+  block.out = out;
+  block.stride = features.stride();
+  features.kernels->expand(block);
 }
 
 }  // namespace polyattn::engines

@@ -26,6 +26,7 @@ SlidingSums::SlidingSums(const TupleSet& set, const SlidingFeatures& features, c
       list_(list),
       most_(base::round_up_to(most, 16)),
       scratch_(list, most_, memory),
+      statistics_(simd::kernels().statistics),
       sums_(list.columns() * features.stride(), 0.0, memory) {}
 
 void SlidingSums::clear(std::int64_t at) noexcept {
@@ -56,24 +57,22 @@ void SlidingSums::raise_unit(std::int64_t first, std::int64_t last) noexcept {
   any_ = true;
 }
 
-void SlidingSums::load(std::int64_t first, std::int64_t last, double sign, std::vector<double>& features,
-                       std::vector<double>& values) {
+void SlidingSums::load(std::int64_t first, std::int64_t last, double sign, Tokens& out) {
   const std::int64_t count = last - first;
   const std::int64_t value_dim = list_.value_dim;
+  out.values.resize(usize(count * list_.columns()));
+  if (count == 0) {
+    return;
+  }
   load_moment_block(set_.problem, set_.frame, set_.values, first, count, scratch_);
   scratch_.columns.assign(usize(base::round_up_to(count, 8)), -kInfinity);
   std::copy_n(set_.frame.log_weight.data() + first, count, scratch_.columns.begin());
   const auto padded = static_cast<std::ptrdiff_t>(scratch_.columns.size());
-  simd::kernels().statistics.exponentials(scratch_.columns.data(), exponent_ * kLn2, padded, scratch_.columns.data());
-  features.resize(usize(count * features_.stride()));
-  values.resize(usize(count * list_.columns()));
-  std::vector<double> x(usize(features_.dim));
+  statistics_.exponentials(scratch_.columns.data(), exponent_ * kLn2, padded, scratch_.columns.data());
+  out.features.resize(std::max(out.features.size(), usize(most_ * features_.stride() + simd::kSlidingLanes)));
+  expand_tokens(features_, scratch_.x.data(), scratch_.tokens, count, false, out.features.data());
   for (std::int64_t j = 0; j < count; ++j) {
-    for (std::size_t l = 0; l < x.size(); ++l) {
-      x[l] = scratch_.x[l * usize(scratch_.tokens) + usize(j)];
-    }
-    expand_token(features_, x.data(), features.data() + j * features_.stride());
-    double* value = values.data() + j * list_.columns();
+    double* value = out.values.data() + j * list_.columns();
     const double weight = sign * scratch_.columns[usize(j)];
     for (std::int64_t c = 0; c < value_dim; ++c) {
       value[c] = weight * scratch_.centred[usize(c * scratch_.tokens + j)];
@@ -86,17 +85,16 @@ void SlidingSums::load(std::int64_t first, std::int64_t last, double sign, std::
 }
 
 void SlidingSums::add_many(std::int64_t first, std::int64_t last, double sign, const simd::SlidingKernels& kernels) {
-  std::vector<double> features;
-  std::vector<double> values;
+  Tokens tokens;
   const std::vector<double> query(usize(features_.stride()), 0.0);
-  std::vector<double> partial(usize(simd::kSlidingColumns * simd::kSlidingLanes));
+  std::vector<double> partial(usize(list_.columns() * simd::kSlidingLanes));
   std::vector<double> nowhere(usize(list_.columns()));
   for (std::int64_t j = first; j < last; j += most_) {
     const std::int64_t here = std::min(most_, last - j);
-    load(j, j + here, sign, features, values);
+    load(j, j + here, sign, tokens);
     const std::array<std::ptrdiff_t, 2> all{0, here};
     simd::SlidingBlock block{};
-    block.sets[0] = {all.data(), features.data(), values.data(), sums_.data()};
+    block.sets[0] = {all.data(), tokens.features.data(), tokens.values.data(), sums_.data()};
     block.count = 1;
     block.rows = 1;
     block.stride = features_.stride();
@@ -112,7 +110,7 @@ void SlidingSums::add_many(std::int64_t first, std::int64_t last, double sign, c
       kernels.slide(block);
     }
     for (std::int64_t e = 0; e < here; ++e) {
-      ever_ += std::fabs(values[usize(e * list_.columns() + list_.value_dim)]);
+      ever_ += std::fabs(tokens.values[usize(e * list_.columns() + list_.value_dim)]);
     }
     events_ += here;
   }
@@ -141,34 +139,39 @@ const SlidingEvents& SlidingSums::advance(const std::vector<KeyRange>& ranges) {
   const std::int64_t columns = list_.columns();
   const std::int64_t stride = features_.stride();
   raise_unit(summed_.last, ranges.back().last);
-  std::vector<double> features;
-  std::vector<double> values;
-  std::vector<double> old_features;
-  std::vector<double> old_values;
-  load(summed_.last, ranges.back().last, 1.0, features, values);
-  load(summed_.first, ranges.back().first, -1.0, old_features, old_values);
-  out_.first.assign(1, 0);
-  out_.features.clear();
-  out_.values.clear();
-  out_.ever.clear();
   const KeyRange before = summed_;
-  const auto take = [&](std::int64_t at, const std::vector<double>& from, const std::vector<double>& with) {
-    out_.features.insert(out_.features.end(), from.begin() + at * stride, from.begin() + (at + 1) * stride);
-    out_.values.insert(out_.values.end(), with.begin() + at * columns, with.begin() + (at + 1) * columns);
-    ever_ += std::fabs(with[usize(at * columns + list_.value_dim)]);
-    ++events_;
+  const bool leave = before.first < ranges.back().first;
+  load(before.last, ranges.back().last, 1.0, leave ? entering_ : out_.tokens);
+  load(before.first, ranges.back().first, -1.0, leaving_);
+  out_.first.assign(1, 0);
+  out_.ever.clear();
+  std::int64_t events = 0;
+  if (leave) {  // keys that enter and that leave take turns
+    out_.tokens.features.resize(
+        std::max(out_.tokens.features.size(), usize(2 * most_ * stride + simd::kSlidingLanes)));
+    out_.tokens.values.resize(entering_.values.size() + leaving_.values.size());
+  }
+  const auto take = [&](std::int64_t at, const Tokens& from) {
+    const double* values = leave ? from.values.data() + at * columns : out_.tokens.values.data() + events * columns;
+    ever_ += std::fabs(values[list_.value_dim]);
+    if (leave) {
+      std::copy_n(from.features.data() + at * stride, stride, out_.tokens.features.data() + events * stride);
+      std::copy_n(values, columns, out_.tokens.values.data() + events * columns);
+    }
+    ++events;
   };
   for (const KeyRange& range : ranges) {
     for (; summed_.last < range.last; ++summed_.last) {
-      take(summed_.last - before.last, features, values);
+      take(summed_.last - before.last, entering_);
     }
     for (; summed_.first < range.first; ++summed_.first) {
-      take(summed_.first - before.first, old_features, old_values);
+      take(summed_.first - before.first, leaving_);
       taken_ = true;
     }
-    out_.first.push_back(static_cast<std::ptrdiff_t>(out_.values.size()) / columns);
+    out_.first.push_back(events);
     out_.ever.push_back(ever_);
   }
+  events_ += events;
   return out_;
 }
 

@@ -6,17 +6,23 @@
 #include "engines/tuples/frame.hpp"
 #include "engines/tuples/sliding_features.hpp"
 #include "simd/sliding_kernels.hpp"
+#include "simd/statistics_kernels.hpp"
 
 #include <cstdint>
 #include <vector>
 
 namespace polyattn::engines {
 
+/// Keys one after the other.
+struct SlidingTokens {
+  std::vector<double> features;  ///< [tokens][stride], and some more
+  std::vector<double> values;    ///< [tokens][columns]: w v, w, and w |v| with spreads
+};
+
 /// Keys that enter and leave before some rows are read, as the kernel takes them.
 struct SlidingEvents {
   std::vector<std::ptrdiff_t> first;  ///< [rows + 1]
-  std::vector<double> features;       ///< [events][stride]
-  std::vector<double> values;         ///< [events][columns]: w v, w, and w |v| with spreads
+  SlidingTokens tokens;               ///< one an event
   std::vector<double> ever;           ///< [rows] weight added and taken away since sums began, once the row is reached
 };
 
@@ -41,8 +47,8 @@ class SlidingSums {
   void clear(std::int64_t at) noexcept;
   void raise_unit(std::int64_t first, std::int64_t last) noexcept;
   /// Keys [first, last) of the set, at most what scratch holds, as features and values.
-  void load(std::int64_t first, std::int64_t last, double sign, std::vector<double>& features,
-            std::vector<double>& values);
+  using Tokens = SlidingTokens;
+  void load(std::int64_t first, std::int64_t last, double sign, Tokens& out);
   void add_many(std::int64_t first, std::int64_t last, double sign, const simd::SlidingKernels& kernels);
 
   const TupleSet& set_;
@@ -50,6 +56,7 @@ class SlidingSums {
   const FeatureList& list_;
   std::int64_t most_;
   MomentScratch<double> scratch_;
+  const simd::StatisticsKernels& statistics_;
   base::Buffer<double> sums_;  ///< [columns][stride]
   KeyRange summed_;
   double exponent_ = 0.0;
@@ -57,6 +64,8 @@ class SlidingSums {
   bool taken_ = false;  ///< a key was taken away since
   double ever_ = 0.0;
   std::int64_t events_ = 0;
+  Tokens entering_;
+  Tokens leaving_;
   SlidingEvents out_;
 };
 
