@@ -15,7 +15,13 @@ namespace polyattn::engines {
 namespace {
 
 using base::usize;
-using namespace reference;
+using reference::certify_row;
+using reference::CompensatedSum;
+using reference::kInfinity;
+using reference::TupleRow;
+using reference::TupleRowBound;
+using reference::TupleSet;
+using reference::write;
 
 constexpr double kProductsPerItem = 0x1p16;  ///< keeps the time between two looks at the progress meter short
 
