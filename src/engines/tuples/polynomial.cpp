@@ -34,7 +34,10 @@ EvaluationSummary all_keys(const TupleFrame& frame, const TupleChoice& choice, c
   const TupleMoments moments = sum_tuple_moments<T>(frame, features, context);
   const RoundingModel rounding = tuple_rounding<T>(choice.degree, features.rank(), key_counts(frame));
   const PreparedMoments<T> prepared = prepare_tuples<T>(frame, features, table, rounding, moments, context.memory);
-  return evaluate_rows(frame.problem, frame.frame, frame.values, prepared, acceptance, out, answered, context);
+  Frame units;
+  static_cast<FrameShape&>(units) = frame.frame;
+  units.log_scale += moments.exponent * 0x1.62e42fefa39efp-1;  // ln 2
+  return evaluate_rows(frame.problem, units, frame.values, prepared, acceptance, out, answered, context);
 }
 
 }  // namespace
