@@ -8,8 +8,6 @@
 
 namespace polyattn::engines {
 
-using base::usize;
-
 namespace {
 
 constexpr int kMostDegree = 64;  // of the kernels

@@ -1,6 +1,7 @@
 // The polynomial engine for tuples against its definition: orders, degrees, arithmetics, lengths, biases.
 
 #include "engines/tuples/polynomial.hpp"
+#include "simd/dispatch.hpp"
 #include "support/forced_isa.hpp"
 #include "support/polynomial_run.hpp"
 #include "support/random.hpp"
@@ -332,9 +333,9 @@ TEST(TuplePolynomial, TheSameBitsWhateverTheThreadsAndTheInstructionSet) {
           expect_same(one, run_tuples(head, ask), std::to_string(threads) + " threads");
         }
         ask.threads = 1;
-        for (const std::string isa : {"scalar", "avx2"}) {
-          const ForcedIsa forced(isa);
-          expect_same(one, run_tuples(head, ask), isa);
+        for (const simd::KernelTable* table : simd::available()) {
+          const ForcedIsa forced(table->name);
+          expect_same(one, run_tuples(head, ask), table->name);
         }
       }
     }
