@@ -54,6 +54,7 @@ struct AtDistance {
 };
 std::vector<AtDistance> distances(const Axis& axis, int bins) {
   std::vector<AtDistance> out;
+  out.reserve(usize((axis.far_band + 1) * bins));
   for (std::int64_t parts = 0; parts < (axis.far_band + 1) * bins; ++parts) {
     const double gap = gap_of(axis, bins, parts);
     const double middle = static_cast<double>(parts) * axis.side / bins;

@@ -167,6 +167,7 @@ std::vector<long double> coefficients_of(int nodes) {
 void fill_block(const Axis& axis, std::int64_t o, const std::vector<long double>& c, double* out) {
   const std::size_t nodes = usize(axis.nodes);
   std::vector<long double> node;
+  node.reserve(nodes);
   for (int i = 0; i < axis.nodes; ++i) {
     node.push_back(numerics::chebyshev_cosine(2 * (axis.nodes - 1 - i) + 1, axis.nodes));
   }
