@@ -68,11 +68,12 @@ struct OrderRow {
   }
 };
 
-/// The cheapest polynomial a plan of one head found; null if none certifies.
+/// The cheapest polynomial a plan of one head found; null if none certifies most of the rows.
 const Candidate* best_polynomial(const HeadPlan& head) {
   const Candidate* best = nullptr;
   for (const Candidate& candidate : head.candidates) {
-    const bool serves = candidate.engine == Engine::polynomial && candidate.degree >= 0 && candidate.usable;
+    const bool serves = candidate.engine == Engine::polynomial && candidate.degree >= 0 &&
+                        candidate.fallback_share < 0.5 && std::isfinite(candidate.seconds);
     if (serves && (best == nullptr || candidate.seconds < best->seconds)) best = &candidate;
   }
   return best;
@@ -166,6 +167,7 @@ Request request_of(const OrderFlags& flags) {
     refuse_flag("--tolerance", *problem.tolerance, "a positive number: polynomials answer to a tolerance");
   }
   request.options.calibration = calibration_of(flags.calibration);
+  request.options.engine = Engine::polynomial;  // looked for however little exact would take
   return request;
 }
 

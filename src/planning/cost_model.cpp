@@ -20,6 +20,12 @@ constexpr double kExactCall = 3.2e-6;  ///< seconds
 /// Of a row that a query and outer keys make at order k: seconds, and seconds an axis or column.
 constexpr double kTupleRow = 1.2e-8;
 constexpr double kTupleAxis = 8e-10;
+/// Polynomials at order k: what a multiply-add takes beside that at full speed, monomials included; seconds of a moment
+/// that is multiplied, scaled and charged; seconds of a call.
+constexpr double kTupleWork = 1.5;
+constexpr double kTupleMoment32 = 1e-8;
+constexpr double kTupleMoment64 = 2e-8;
+constexpr double kTupleCall = 4e-5;
 /// Of a row or key of the polynomial engine: seconds an axis, a column, a column and degree, and all else.
 struct TokenSeconds {
   double axis, column, degree, row;
@@ -90,16 +96,9 @@ double CostModel::tuple_polynomial_seconds(const engines::TupleProblem& problem,
                                            double work) const noexcept {
   const Arithmetic arithmetic = choice.single ? Arithmetic::float32 : Arithmetic::float64;
   const double slowness = choice.single ? slowness32_ : slowness64_;
-  const TokenSeconds& token = choice.single ? kToken32 : kToken64;
-  const auto columns = static_cast<double>(problem.value_dim() + 1);
-  const double row = token.axis * static_cast<double>(problem.dim()) +
-                     columns * (token.column + token.degree * choice.degree) + token.row;
-  auto rows = static_cast<double>(problem.n_q());
-  for (const engines::KeySet& set : problem.sets) {
-    rows += static_cast<double>(set.size());
-  }
-  return work / speeds(arithmetic).polynomial + slowness * rows * row +
-         static_cast<double>(problem.sets.size()) * kPolynomialCall;
+  const double moments = engines::tuple_rank(problem, choice.degree) * static_cast<double>(problem.value_dim() + 8);
+  return kTupleWork * work / speeds(arithmetic).polynomial +
+         slowness * moments * (choice.single ? kTupleMoment32 : kTupleMoment64) + kTupleCall;
 }
 
 namespace {

@@ -64,6 +64,7 @@ HeadDecision report_fully(const engines::HeadProblem& problem, const Request& re
   decision.polynomial.reset();
   decision.sampled.reset();
   decision.grid = std::move(chosen.grid);
+  decision.near = std::move(chosen.near);
   return decision;
 }
 

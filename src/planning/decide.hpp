@@ -73,6 +73,7 @@ struct LayerChoice {
 };
 
 struct GridChoice;
+struct NearChoice;
 
 struct HeadDecision {
   HeadPlan plan;
@@ -82,6 +83,7 @@ struct HeadDecision {
   std::shared_ptr<const SampledChoice> sampled;        ///< if its answers are to be accepted by a sample
   std::vector<QueryGroup> groups{};                    ///< of the queries, if each is to have its own polynomials
   std::shared_ptr<const GridChoice> grid{};            ///< if the grid was chosen and can serve any row
+  std::shared_ptr<const NearChoice> near{};            ///< the same by direct sums over the keys near each row
   std::shared_ptr<const LayerChoice> layers{};         ///< if features are in layers; not with groups
 };
 

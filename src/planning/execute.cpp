@@ -6,6 +6,7 @@
 #include "engines/polynomial/causal.hpp"
 #include "engines/reference/reference.hpp"
 #include "planning/grid_choice.hpp"
+#include "planning/near_choice.hpp"
 #include "planning/values.hpp"
 
 #include <algorithm>
@@ -178,6 +179,10 @@ void Execution::run_polynomial() {
 
 void Execution::keep_answered(const std::vector<std::uint8_t>& answered, Engine engine) {
   std::vector<std::int64_t> failing;
+  if (std::find(answered.begin(), answered.end(), std::uint8_t{0}) == answered.end()) {
+    std::fill(rows.engine.begin(), rows.engine.end(), engine);
+    return;
+  }
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
     if (answered[usize(i)] != 0) {
       rows.engine[usize(i)] = engine;
@@ -185,10 +190,16 @@ void Execution::keep_answered(const std::vector<std::uint8_t>& answered, Engine 
       failing.push_back(i);
     }
   }
+  if (engine == Engine::grid) {
+    rest_by_near(failing);
+  }
   hand_over(std::move(failing));
 }
 
 double predicted_work(const HeadProblem& problem, const HeadDecision& decision) {
+  if (decision.near != nullptr) {
+    return near_work(problem, *decision.near);
+  }
   if (decision.grid != nullptr) {
     return grid_work(problem, *decision.grid);
   }
@@ -257,6 +268,9 @@ HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecis
   }
   if (mean.empty() && decision.grid != nullptr) {
     mean = decision.grid->values.mean;
+  }
+  if (mean.empty() && decision.near != nullptr) {
+    mean = decision.near->values.mean;
   }
   if (mean.empty()) {
     mean = mean_value(problem, context);

@@ -22,6 +22,10 @@ double grid_work(const engines::HeadProblem& problem, const GridChoice& choice) 
 void Execution::run_grid() {
   report.arithmetic = decision.plan.arithmetic;
   report.rank = decision.plan.rank;
+  if (decision.near != nullptr) {
+    run_near();
+    return;
+  }
   if (decision.grid == nullptr) {  // no grid serves any row
     std::vector<std::int64_t> all(base::usize(problem.n_q()));
     std::iota(all.begin(), all.end(), std::int64_t{0});

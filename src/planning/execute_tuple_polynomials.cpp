@@ -136,7 +136,8 @@ void TupleExecution::run_polynomial() {
     }
     missing = refused();
   }
-  if (!request.degree && decision.polynomials != nullptr) {
+  const bool some = missing.size() + blind.size() < usize(problem.n_q());  // else a few degrees more are of no use
+  if (!request.degree && decision.polynomials != nullptr && some) {
     try_higher(missing);
   }
   if (missing.empty()) {

@@ -4,6 +4,7 @@
 /// execute_sampled.cpp what a sampled guarantee adds.
 
 #include "base/memory.hpp"
+#include "engines/exact/near_rows.hpp"
 #include "engines/polynomial/evaluate.hpp"
 #include "planning/execute.hpp"
 #include "planning/row_arrays.hpp"
@@ -68,6 +69,15 @@ struct Execution {
   void evaluate_layers(const engines::Acceptance& wanted, std::vector<std::uint8_t>& answered);
   /// The grid's rows, the others by exact.
   void run_grid();
+  /// Direct sums over the keys near each row, the others by exact.
+  void run_near();
+  /// Rows that the grid left, where they are many: by the keys near them. What is missing after that stays.
+  void rest_by_near(std::vector<std::int64_t>& missing);
+  void answer_rest(std::vector<std::int64_t>& missing);
+  std::vector<std::int64_t> near_passes(const NearChoice& choice, Engine engine);
+  template <class T>
+  std::vector<std::int64_t> near_pass(const engines::NearKeys& keys, const engines::PackedKeys<T>& packed,
+                                      const engines::NearTiles& tiles, const engines::NearGoal& goal, Engine engine);
   /// Rows that are answered are the polynomials'; the others are handed over.
   void keep_answered(const std::vector<std::uint8_t>& answered, Engine engine = Engine::polynomial);
   /// Rows that an approximate engine did not answer go to exact, or are refused if it was to be that engine alone.

@@ -2,12 +2,11 @@
 
 #include "base/error.hpp"
 #include "engines/capabilities.hpp"
-#include "engines/grid/row_bounds.hpp"
-#include "numerics/axis_table.hpp"
 #include "planning/chosen.hpp"
 #include "planning/cost_model.hpp"
 #include "planning/glance.hpp"
-#include "planning/grid_expectation.hpp"
+#include "planning/grid_settling.hpp"
+#include "planning/near_choice.hpp"
 #include "planning/values.hpp"
 
 #include <algorithm>
@@ -18,9 +17,6 @@
 
 namespace polyattn::planning {
 namespace {
-
-using base::usize;
-using engines::grid::GridHead;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Taken before anything else was looked at only if predicted to be so much cheaper than exact, and searched for beside
@@ -35,115 +31,6 @@ constexpr double kWorthwhile = 0.5;
 /// Where it may be in vain, finding out may take this part; not where so much is to be won.
 constexpr double kSearchShare = 0.06;
 constexpr double kSureGain = 0.2;
-constexpr int kMostTries = 8;
-
-/// Nodes of the sketch put into the geometry of a head whose cells stay as they are.
-void set_nodes(const GridSketch& sketch, GridHead& head) {
-  const std::size_t first = usize(head.geometry.first_axis());
-  for (std::size_t l = 0; l < sketch.axes.size(); ++l) {
-    head.geometry.axes[first + l].nodes = sketch.axes[l].nodes;
-  }
-}
-
-/// One node more on an axis of fewest; false if all have as many as there are tables for.
-bool strengthen(GridSketch& sketch) {
-  engines::grid::AxisChoice* fewest = nullptr;
-  for (engines::grid::AxisChoice& axis : sketch.axes) {
-    if (axis.nodes > 1 && (fewest == nullptr || axis.nodes < fewest->nodes)) {
-      fewest = &axis;
-    }
-  }
-  if (fewest == nullptr || fewest->nodes >= numerics::kMostNodes) {
-    return false;
-  }
-  ++fewest->nodes;
-  return true;
-}
-
-double bytes_of(const engines::HeadProblem& problem, const GridChoice& choice) noexcept {
-  const engines::grid::GridHead& head = choice.head;
-  double size = 8.0 * static_cast<double>(problem.value_dim() + 1);
-  for (const engines::grid::Axis& axis : head.geometry.axes) {
-    size *= axis.nodes;
-  }
-  double cells = 2.0 * static_cast<double>(head.keys.cells());
-  for (const engines::grid::PassCells& pass : head.passes) {
-    cells = std::max(cells, 2.0 * static_cast<double>(pass.targets.size()));
-  }
-  const double records = static_cast<double>(problem.n_q() + problem.n_kv()) *
-                         static_cast<double>(problem.dim() + 2 * problem.value_dim() + 4) * 8.0;
-  return records + cells * size;
-}
-
-/// The fewest nodes whose rows left to exact do not cost more than a further node; none where even they take as long as
-/// what there is already.
-void settle_nodes(const engines::HeadProblem& problem, const base::Context& context, const GridTry& known,
-                  double tolerance, GridChoice& choice) {
-  GridSketch best = choice.sketch;
-  double best_seconds = kInfinity;
-  const engines::grid::Field sums =
-      engines::grid::estimate_rows(choice.head.masses, choice.head.passes, choice.head.geometry, context);
-  for (int i = 0; i < kMostTries; ++i) {
-    set_nodes(choice.sketch, choice.head);
-    choice.charges = engines::grid::charge_head(choice.head, context);
-    const ExpectedRows expected = expect_rows(choice.head, choice.charges, sums, tolerance);
-    choice.sketch.seconds = known.slowness * grid_seconds(problem, choice.sketch);
-    const double seconds = choice.sketch.seconds + expected.share * known.exact_seconds;
-    const bool better = seconds < best_seconds;
-    if (better) {
-      best = choice.sketch;
-      best_seconds = seconds;
-      choice.share = expected.share;
-      choice.bound = expected.bound;
-    }
-    // A node more makes it a quarter dearer or so.
-    if (!better || choice.sketch.seconds >= known.limit ||
-        expected.share * known.exact_seconds < 0.1 * choice.sketch.seconds || !strengthen(choice.sketch)) {
-      if (better) {
-        return;
-      }
-      break;
-    }
-  }
-  choice.sketch = best;
-  set_nodes(choice.sketch, choice.head);
-  choice.charges = engines::grid::charge_head(choice.head, context);
-}
-
-std::shared_ptr<GridChoice> make_choice(const engines::HeadProblem& problem, const base::Context& context,
-                                        const GridTry& known, double tolerance) {
-  auto choice = std::make_shared<GridChoice>();
-  choice->values = *known.values;
-  choice->sketch = *known.sketch;
-  engines::grid::Geometry geometry;
-  if (!engines::grid::make_geometry(problem, *known.extents, choice->sketch.scaled, choice->sketch.axes,
-                                    choice->sketch.sub_bins, geometry)) {
-    return nullptr;
-  }
-  choice->head = engines::grid::make_head(problem, std::move(geometry),
-                                          {known.values->low, known.values->centre, known.values->high}, context);
-  if (problem.mask.exclude_self && choice->head.asked) {
-    return nullptr;
-  }
-  settle_nodes(problem, context, known, tolerance, *choice);
-  return choice;
-}
-
-/// Nothing where cells, tensors and records would not fit: what does, exact at the least, is taken instead.
-std::shared_ptr<GridChoice> choice_within_memory(const engines::HeadProblem& problem, const base::Context& context,
-                                                 const GridTry& known, double tolerance, bool forced) {
-  try {
-    std::shared_ptr<GridChoice> choice = make_choice(problem, context, known, tolerance);
-    const bool fits = choice == nullptr || context.memory == nullptr ||
-                      bytes_of(problem, *choice) <= static_cast<double>(context.memory->limit());
-    return fits || forced ? choice : nullptr;
-  } catch (const Error& error) {
-    if (forced || error.code() != ErrorCode::out_of_memory) {
-      throw;
-    }
-    return nullptr;
-  }
-}
 
 void adopt(const engines::HeadProblem& problem, const base::Context& context, std::shared_ptr<GridChoice> choice,
            double exact_seconds, bool forced, HeadDecision& decision) {
@@ -151,8 +38,8 @@ void adopt(const engines::HeadProblem& problem, const base::Context& context, st
   candidate.engine = Engine::grid;
   candidate.arithmetic = Arithmetic::float64;
   const double threads = std::max(1, context.threads);
-  candidate.seconds = (choice->sketch.seconds + choice->share * exact_seconds) / threads;
-  candidate.bytes = bytes_of(problem, *choice);
+  candidate.seconds = (choice->sketch.seconds + choice->rest_seconds) / threads;
+  candidate.bytes = grid_bytes(problem, *choice);
   candidate.predicted_bound = choice->bound;
   candidate.fallback_share = choice->share;
   candidate.rank = 1;
@@ -275,6 +162,34 @@ void look(const engines::HeadProblem& problem, const Request& request, const bas
       known.seen ? known.seen->exact_seconds : cost.exact_seconds(problem, score_pairs(problem), arithmetic);
 }
 
+/// Direct sums over near keys, if they may take less than `limit`, are looked at.
+void look_at_near(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                  double tolerance, double limit, GridTry& known) {
+  known.near.reset();
+  std::vector<double> extents;
+  for (std::size_t l = 0; l < known.extents->key_low.size(); ++l) {
+    extents.push_back(known.extents->key_high[l] - known.extents->key_low[l]);
+  }
+  try {
+    known.near = try_near(problem, request, context, *known.values, extents, tolerance, limit);
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::out_of_memory) {
+      throw;
+    }
+  }
+}
+
+/// Makes them the choice if they take less than `limit`.
+bool sum_directly(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                  double tolerance, double limit, GridTry& known, HeadDecision& decision) {
+  if (known.near == nullptr || !(known.near->seconds < limit)) {
+    return false;
+  }
+  adopt_near(problem, request, context, std::move(known.near), known.exact_seconds, decision);
+  decision.plan.tolerance = tolerance;
+  return true;
+}
+
 }  // namespace
 
 bool try_grid(const engines::HeadProblem& problem, const Request& request, const base::Context& context, bool first,
@@ -302,13 +217,20 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   }
   if (!known.sketch) {
     known.sketch = sketch_grid(problem, *known.extents, error_of(request, range, tolerance));
-    if (!known.sketch) {
-      return false;
+    if (known.sketch) {
+      known.sketch->seconds *= known.slowness;
     }
-    known.sketch->seconds *= known.slowness;
   }
-  const double seconds = known.sketch->seconds;
+  const double seconds = known.sketch ? known.sketch->seconds : kInfinity;
   known.limit = forced ? kInfinity : first ? known.exact_seconds : decision.plan.predicted_seconds * threads;
+  const double limit = (first ? kClear : 1.0) * known.limit;
+  look_at_near(problem, request, context, tolerance, std::min(seconds, limit), known);
+  if (sum_directly(problem, request, context, tolerance, std::min(seconds, limit), known, decision)) {
+    return true;
+  }
+  if (!known.sketch) {
+    return false;
+  }
   if (!forced && first) {
     if (seconds > kClear * known.exact_seconds) {
       return false;
@@ -323,11 +245,14 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
     return false;
   }
   std::shared_ptr<GridChoice> choice =
-      choice_within_memory(problem, context, known, range > 0.0 ? tolerance : kInfinity, forced);
+      settle_grid(problem, request, context, known, range > 0.0 ? tolerance : kInfinity);
   if (choice == nullptr) {
-    return false;
+    return sum_directly(problem, request, context, tolerance, limit, known, decision);
   }
-  const double all = choice->sketch.seconds + choice->share * known.exact_seconds;
+  const double all = choice->sketch.seconds + choice->rest_seconds;
+  if (sum_directly(problem, request, context, tolerance, std::min(all, limit), known, decision)) {
+    return true;
+  }
   if (all >= known.limit) {
     return false;
   }

@@ -20,12 +20,14 @@ struct GridChoice {
   GridSketch sketch;
   engines::grid::GridHead head;
   engines::grid::Field charges;
-  double bound = 0.0;  ///< predicted, of the rows that are expected to be answered
-  double share = 0.0;  ///< of the rows expected to go to exact
+  double bound = 0.0;         ///< predicted, of the rows that are expected to be answered
+  double share = 0.0;         ///< of the rows expected to go to exact
+  double rest_seconds = 0.0;  ///< predicted for them
 };
 
 /// What was measured for a grid, kept from one try to the next.
 struct GridTry {
+  std::shared_ptr<const NearChoice> near;  ///< direct sums, if they are worth a look
   std::optional<engines::grid::Extents> extents;
   std::optional<engines::ValueRange> values;
   std::optional<GridSketch> sketch;

@@ -32,10 +32,10 @@ constexpr double kMostWeightedSide = 1.4;
 constexpr double kPoint = 1.1e-8;        ///< of a point: sorting, certificate, writing
 constexpr double kPointAxis = 4.1e-9;    ///< and for each axis
 constexpr double kPointColumn = 2.7e-9;  ///< and column
-constexpr double kNode = 2.5e-11;        ///< of a multiply-add with nodes
-constexpr double kPass = 4.5e-11;        ///< of a multiply-add in passes, turning tensors included
-constexpr double kPartPasses = 5.0;      ///< of parts of cells: charges with every number of nodes tried, estimates
-constexpr double kCellPass = 9e-8;       ///< of a cell in a pass
+constexpr double kNode = 1.8e-11;        ///< of a multiply-add with nodes
+constexpr double kPass = 3.0e-11;        ///< of a multiply-add in passes, turning tensors included
+constexpr double kPartPasses = 8.0;      ///< of parts of cells: charges with every number of nodes tried, estimates
+constexpr double kCellPass = 1.5e-8;     ///< of a cell in a pass
 constexpr double kCall = 2.5e-5;
 constexpr double kLook = 7e-10;  ///< of a number, looked at before
 constexpr double kSketch = 2e-5;
@@ -131,32 +131,49 @@ double grid_search_seconds(const engines::HeadProblem& problem, double radius) n
 }
 
 double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketch) {
+  double cells = 1.0;
+  std::vector<double> along;
+  for (std::size_t l = 0; l < sketch.axes.size(); ++l) {
+    const AxisChoice& axis = sketch.axes[l];
+    along.push_back(axis.nodes == 1 ? 1.0
+                                    : static_cast<double>(engines::grid::cells_of(
+                                          sketch.scaled[l].extent(), numerics::axis_lattice()[usize(axis.lattice)])));
+    cells *= along.back();
+  }
+  cells = std::min(cells, 3.0 * static_cast<double>(std::max(problem.n_q(), problem.n_kv())));
+  std::vector<PassWork> passes;
+  for (std::size_t l = 0; l < sketch.axes.size(); ++l) {
+    passes.push_back({cells, cells * std::min(along[l], 2.0 * sketch.axes[l].band + 1.0),
+                      cells * std::min(along[l], 2.0 * sketch.axes[l].far_band + 1.0)});
+  }
+  return grid_seconds(problem, sketch, passes);
+}
+
+double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketch,
+                    const std::vector<PassWork>& passes) {
   const auto points = static_cast<double>(problem.n_q() + problem.n_kv());
   const auto channels = static_cast<double>(problem.value_dim() + 1);
   double nodes = 1.0;
-  double cells = 1.0;
-  double passes = 0.0;
   double parts = 1.0;
-  double part_passes = 0.0;
-  for (std::size_t l = 0; l < sketch.axes.size(); ++l) {
-    const AxisChoice& axis = sketch.axes[l];
-    const double along = axis.nodes == 1
-                             ? 1.0
-                             : static_cast<double>(engines::grid::cells_of(
-                                   sketch.scaled[l].extent(), numerics::axis_lattice()[usize(axis.lattice)]));
+  for (const AxisChoice& axis : sketch.axes) {
     nodes *= axis.nodes;
-    cells *= along;
-    passes += axis.nodes == 1 ? 0.0 : std::min(along, 2.0 * axis.band + 1.0) * axis.nodes;
     parts *= axis.nodes == 1 ? 1.0 : sketch.sub_bins;
-    part_passes += axis.nodes == 1 ? 0.0 : std::min(along, 2.0 * axis.far_band + 1.0) * sketch.sub_bins;
   }
-  const auto most = static_cast<double>(std::max(problem.n_q(), problem.n_kv()));
-  cells = std::min(cells, 3.0 * most);
-  const double padded = std::max(nodes, 8.0 * sketch.axes.front().nodes);
+  const double leading = sketch.axes.size() == 1 ? 1.0 : sketch.axes.front().nodes;
+  const double padded = leading * 8.0 * std::ceil(nodes / (8.0 * leading));  // rows of a tensor
   const double dim = static_cast<double>(sketch.axes.size());
-  return kCall + points * (kPoint + kPointAxis * dim + channels * (kPointColumn + kNode * padded)) +
-         cells * (kPass * padded * channels * passes + kCellPass * 3.0 * dim * channels +
-                  kPass * kPartPasses * std::max(parts, 8.0 * sketch.sub_bins) * (3.0 * channels - 2.0) * part_passes);
+  double seconds =
+      kCall + points * (kPoint + kPointAxis * dim + channels * (kPointColumn + kNode * 0.5 * (nodes + padded)));
+  for (std::size_t l = 0; l < passes.size(); ++l) {
+    const AxisChoice& axis = sketch.axes[l];
+    if (axis.nodes > 1) {
+      seconds += kPass * padded * channels * axis.nodes * passes[l].near;
+      seconds += kPass * kPartPasses * std::max(parts, 8.0 * sketch.sub_bins) * (3.0 * channels - 2.0) *
+                 sketch.sub_bins * passes[l].far;
+    }
+    seconds += kCellPass * 3.0 * channels * passes[l].targets;
+  }
+  return seconds;
 }
 
 std::optional<GridSketch> sketch_grid(const engines::HeadProblem& problem, const engines::grid::Extents& extents,

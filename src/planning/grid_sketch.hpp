@@ -29,8 +29,18 @@ inline constexpr double kGridDistance = 0.35;
 std::optional<GridSketch> sketch_grid(const engines::HeadProblem& problem, const engines::grid::Extents& extents,
                                       double error);
 
-/// Seconds of one thread, of a processor without calibration: see CostModel::slowness.
+/// The cells that the passes of a head make, axis by axis, and out of how many in all, within the band and the far
+/// band.
+struct PassWork {
+  double targets = 0.0;
+  double near = 0.0;
+  double far = 0.0;
+};
+
+/// Seconds of one thread, of a processor without calibration: see CostModel::slowness. The sketch alone takes all cells
+/// of the box for occupied, up to three for each point; `passes` says how many they are.
 double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketch);
+double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketch, const std::vector<PassWork>& passes);
 
 /// No grid takes less time than this for so many points: to pass over heads without looking at them.
 double least_grid_seconds(const engines::HeadProblem& problem) noexcept;

@@ -16,6 +16,7 @@ namespace polyattn::planning {
 struct TupleFind {
   engines::TupleChoice choice;
   Candidate candidate;
+  double rounding = 0.0;  ///< of the row that is bounded worst: what no degree improves
 };
 
 struct TuplePlanner {
@@ -42,6 +43,8 @@ struct TuplePlanner {
   void polynomial_candidates();
   /// Predicted seconds of a choice that leaves no row to exact.
   [[nodiscard]] double own_seconds(const engines::TupleChoice& choice) const noexcept;
+  /// And of looking at it.
+  [[nodiscard]] double look_seconds(const engines::TupleChoice& choice) const noexcept;
   [[nodiscard]] TupleFind predicted(const engines::TupleChoice& choice);
   /// A degree to begin with, from typical scores.
   [[nodiscard]] int likely_degree() const noexcept;
@@ -51,8 +54,8 @@ struct TuplePlanner {
   [[nodiscard]] TupleFind best_variant(Arithmetic arithmetic, int degree);
   /// Where no polynomial reaches.
   [[nodiscard]] TupleFind too_wide(Arithmetic arithmetic) const;
-  /// From `start` on up until a degree serves all rows, or down, not below `lowest`, while degrees do.
-  [[nodiscard]] TupleFind best_degree(Arithmetic arithmetic, int start, int lowest);
+  /// From `start` on up until a degree serves all rows, or down while degrees do.
+  [[nodiscard]] TupleFind best_degree(Arithmetic arithmetic, int start);
   [[nodiscard]] bool better(const Candidate& a, const Candidate& b) const noexcept;
   void consider(TupleFind find);
   /// Why no polynomial is considered without being asked for; empty: one is.

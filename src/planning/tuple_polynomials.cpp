@@ -22,17 +22,16 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMargin = 0.9;
 /// Exact done sooner than this is not worth a look at anything else.
 constexpr double kSmallSeconds = 3e-4;
-/// Part of exact's time that looking may take, and what a single prediction costs beside its share of the work.
+/// Part of exact's time that looking may take.
 constexpr double kSearchShare = 0.15;
-constexpr double kPredictionSeconds = 1e-4;
 /// Keys of a set and rows that a prediction looks at, about.
 constexpr double kPredictedKeys = 512.0;
 constexpr double kPredictedRows = 64.0;
 /// Scores that weigh in sums of errors are so many times the typical one.
-constexpr double kLargeScore = 3.0;
+constexpr double kLargeScore = 2.0;
 /// Where the engine is forced, looking may take so many seconds more, and ranks may be so large.
-constexpr double kForcedSeconds = 0.2;
-constexpr double kMostForcedRank = 0x1p20;
+constexpr double kForcedSeconds = 0.05;
+constexpr double kMostForcedRank = 0x1p18;
 
 /// What part of its work predicting a choice takes.
 double predicted_part(const engines::TupleProblem& problem) noexcept {
@@ -62,6 +61,10 @@ double TuplePlanner::own_seconds(const engines::TupleChoice& choice) const noexc
   return cost.tuple_polynomial_seconds(problem, choice, engines::tuple_work(problem, choice));
 }
 
+double TuplePlanner::look_seconds(const engines::TupleChoice& choice) const noexcept {
+  return cost.tuple_polynomial_seconds(problem, choice, predicted_part(problem) * engines::tuple_work(problem, choice));
+}
+
 TupleFind TuplePlanner::predicted(const engines::TupleChoice& choice) {
   TupleFind find;
   find.choice = choice;
@@ -71,9 +74,10 @@ TupleFind TuplePlanner::predicted(const engines::TupleChoice& choice) {
   candidate.degree = choice.degree;
   candidate.rank = static_cast<std::int64_t>(std::min(engines::tuple_rank(problem, choice.degree), 0x1p62));
   const double own = own_seconds(choice);
-  left -= kPredictionSeconds + predicted_part(problem) * own;
+  left -= look_seconds(choice);
   const engines::TuplePrediction expected = engines::predict_tuples(
       problem, measured->frame, choice, tuple_acceptance(request, plan().tolerance, kMargin), request.output, context);
+  find.rounding = expected.rounding;
   candidate.fallback_share = 1.0 - expected.served;
   candidate.seconds = own + candidate.fallback_share * plan().exact_seconds;
   candidate.bytes = static_cast<double>(expected.bytes);
@@ -114,7 +118,8 @@ bool TuplePlanner::may_try(Arithmetic arithmetic, int degree, double to_beat) co
     return false;
   }
   const auto bytes = static_cast<std::uint64_t>(engines::tuple_bytes(problem, choice, 1));
-  const bool time_left = forced ? left > -kForcedSeconds : own_seconds(choice) < to_beat && left > 0.0;
+  const bool time_left = forced ? look_seconds(choice) < left + kForcedSeconds
+                                : own_seconds(choice) < to_beat && look_seconds(choice) < left;
   return bytes <= context.memory->limit() && time_left;
 }
 
@@ -146,7 +151,7 @@ TupleFind TuplePlanner::too_wide(Arithmetic arithmetic) const {
   return find;
 }
 
-TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int start, int lowest) {
+TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int start) {
   if (request.degree) {
     return best_variant(arithmetic, *request.degree);
   }
@@ -157,7 +162,7 @@ TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int start, int lowest
   best.candidate.predicted_bound = kInfinity;
   best.candidate.reason = "every degree would cost more than exact, or more to look at than it may save";
   int degree = start;
-  while (degree > lowest && !may_try(arithmetic, degree, plan().exact_seconds)) {
+  while (degree > 0 && !may_try(arithmetic, degree, plan().exact_seconds)) {
     --degree;
   }
   if (!may_try(arithmetic, degree, plan().exact_seconds)) {
@@ -165,20 +170,19 @@ TupleFind TuplePlanner::best_degree(Arithmetic arithmetic, int start, int lowest
   }
   best = best_variant(arithmetic, degree);
   const bool all = best.candidate.fallback_share == 0.0;
+  // No degree serves rows whose rounding alone is too much, or a tolerance of 0.
+  const auto hopeless = [&](const TupleFind& find) { return !(find.rounding <= kMargin * plan().tolerance); };
+  bool stop = !all && hopeless(best);
   const int step = all ? -1 : 1;
-  for (degree += step; degree >= lowest; degree += step) {
-    const bool hopeless = plan().tolerance == 0.0;  // whatever the degree
-    // Higher degrees only cost more: stop where even one that leaves no row could not win.
-    if (hopeless || !may_try(arithmetic, degree, std::min(best.candidate.seconds, plan().exact_seconds))) {
-      break;
-    }
+  // Higher degrees only cost more: stop where even one that leaves no row could not win.
+  for (degree += step;
+       !stop && degree >= 0 && may_try(arithmetic, degree, std::min(best.candidate.seconds, plan().exact_seconds));
+       degree += step) {
     TupleFind find = best_variant(arithmetic, degree);
     const bool serves = find.candidate.fallback_share == 0.0;
+    stop = serves != all || (!serves && hopeless(find));
     if (better(find.candidate, best.candidate)) {
       best = std::move(find);
-    }
-    if (serves != all) {
-      break;
     }
   }
   return best;
@@ -242,19 +246,17 @@ void TuplePlanner::polynomial_candidates() {
   plan().statistics.radius_before = measured->frame.frame.radius_before;
   plan().statistics.radius_after = measured->frame.frame.radius;
   left = kSearchShare * plan().exact_seconds;
-  int start = likely_degree();
-  int lowest = 0;
-  for (const Arithmetic arithmetic : {Arithmetic::float64, Arithmetic::float32}) {
-    const bool asked = request.arithmetic == Arithmetic::automatic || request.arithmetic == arithmetic;
-    if (!asked || (arithmetic == Arithmetic::float32 && !engines::single_allowed(problem))) {
+  for (const Arithmetic arithmetic : arithmetics(request)) {  // float32 first: where it serves it is the cheaper one
+    if (arithmetic == Arithmetic::float32 && !engines::single_allowed(problem)) {
       continue;
     }
     TupleFind find =
-        plan().statistics.radius_after <= kMaxRadius ? best_degree(arithmetic, start, lowest) : too_wide(arithmetic);
-    if (find.candidate.degree >= 0) {  // what float64 needs, float32 needs too
-      start = lowest = find.candidate.degree;
-    }
+        plan().statistics.radius_after <= kMaxRadius ? best_degree(arithmetic, likely_degree()) : too_wide(arithmetic);
+    const bool serves = find.candidate.degree >= 0 && find.candidate.fallback_share == 0.0;
     consider(std::move(find));
+    if (serves) {
+      break;
+    }
   }
 }
 

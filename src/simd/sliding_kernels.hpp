@@ -1,7 +1,7 @@
 #pragma once
 
-/// Sums over several sets of keys that grow, and shrink, from row to row, and the rows read off their product. Lanes are
-/// features. Plain types only.
+/// Sums over several sets of keys that grow, and shrink, from row to row, and the rows read off their product. Lanes
+/// are features. Plain types only.
 
 #include <cstddef>
 

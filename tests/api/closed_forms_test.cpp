@@ -110,7 +110,7 @@ TEST_P(ClosedForm, ConstantValuesComeBack) {
   expect_rows(problem, std::vector<double>(8, -3.0));
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, ClosedForm, testing::ValuesIn(choices()),
+INSTANTIATE_TEST_SUITE_P(Engines, ClosedForm, testing::ValuesIn(plain_choices()),
                          [](const auto& choice) { return choice.param.name(); });
 
 TEST(ClosedFormExact, OneDominantKeyGivesItsValue) {

@@ -78,7 +78,7 @@ TEST_P(FloatSettings, FlushToZero) {
 }
 #endif
 
-INSTANTIATE_TEST_SUITE_P(Engines, FloatSettings, testing::ValuesIn(choices()),
+INSTANTIATE_TEST_SUITE_P(Engines, FloatSettings, testing::ValuesIn(plain_choices()),
                          [](const auto& choice) { return choice.param.name(); });
 
 }  // namespace

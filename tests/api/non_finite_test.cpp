@@ -78,7 +78,7 @@ TEST_P(NonFinite, HiddenKeysAreNeverRead) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, NonFinite, testing::ValuesIn(choices()),
+INSTANTIATE_TEST_SUITE_P(Engines, NonFinite, testing::ValuesIn(plain_choices()),
                          [](const auto& choice) { return choice.param.name(); });
 
 class Propagated : public testing::TestWithParam<Choice> {

@@ -86,7 +86,7 @@ TEST_P(Resources, ReportedThreads) {
   EXPECT_GE(attend(big(), options).report.threads, 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Resources, testing::ValuesIn(choices()),
+INSTANTIATE_TEST_SUITE_P(Engines, Resources, testing::ValuesIn(plain_choices()),
                          [](const auto& choice) { return choice.param.name(); });
 
 TEST(ResourcesOfPlans, ProgressGivenToExecuteReplacesThePlans) {

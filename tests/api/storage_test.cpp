@@ -213,7 +213,7 @@ TEST_P(Storage, BiasRepeatsOverBatchAndHeads) {
   EXPECT_TRUE(within_bounds(problem, forced(GetParam())));
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, Storage, testing::ValuesIn(choices()),
+INSTANTIATE_TEST_SUITE_P(Engines, Storage, testing::ValuesIn(plain_choices()),
                          [](const auto& choice) { return choice.param.name(); });
 
 }  // namespace

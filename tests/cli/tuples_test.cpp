@@ -75,7 +75,9 @@ TEST_F(Tuples, AreAttendedByEveryEngine) {
     ASSERT_TRUE(json.contains("heads"));
     EXPECT_EQ(json["heads"].size(), 2U);
     EXPECT_EQ(json["heads"][0]["order"], 3);
-    if (engine != "auto") EXPECT_EQ(json["heads"][0]["engine"], engine);
+    if (engine != "auto") {
+      EXPECT_EQ(json["heads"][0]["engine"], engine);
+    }
     EXPECT_LE(json["heads"][1]["bound"].get<double>(), 1e-4);
   }
   tuples_.scale = 1.0 / 3.0;

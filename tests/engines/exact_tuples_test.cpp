@@ -281,7 +281,9 @@ TYPED_TEST(ExactTuples, BoundKnownBeforehandIsNeverBelow) {
 
 TYPED_TEST(ExactTuples, WorkAndMemoryAreAsPredicted) {
   for (const auto& sizes : std::vector<std::vector<std::int64_t>>{{300}, {100, 2000}, {40, 30, 50}}) {
-    const TupleHead head = random_tuples(70, 30, sizes, 7, 5);
+    TupleHead head = random_tuples(70, 30, sizes, 7, 5);
+    head.sets.front().bias.assign(static_cast<std::size_t>(sizes.front()), 0.0);
+    head.sets.front().bias.back() = -kInfinity;
     const PreparedTuples prepared(head);
     for (const int threads : {1, 3}) {
       base::MemoryMeter memory;

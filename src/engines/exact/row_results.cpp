@@ -104,7 +104,7 @@ RowMeasures measure(const RowContext<T>& context, const Tile<T>& tile, const Que
   RowMeasures measures;
   measures.row_max = tile.row_max(lane);
   const KeyRange range = context.problem.range(row);
-  measures.keys = range.size();
+  measures.keys = range.size() + context.more_keys;
   measures.from_start = range.first == 0;
   measures.clipped = context.problem.mask.from_first();
   measures.largest_output = tile.largest(lane);

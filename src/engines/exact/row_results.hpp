@@ -40,6 +40,7 @@ struct RowContext {
   std::vector<double> rate;      ///< [d] gaussian: a_l^2
   bool converts;                 ///< gaussian: T does not hold every coordinate
   std::int64_t stride;           ///< d padded
+  std::int64_t more_keys = 0;    ///< that bounds count beside the visible ones: superblocks that end early
 };
 
 /// Rows [first, first + lanes) of the list into [lanes][stride], zeros beyond the dim stay.

@@ -37,6 +37,11 @@ struct GridHead {
   [[nodiscard]] const CellPoints& queries() const noexcept { return asked ? *asked : keys; }
 };
 
+/// Points in their cells, and the cells that passes make: what the cost of a head depends on. weigh_head is to follow.
+GridHead place_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context);
+/// Masses, reach and what lies outside.
+void weigh_head(const HeadProblem& problem, const base::Context& context, GridHead& head);
+/// Both.
 GridHead make_head(const HeadProblem& problem, Geometry geometry, ColumnKnots knots, const base::Context& context);
 
 /// Charges of the rows (charge_rows) for the geometry's present numbers of nodes, on which nothing else of a head
@@ -52,7 +57,7 @@ EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, 
 double head_work(const HeadProblem& problem, const GridHead& head) noexcept;
 
 /// R: what numerator and denominator are computed to, over sum_B (kernel's largest value between the cells) (sum over
-/// the cell's keys of w |v - centre|, or w). docs/proofs/grid.md.
-double rounding_factor(const Geometry& geometry, std::int64_t most_points);
+/// the cell's keys of w |v - centre|, or w). `matrices` are the axes' node_matrices. docs/proofs/grid.md, section 4.
+double rounding_factor(const Geometry& geometry, const std::vector<AxisMatrices>& matrices, std::int64_t most_points);
 
 }  // namespace polyattn::engines::grid

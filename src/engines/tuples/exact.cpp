@@ -111,6 +111,18 @@ std::int64_t rows_of(const Batch& batch) {
   return rows;
 }
 
+/// Tuples that the queries of a batch may see by position, but not with the keys that are hidden.
+double hidden_tuples(const TupleProblem& problem, const RowList& rows, const Batch& batch) {
+  double tuples = 0.0;
+  for (std::int64_t i = batch.first; i < batch.last; ++i) {
+    tuples += visible_tuples(problem, rows.row(i));
+  }
+  for (const Segment& segment : batch.segments) {
+    tuples -= static_cast<double>(segment.last - segment.first) * static_cast<double>(segment.inner.size());
+  }
+  return std::max(tuples, 0.0);
+}
+
 }  // namespace
 
 template <class T>
@@ -154,6 +166,9 @@ void exact_tuples(const TupleProblem& problem, const RowList& rows, const HeadOu
       const auto to = usize(batch.segment[usize(i + 1)]);
       write_tuple_row(results, batch.first + i, std::span(batch.states).subspan(from, to - from));
     });
+    if (context.progress != nullptr) {
+      context.progress->add(exact_work(hidden_tuples(problem, rows, batch), problem.dim(), problem.value_dim()));
+    }
     first = batch.last;
   }
 }

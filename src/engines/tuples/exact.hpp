@@ -5,7 +5,7 @@
 /// the weights and values of the other sets. Never an array of n^(k-1) elements.
 ///
 /// Shapes: queries [n_q, d], of each set keys [n_s, d] and values [n_s, d_v]. Cost 2 (d + d_v) flops and one exp for
-/// each tuple a row may see; memory O((n_1 + ... + n_{k-1}) (d + d_v)), one state of d_v numbers for every 1,024 rows
+/// each tuple a row may see; memory O((n_1 + ... + n_{k-1}) (d + d_v)), one state of d_v numbers for every 384 rows
 /// of a query, and the tiles. Arithmetic T in the sums of a key block, float64 beyond.
 ///
 /// A row's bits depend only on its query, the keys, values, biases and masks. The bound of every row is proved in

@@ -58,30 +58,7 @@ TupleCertifier<T>::TupleCertifier(const TupleProblem& problem, const SetOrder& o
   // Section 3: as for order 2, and in float64 one rounding for the key of each outer set.
   chain_ = chain_length(problem.dim()) + (keys_exact ? 0 : 1) + A::conversions + (A::wide ? outer_ : 0.0);
   for (std::size_t s = 0; s < sets.size(); ++s) {
-    const KeyStatistics& set = sets[s].statistics;
-    const bool outer = s != order.inner;
-    double largest = 0.0;
-    for (std::size_t l = 0; l < corner_.size() && set.visible > 0; ++l) {
-      const double key =
-          largest_magnitude(set.key_min[l], set.key_max[l]) * (outer ? 1.0 : grown) + (outer ? 0.0 : added);
-      corner_[l] *= key;
-      largest = std::max(largest, key);
-    }
-    holder_ *= sets[s].holder * (outer ? 1.0 : grown) + (outer ? 0.0 : added * dim_);
-    const double bias = largest_magnitude(set.bias_min, set.bias_max) * kLog2E * kSlack;
-    bias_range_ += (set.bias_max - set.bias_min) * kLog2E * kSlack;
-    finite_ = finite_ && set.finite;
-    all_tuples_ *= static_cast<double>(set.keys);
-    all_smallest_ *= std::min(1.0, set.smallest_value);
-    if (outer) {
-      outer_norm_ *= largest;
-      outer_keys_ *= std::max(1.0, largest);
-      outer_bias_ += bias;
-      all_rows_ *= static_cast<double>(set.keys);
-    } else {
-      inner_key_ = largest;
-      max_bias_ = bias;
-    }
+    s == order.inner ? take_set(sets[s], false, grown, added) : take_set(sets[s], true, 1.0, 0.0);
   }
   inner_norm_ = inner.max_norm * grown + added * dim_;
   spread_ = (inner.bias_spread * kLog2E + 1) * kSlack;
@@ -93,10 +70,35 @@ TupleCertifier<T>::TupleCertifier(const TupleProblem& problem, const SetOrder& o
   intervals_ = !problem.sets[order.inner].mask.from_first();
   value_scale_ = inner.largest_value() * (1 + 0x1p-20) > kLargestValue<T> ? 0x1p32 : 1.0;
   take_columns(sets);
-  for (std::size_t s = 0; s < sets.size(); ++s) {
-    const double largest = sets[s].statistics.largest_value();
-    outer_values_ *= s == order.inner ? 1.0 : largest;
-    all_values_ *= std::max(1.0, largest);
+}
+
+/// What products and sums over the sets need of one; its keys may be larger by the factor `grown` and by `added`.
+template <class T>
+void TupleCertifier<T>::take_set(const SetFacts& facts, bool outer, double grown, double added) {
+  const KeyStatistics& set = facts.statistics;
+  double largest = 0.0;
+  for (std::size_t l = 0; l < corner_.size() && set.visible > 0; ++l) {
+    const double key = largest_magnitude(set.key_min[l], set.key_max[l]) * grown + added;
+    corner_[l] *= key;
+    largest = std::max(largest, key);
+  }
+  holder_ *= facts.holder * grown + added * dim_;
+  const double bias = largest_magnitude(set.bias_min, set.bias_max) * kLog2E * kSlack;
+  const double value = set.largest_value();
+  bias_range_ += (set.bias_max - set.bias_min) * kLog2E * kSlack;
+  finite_ = finite_ && set.finite;
+  all_tuples_ *= static_cast<double>(set.keys);
+  all_values_ *= std::max(1.0, value);
+  all_smallest_ *= std::min(1.0, set.smallest_value);
+  if (outer) {
+    outer_norm_ *= largest;
+    outer_keys_ *= std::max(1.0, largest);
+    outer_bias_ += bias;
+    outer_values_ *= value;
+    all_rows_ *= static_cast<double>(set.keys);
+  } else {
+    inner_key_ = largest;
+    max_bias_ = bias;
   }
 }
 

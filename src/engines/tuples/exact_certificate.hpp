@@ -13,7 +13,7 @@
 namespace polyattn::engines {
 
 /// Rows of a query whose sums are joined one after the other; more are joined in pieces of so many.
-inline constexpr std::int64_t kJoinedRows = 1024;
+inline constexpr std::int64_t kJoinedRows = 384;
 
 /// What the bound of one query depends on. Scores in log2 units.
 struct TupleMeasures {
@@ -60,6 +60,7 @@ class TupleCertifier {
     double far;     // bound on the share of tuples too light to be covered by zeta
     double biases;  // bound on the sum of the |biases| of the outer keys of a tuple that is not, log2 units
   };
+  void take_set(const SetFacts& facts, bool outer, double grown, double added);
   void take_columns(const std::vector<SetFacts>& sets);
   [[nodiscard]] Weights weights(const TupleMeasures& row) const noexcept;
   [[nodiscard]] double span_of(const TupleMeasures& row) const noexcept;

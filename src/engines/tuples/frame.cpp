@@ -40,8 +40,7 @@ double least_product(const std::vector<SetNorms>& norms) noexcept {
 /// Every row sees every key of the set; intervals of rows only ever move on.
 bool sees_all(const TupleProblem& problem, std::size_t set) noexcept {
   const std::int64_t keys = problem.sets[set].size();
-  return problem.n_q() == 0 ||
-         (problem.range(set, 0).last == keys && problem.range(set, problem.n_q() - 1).first == 0);
+  return problem.n_q() == 0 || (problem.range(set, 0).last == keys && problem.range(set, problem.n_q() - 1).first == 0);
 }
 
 /// [low, high] becomes the hull of the products of its numbers and those of [other_low, other_high].
@@ -131,7 +130,8 @@ TupleFrame make_tuple_frame(const TupleProblem& problem, const base::Context& co
   std::vector<KeyRange> seen;
   for (std::size_t s = 0; s < problem.sets.size(); ++s) {
     out.everything_seen = out.everything_seen && sees_all(problem, s);
-    seen.push_back(problem.n_q() == 0 ? KeyRange{} : KeyRange{problem.range(s, 0).first, problem.range(s, problem.n_q() - 1).last});
+    seen.push_back(problem.n_q() == 0 ? KeyRange{}
+                                      : KeyRange{problem.range(s, 0).first, problem.range(s, problem.n_q() - 1).last});
   }
   const Rescaling rescaling = rescale(problem, seen);
   const QueryNorms queries = measure_queries(out.problem, rescaling.query, context);

@@ -21,11 +21,11 @@ namespace polyattn::engines {
 
 /// One key set as moments are summed over it.
 struct TupleSet {
-  HeadProblem problem;      ///< keys, values and bias of the set; no queries
-  Frame frame;              ///< log weights (the biases, -inf for keys nobody sees), scales and extents; centres 0
-  ValueRange values;        ///< of the keys somebody sees; centre 0
-  KeyRange seen;            ///< keys that rows may see by position
-  std::string name;         ///< "[s]", for messages
+  HeadProblem problem;  ///< keys, values and bias of the set; no queries
+  Frame frame;          ///< log weights (the biases, -inf for keys nobody sees), scales and extents; centres 0
+  ValueRange values;    ///< of the keys somebody sees; centre 0
+  KeyRange seen;        ///< keys that rows may see by position
+  std::string name;     ///< "[s]", for messages
 };
 
 struct TupleFrame {

@@ -25,11 +25,32 @@ void multiply(MomentTotals& into, const MomentTotals& by) noexcept {
   product(into.square, by.square);
 }
 
+/// Divides by a power of two near W, so that products of many sets stay in range.
+double bring_near_one(MomentTotals& totals, std::size_t value_dim) noexcept {
+  const double weight = totals.totals[value_dim];
+  if (!(weight > 0.0 && weight < 0x1p1000)) {
+    return 0.0;
+  }
+  const int exponent = std::ilogb(weight);
+  const double factor = std::ldexp(1.0, -exponent);
+  for (double& total : totals.totals) {
+    total *= factor;
+  }
+  for (std::size_t c = 0; c < totals.absolute.size(); ++c) {
+    totals.absolute[c] *= factor;
+    totals.square[c] *= factor;
+  }
+  return static_cast<double>(exponent);
+}
+
 /// At least every sum of absolute values of a set.
 double largest_sum(const MomentTotals& totals, std::size_t value_dim, double keys) noexcept {
   double largest = std::max({1.0, keys, totals.totals[value_dim]});
   for (const double absolute : totals.absolute) {
     largest = std::max(largest, absolute);
+  }
+  for (const double square : totals.square) {
+    largest = std::max(largest, square);
   }
   return 2.0 * largest;  // as computed, by far less than a factor of two off wherever a bound will exist
 }
@@ -47,6 +68,7 @@ TupleMoments sum_tuple_moments(const TupleFrame& frame, const FeatureList& featu
     MomentTotals totals = make_totals(features, context.memory);
     sum_moments<T>(set.problem, set.frame, set.values, features, 0, context, totals);
     out.largest *= largest_sum(totals, usize(features.value_dim), static_cast<double>(set.problem.n_kv()));
+    out.exponent += bring_near_one(totals, usize(features.value_dim));
     if (&set == &frame.sets.front()) {
       out.product = std::move(totals);
     } else {
@@ -59,7 +81,8 @@ template TupleMoments sum_tuple_moments<float>(const TupleFrame&, const FeatureL
 template TupleMoments sum_tuple_moments<double>(const TupleFrame&, const FeatureList&, const base::Context&);
 
 template <class T>
-RoundingModel tuple_rounding(int degree_of_features, std::int64_t rank, const std::vector<std::int64_t>& keys) noexcept {
+RoundingModel tuple_rounding(int degree_of_features, std::int64_t rank,
+                             const std::vector<std::int64_t>& keys) noexcept {
   constexpr bool single = std::is_same_v<T, float>;
   const double unit = single ? numerics::kU32 : kU64;
   const auto degree = static_cast<double>(degree_of_features);
@@ -69,8 +92,8 @@ RoundingModel tuple_rounding(int degree_of_features, std::int64_t rank, const st
   const double chain = static_cast<double>(simd::kMomentBlock) / (single ? 16.0 : 8.0) + 4.0;
   const double key_steps = std::max(degree, 1.0) + 2.0 + chain + 1.0;
   // A row, likewise: g - 1 products, the scaled moment, a chain of features, a suffix and a chain of groups.
-  const double row_steps = degree + 1.0 + static_cast<double>(simd::kEvaluationGroup) +
-                           static_cast<double>(simd::kEvaluationGroups) + 2.0;
+  const double row_steps =
+      degree + 1.0 + static_cast<double>(simd::kEvaluationGroup) + static_cast<double>(simd::kEvaluationGroups) + 2.0;
   // In float64: m - 1 products, the multinomial weight, sums of groups or suffixes, the sum over degrees.
   const double row_wide = sets + static_cast<double>(rank) / 16.0 + 6.0 * degree + 16.0;
   double product = (1.0 + numerics::gamma(row_steps, unit)) * (1.0 + numerics::gamma(row_wide, kU64));

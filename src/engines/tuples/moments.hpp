@@ -12,8 +12,9 @@
 namespace polyattn::engines {
 
 struct TupleMoments {
-  MomentTotals product;  ///< `keys` is of no use here
-  double largest = 1.0;  ///< prod_s max(n_s, W_s, sum w |v|): more than any of the sums
+  MomentTotals product;   ///< in units of 2^exponent, so that W is at most 2^m; `keys` is of no use here
+  double exponent = 0.0;  ///< the weights beside the units of the frame
+  double largest = 1.0;   ///< prod_s max(n_s, W_s, sum w |v|, sum w v^2), in the units of the frame: more than any sum
 };
 
 /// Polynomials for the radius of the frame, or for the largest radius there are any for.
@@ -23,8 +24,8 @@ PolynomialTable tuple_table(const TupleFrame& frame, int degree);
 template <class T>
 TupleMoments sum_tuple_moments(const TupleFrame& frame, const FeatureList& features, const base::Context& context);
 
-/// What roundings may do to sums over the virtual keys, read in arithmetic T: `keys[s]` keys in set s. `smallest` is such
-/// that what bound_entries makes of it, with TupleMoments::largest keys, bounds what underflow may.
+/// What roundings may do to sums over the virtual keys, read in arithmetic T: `keys[s]` keys in set s. `smallest` is
+/// such that what bound_entries makes of it, with TupleMoments::largest keys, bounds what underflow may.
 template <class T>
 RoundingModel tuple_rounding(int degree, std::int64_t rank, const std::vector<std::int64_t>& keys) noexcept;
 

@@ -12,6 +12,8 @@ using base::usize;
 
 namespace {
 
+constexpr int kMostDegree = 64;  // of the kernels
+
 bool sees_everything(const TupleProblem& problem) noexcept {
   return std::all_of(problem.sets.begin(), problem.sets.end(),
                      [](const KeySet& set) { return !set.mask.causal && set.mask.window == 0; });
@@ -34,7 +36,10 @@ EvaluationSummary all_keys(const TupleFrame& frame, const TupleChoice& choice, c
   const TupleMoments moments = sum_tuple_moments<T>(frame, features, context);
   const RoundingModel rounding = tuple_rounding<T>(choice.degree, features.rank(), key_counts(frame));
   const PreparedMoments<T> prepared = prepare_tuples<T>(frame, features, table, rounding, moments, context.memory);
-  return evaluate_rows(frame.problem, frame.frame, frame.values, prepared, acceptance, out, answered, context);
+  Frame units;
+  static_cast<FrameShape&>(units) = static_cast<const FrameShape&>(frame.frame);
+  units.log_scale += moments.exponent * 0x1.62e42fefa39efp-1;  // ln 2
+  return evaluate_rows(frame.problem, units, frame.values, prepared, acceptance, out, answered, context);
 }
 
 }  // namespace
@@ -42,6 +47,9 @@ EvaluationSummary all_keys(const TupleFrame& frame, const TupleChoice& choice, c
 bool single_allowed(const TupleProblem& problem) noexcept { return sees_everything(problem); }
 
 double tuple_rank(const TupleProblem& problem, int degree) noexcept {
+  if (degree < 0 || degree > kMostDegree) {
+    return std::numeric_limits<double>::infinity();
+  }
   double rank = 1.0;
   for (int t = 1; t <= degree; ++t) {
     rank *= static_cast<double>(problem.dim() + t) / static_cast<double>(t);

@@ -24,6 +24,8 @@ struct QueryNorms {
   std::vector<std::int64_t> far;
 };
 
+/// At least the p-th root of a sum of p-th powers over `dim` coordinates, as computed.
+double root_above(double sum, std::int64_t dim, int power) noexcept;
 /// At least 1 for 0, else the next power of two above, within 2^+-1000.
 double power_of_two_above(double value) noexcept;
 
@@ -35,5 +37,8 @@ TupleSet make_tuple_set(const TupleProblem& problem, std::size_t set, KeyRange s
 
 /// Those passes: log weights, scales, extents and value ranges of the set, and its norms; `sets` is m.
 SetNorms measure_set(const std::vector<double>& factors, int sets, const base::Context& context, TupleSet& set);
+
+/// The pass over the values: their range.
+void measure_values(const base::Context& context, TupleSet& set);
 
 }  // namespace polyattn::engines

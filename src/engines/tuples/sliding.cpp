@@ -37,22 +37,22 @@ RoundingModel sliding_rounding(const TupleProblem& problem, const TupleFrame& fr
                                std::int64_t rank) noexcept {
   const auto degree = static_cast<double>(degree_of_features);
   const auto sets = static_cast<double>(problem.sets.size());
-  // A key's monomial, its weighed value, the chain of events; the row's monomial and weight, the product of the sets, a
-  // chain of vectors of features, the tree of lanes, the division by W, the sum over degrees.
-  double steps = sets - 1.0 + 5.0 * degree + static_cast<double>(rank) / 8.0 + 16.0;
-  bool leave = false;
-  for (const KeySet& set : problem.sets) {
-    steps += degree + 2.0 + most_events(set);
-    leave = leave || set.mask.window > 0;
+  // The row's monomial and weight, the product of the sets, a chain of vectors of features, the tree of lanes, the
+  // division by W, the sum over degrees.
+  const double row_steps = sets - 1.0 + 5.0 * degree + static_cast<double>(rank) / 8.0 + 16.0;
+  double product = 1.0 + numerics::gamma(row_steps, kU64);
+  for (std::size_t s = 0; s < problem.sets.size(); ++s) {
+    // A key's monomial, its weighed value, the chain of events.
+    double off = numerics::gamma(degree + 2.0 + most_events(problem.sets[s]), kU64);
+    if (problem.sets[s].mask.window > 0) {
+      // Against all that was ever added or taken away; and a key that leaves may weigh a little else than it did.
+      off = (off + 4.0 * frame.sets[s].frame.weight_error) * kWornOut;
+    }
+    product *= 1.0 + off;
   }
   RoundingModel model;
   model.unit = kU64;
-  model.gamma = numerics::gamma(steps, kU64);
-  if (leave) {
-    // Against all that was ever added or taken away, and a key that leaves may weigh a little else than it did.
-    model.gamma = (model.gamma + 4.0 * frame.frame.weight_error) * kWornOut;
-  }
-  model.gamma = numerics::inflate(model.gamma, 8);
+  model.gamma = numerics::inflate(product - 1.0 + 8.0 * kU64, 16);
   model.score = (sets + 1.0) * 3.01 * kU64 + 10.0 * kU64;
   model.weight = 1.01 * kU64 * sets;
   model.lost = 0x1p-1021 * 0x1p320 * sets;  // relative to a row's own weight
@@ -98,7 +98,7 @@ class Slide {
         features_(make_sliding_features(static_cast<int>(frame.problem.dim()), choice.degree, frame.frame.z.data())),
         block_(evaluation_block(list_.columns())) {
     const auto tokens = static_cast<std::int64_t>(problem.sets.size()) + 1;
-    chunk_ = std::clamp<std::int64_t>(kTokenNumbers / (tokens * features_.stride()), 8, block_);
+    chunk_ = std::clamp<std::int64_t>(kTokenNumbers / (tokens * features_.stride()), 8, kSlidingRows);
     const RoundingModel rounding = sliding_rounding(problem, frame, choice.degree, list_.rank());
     moments_.features = list_;
     moments_.table = tuple_table(frame, choice.degree);
@@ -107,12 +107,12 @@ class Slide {
     moments_.key_count = 4.0;
     for (const TupleSet& set : frame.sets) {
       moments_.key_count *= 2.0 * static_cast<double>(set.problem.n_kv()) * std::max(1.0, set.values.max_abs);
-      sums_.emplace_back(set, features_, list_, std::max<std::int64_t>(chunk_, 64), context.memory);
+      sums_.emplace_back(set, features_, list_, kSlidingRows, context.memory);
     }
     bound_entries(moments_);
     query_ = base::Buffer<double>(chunk_ * features_.stride() + simd::kSlidingLanes, context.memory);
-    partial_ = base::Buffer<double>(
-        std::max(1, context.threads) * list_.columns() * kRowsAtOnce * simd::kSlidingLanes, context.memory);
+    partial_ = base::Buffer<double>(std::max(1, context.threads) * list_.columns() * kRowsAtOnce * simd::kSlidingLanes,
+                                    context.memory);
   }
 
   [[nodiscard]] std::int64_t block() const noexcept { return block_; }
@@ -135,7 +135,7 @@ class Slide {
 
   void read_chunk(std::int64_t at, std::int64_t count, RowBlock<double>& rows) {
     simd::SlidingBlock block{};
-    std::vector<double> ever(usize(count), 1.0);
+    std::vector<std::uint8_t> sound(usize(count), 1);
     double exponent = 0.0;
     for (std::size_t s = 0; s < sums_.size(); ++s) {
       std::vector<KeyRange> ranges(usize(count));
@@ -144,10 +144,11 @@ class Slide {
       }
       sums_[s].approach(ranges.front(), kernels_);
       const SlidingEvents& events = sums_[s].advance(ranges);
-      block.sets[s] = {events.first.data(), events.tokens.features.data(), events.tokens.values.data(), sums_[s].sums()};
+      block.sets[s] = {events.first.data(), events.tokens.features.data(), events.tokens.values.data(),
+                       sums_[s].sums()};
       exponent += sums_[s].exponent();
-      for (std::size_t r = 0; r < ever.size(); ++r) {
-        ever[r] *= events.ever[r];
+      for (std::size_t r = 0; r < sound.size(); ++r) {
+        sound[r] = sound[r] & events.sound[r];
       }
     }
     expand_tokens(features_, rows.y.data() + at, rows.block, count, true, query_.data());
@@ -158,7 +159,7 @@ class Slide {
     block.query = query_.data();
     block.ld = rows.block;
     slide(at, block, rows);
-    divide(at, count, exponent, ever, rows);
+    divide(at, count, exponent, sound, rows);
   }
 
   /// Threads over columns: every sum is one thread's. A few rows at a time, so that they stay in cache.
@@ -188,13 +189,13 @@ class Slide {
     });
   }
 
-  void divide(std::int64_t at, std::int64_t count, double exponent, const std::vector<double>& ever,
+  void divide(std::int64_t at, std::int64_t count, double exponent, const std::vector<std::uint8_t>& known,
               RowBlock<double>& rows) noexcept {
     std::vector<double> inverse(usize(count), 0.0);
     const double* weights = rows.sums.data() + list_.value_dim * rows.block + at;
     for (std::int64_t r = 0; r < count; ++r) {
       const double weight = weights[r];
-      const bool sound = weight >= kLeastWeight && weight < kInfinity && ever[usize(r)] <= kWornOut * weight * 0.99;
+      const bool sound = known[usize(r)] != 0 && weight >= kLeastWeight && weight < kInfinity;
       inverse[usize(r)] = sound ? 1.0 / weight : 0.0;
       rows.log_scale[at + r] = exponent * kLn2 + (sound ? std::log(weight) : 0.0);
       rows.inside[at + r] = sound ? rows.inside[at + r] : 0.0;

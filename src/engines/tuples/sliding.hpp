@@ -15,6 +15,7 @@ EvaluationSummary sliding_rows(const TupleProblem& problem, const TupleFrame& fr
                                std::vector<std::uint8_t>& answered, const base::Context& context);
 
 /// Rounding of such rows, as tuple_rounding.
-RoundingModel sliding_rounding(const TupleProblem& problem, const TupleFrame& frame, int degree, std::int64_t rank) noexcept;
+RoundingModel sliding_rounding(const TupleProblem& problem, const TupleFrame& frame, int degree,
+                               std::int64_t rank) noexcept;
 
 }  // namespace polyattn::engines

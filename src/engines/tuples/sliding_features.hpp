@@ -25,7 +25,8 @@ struct SlidingFeatures {
   [[nodiscard]] std::ptrdiff_t stride() const noexcept { return padded; }
 };
 
-/// At least one line of cache beyond the last, and lines in odd number, so that tokens do not share few places in it. Relative error of the weights: at most 3t roundings.
+/// At least one line of cache beyond the last, and lines in odd number, so that tokens do not share few places in it.
+/// Relative error of the weights: at most 3t roundings.
 SlidingFeatures make_sliding_features(int dim, int degree, const double* z);
 
 /// out[token][f] = x^alpha, times the weights if asked for: t - 1 products for degree t, and one. x is [dim][ld]; `out`

@@ -33,7 +33,7 @@ void SlidingSums::clear(std::int64_t at) noexcept {
   std::fill(sums_.begin(), sums_.end(), 0.0);
   summed_ = {at, at};
   any_ = taken_ = false;
-  ever_ = 0.0;
+  ever_ = weight_ = 0.0;
   events_ = 0;
 }
 
@@ -52,6 +52,7 @@ void SlidingSums::raise_unit(std::int64_t first, std::int64_t last) noexcept {
       sum *= factor;
     }
     ever_ *= factor;
+    weight_ *= factor;
   }
   exponent_ = any_ ? std::max(exponent, exponent_) : exponent;
   any_ = true;
@@ -84,6 +85,12 @@ void SlidingSums::load(std::int64_t first, std::int64_t last, double sign, Token
   }
 }
 
+void SlidingSums::count(double weight) noexcept {
+  ever_ += std::fabs(weight);
+  weight_ += weight;
+  ++events_;
+}
+
 void SlidingSums::add_many(std::int64_t first, std::int64_t last, double sign, const simd::SlidingKernels& kernels) {
   Tokens tokens;
   const std::vector<double> query(usize(features_.stride()), 0.0);
@@ -110,15 +117,13 @@ void SlidingSums::add_many(std::int64_t first, std::int64_t last, double sign, c
       kernels.slide(block);
     }
     for (std::int64_t e = 0; e < here; ++e) {
-      ever_ += std::fabs(tokens.values[usize(e * list_.columns() + list_.value_dim)]);
+      count(tokens.values[usize(e * list_.columns() + list_.value_dim)]);
     }
-    events_ += here;
   }
 }
 
 void SlidingSums::approach(KeyRange range, const simd::SlidingKernels& kernels) {
-  const double weight = sums_[usize(list_.value_dim * features_.stride())];
-  const bool worn = taken_ && (!(ever_ <= kWorn * weight) || events_ > std::max(kWornEvents, 4 * range.size()));
+  const bool worn = taken_ && (!(ever_ <= kWorn * weight_) || events_ > std::max(kWornEvents, 4 * range.size()));
   const std::int64_t entering = range.last - summed_.last;
   const std::int64_t leaving = range.first - summed_.first;
   if (worn || range.first >= summed_.last || leaving > range.size()) {
@@ -144,16 +149,15 @@ const SlidingEvents& SlidingSums::advance(const std::vector<KeyRange>& ranges) {
   load(before.last, ranges.back().last, 1.0, leave ? entering_ : out_.tokens);
   load(before.first, ranges.back().first, -1.0, leaving_);
   out_.first.assign(1, 0);
-  out_.ever.clear();
+  out_.sound.clear();
   std::int64_t events = 0;
   if (leave) {  // keys that enter and that leave take turns
-    out_.tokens.features.resize(
-        std::max(out_.tokens.features.size(), usize(2 * most_ * stride + simd::kSlidingLanes)));
+    out_.tokens.features.resize(std::max(out_.tokens.features.size(), usize(2 * most_ * stride + simd::kSlidingLanes)));
     out_.tokens.values.resize(entering_.values.size() + leaving_.values.size());
   }
   const auto take = [&](std::int64_t at, const Tokens& from) {
     const double* values = leave ? from.values.data() + at * columns : out_.tokens.values.data() + events * columns;
-    ever_ += std::fabs(values[list_.value_dim]);
+    count(values[list_.value_dim]);
     if (leave) {
       std::copy_n(from.features.data() + at * stride, stride, out_.tokens.features.data() + events * stride);
       std::copy_n(values, columns, out_.tokens.values.data() + events * columns);
@@ -169,9 +173,8 @@ const SlidingEvents& SlidingSums::advance(const std::vector<KeyRange>& ranges) {
       taken_ = true;
     }
     out_.first.push_back(events);
-    out_.ever.push_back(ever_);
+    out_.sound.push_back(ever_ <= 0.9 * kWornOut * weight_ ? 1 : 0);
   }
-  events_ += events;
   return out_;
 }
 

@@ -23,7 +23,7 @@ struct SlidingTokens {
 struct SlidingEvents {
   std::vector<std::ptrdiff_t> first;  ///< [rows + 1]
   SlidingTokens tokens;               ///< one an event
-  std::vector<double> ever;           ///< [rows] weight added and taken away since sums began, once the row is reached
+  std::vector<std::uint8_t> sound;    ///< [rows] 1 where the weight ever added and taken away is not too much
 };
 
 class SlidingSums {
@@ -49,6 +49,7 @@ class SlidingSums {
   /// Keys [first, last) of the set, at most what scratch holds, as features and values.
   using Tokens = SlidingTokens;
   void load(std::int64_t first, std::int64_t last, double sign, Tokens& out);
+  void count(double weight) noexcept;
   void add_many(std::int64_t first, std::int64_t last, double sign, const simd::SlidingKernels& kernels);
 
   const TupleSet& set_;
@@ -60,20 +61,23 @@ class SlidingSums {
   base::Buffer<double> sums_;  ///< [columns][stride]
   KeyRange summed_;
   double exponent_ = 0.0;
-  bool any_ = false;    ///< a key that is not hidden was summed since sums began
-  bool taken_ = false;  ///< a key was taken away since
-  double ever_ = 0.0;
+  bool any_ = false;     ///< a key that is not hidden was summed since sums began
+  bool taken_ = false;   ///< a key was taken away since
+  double ever_ = 0.0;    ///< weight added and taken away since, and
+  double weight_ = 0.0;  ///< what is left
   std::int64_t events_ = 0;
   Tokens entering_;
   Tokens leaving_;
   SlidingEvents out_;
 };
 
-/// Sums begin anew once the weight ever added and taken away is more than kWorn times what there is; rows for which it
-/// is more than kWornOut times, all sets together, are not answered.
-inline constexpr double kWorn = 16.0;
+/// Sums begin anew once the weight ever added and taken away is more than kWorn times what there is, or after this many
+/// events, or four for each key of the window if that is more. Rows for which it is more than kWornOut times in any set
+/// are not answered.
+inline constexpr double kWorn = 32.0;
 inline constexpr double kWornOut = 256.0;
-/// And after this many events, or four for each key of the window if that is more.
-inline constexpr std::int64_t kWornEvents = 4096;
+inline constexpr std::int64_t kWornEvents = 512;
+/// Most rows that are advanced at a time.
+inline constexpr std::int64_t kSlidingRows = 64;
 
 }  // namespace polyattn::engines
