@@ -16,7 +16,7 @@
 namespace polyattn::planning {
 namespace {
 
-struct Run {
+struct Outcome {
   HeadReport report;
   std::vector<double> output;
   std::vector<Engine> engines;
@@ -43,8 +43,8 @@ struct Head {
     decision.polynomials = other;
     decision.plan.degree = degree;
   }
-  Run run() {
-    Run out;
+  Outcome run() {
+    Outcome out;
     out.output.resize(300 * 3);
     out.engines.resize(300);
     HeadDestinations to;
@@ -76,10 +76,10 @@ TEST(ExecuteTuples, RefusedRowsGoToHigherDegrees) {
   const int needed = head.decision.plan.degree;
   ASSERT_GE(needed, 3);
   head.pretend(needed - 1, 1e3);  // some rows it still serves, and exact would take very long
-  const Run run = head.run();
-  EXPECT_EQ(run.report.degree, needed);
-  EXPECT_EQ(run.report.rows_polynomial, 300);
-  EXPECT_LE(run.report.certificate.bound(), 1e-4);
+  const Outcome done = head.run();
+  EXPECT_EQ(done.report.degree, needed);
+  EXPECT_EQ(done.report.rows_polynomial, 300);
+  EXPECT_LE(done.report.certificate.bound(), 1e-4);
 }
 
 TEST(ExecuteTuples, OrToExactWhereThatIsCheaper) {
@@ -87,13 +87,13 @@ TEST(ExecuteTuples, OrToExactWhereThatIsCheaper) {
   ASSERT_NE(head.decision.polynomials, nullptr);
   const int needed = head.decision.plan.degree;
   head.pretend(needed - 1, 0.0);
-  const Run run = head.run();
-  EXPECT_EQ(run.report.degree, needed - 1);
-  EXPECT_GT(run.report.rows_exact, 0);
-  EXPECT_GT(run.report.rows_polynomial, 0);
-  EXPECT_EQ(run.report.rows_polynomial + run.report.rows_exact, 300);
-  EXPECT_LE(run.report.certificate.bound(), 1e-4);
-  EXPECT_EQ(std::count(run.engines.begin(), run.engines.end(), Engine::exact), run.report.rows_exact);
+  const Outcome done = head.run();
+  EXPECT_EQ(done.report.degree, needed - 1);
+  EXPECT_GT(done.report.rows_exact, 0);
+  EXPECT_GT(done.report.rows_polynomial, 0);
+  EXPECT_EQ(done.report.rows_polynomial + done.report.rows_exact, 300);
+  EXPECT_LE(done.report.certificate.bound(), 1e-4);
+  EXPECT_EQ(std::count(done.engines.begin(), done.engines.end(), Engine::exact), done.report.rows_exact);
 }
 
 TEST(ExecuteTuples, NeverBeyondAPinnedDegreeNorToExactUnderStrict) {
