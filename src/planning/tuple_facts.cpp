@@ -16,61 +16,75 @@ using base::usize;
 using engines::KeyRange;
 using engines::TupleProblem;
 
-constexpr std::int64_t kRows = 2048;
+constexpr std::int64_t kRows = 512;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// A block of keys of a set: extremes, and sums with weights exp(bias - top).
+/// A block of keys of a set, or of queries: extremes, and sums with weights exp(bias - top).
 struct Part {
-  double max_abs = 0.0;
-  double max_square = 0.0;
+  double max_square = 0.0;  ///< of a norm
   double weight = 0.0;
-  double keys = 0.0;
+  double rows = 0.0;
+  std::vector<double> largest;  ///< |coordinate|
+  std::vector<double> square;   ///< of the coordinates, summed
   std::vector<double> low, high, sum;
-  std::vector<double> square;  ///< of the coordinates, summed
+
+  [[nodiscard]] double max_abs() const noexcept {
+    return largest.empty() ? 0.0 : *std::max_element(largest.begin(), largest.end());
+  }
 };
 
-void add_key(const double* key, std::int64_t dim, Part& part) noexcept {
+constexpr double kLargest = std::numeric_limits<double>::max();
+
+void add_key(const double* key, Part& part) noexcept {
   double square = 0.0;
-  for (std::int64_t l = 0; l < dim; ++l) {
-    const double x = std::isfinite(key[l]) ? std::fabs(key[l]) : 0.0;
-    part.max_abs = std::max(part.max_abs, x);
-    part.square[usize(l)] += x * x;
+  const std::size_t dim = part.largest.size();
+  for (std::size_t l = 0; l < dim; ++l) {
+    const double size = std::fabs(key[l]);
+    const double x = size <= kLargest ? size : 0.0;
+    part.largest[l] = part.largest[l] < x ? x : part.largest[l];
+    part.square[l] += x * x;
     square += x * x;
   }
-  part.keys += 1.0;
   part.max_square = std::max(part.max_square, square);
+  part.rows += 1.0;
 }
 
 void add_value(const double* value, double weight, Part& part) noexcept {
   part.weight += weight;
   for (std::size_t c = 0; c < part.low.size(); ++c) {
-    if (std::isfinite(value[c])) {
-      part.low[c] = std::min(part.low[c], value[c]);
-      part.high[c] = std::max(part.high[c], value[c]);
-      part.sum[c] += weight * value[c];
-    }
+    const bool finite = std::fabs(value[c]) <= kLargest;
+    part.low[c] = finite && value[c] < part.low[c] ? value[c] : part.low[c];
+    part.high[c] = finite && value[c] > part.high[c] ? value[c] : part.high[c];
+    part.sum[c] += finite ? weight * value[c] : 0.0;
   }
+}
+
+Part part_of(std::int64_t dim, std::int64_t columns) {
+  Part part;
+  part.largest.assign(usize(dim), 0.0);
+  part.square.assign(usize(dim), 0.0);
+  part.low.assign(usize(columns), kInfinity);
+  part.high.assign(usize(columns), -kInfinity);
+  part.sum.assign(usize(columns), 0.0);
+  return part;
 }
 
 Part measure_part(const engines::KeySet& set, const std::vector<double>& bias, double top, KeyRange keys) {
   const std::int64_t dim = set.keys.columns;
   const std::int64_t columns = set.values.columns;
-  Part part;
-  part.low.assign(usize(columns), kInfinity);
-  part.high.assign(usize(columns), -kInfinity);
-  part.sum.assign(usize(columns), 0.0);
-  part.square.assign(usize(dim), 0.0);
-  std::vector<double> key(usize(dim));
-  std::vector<double> value(usize(columns));
-  for (std::int64_t j = keys.first; j < keys.last; ++j) {
-    if (bias[usize(j)] == -kInfinity) {
+  Part part = part_of(dim, columns);
+  std::vector<double> key(usize(keys.size() * dim));
+  std::vector<double> value(usize(keys.size() * columns));
+  base::load_rows(set.keys, keys.first, keys.size(), key.data(), dim);
+  base::load_rows(set.values, keys.first, keys.size(), value.data(), columns);
+  for (std::int64_t j = 0; j < keys.size(); ++j) {
+    const double own = bias[usize(keys.first + j)];
+    if (own == -kInfinity) {
       continue;
     }
-    base::load_rows(set.keys, j, 1, key.data(), dim);
-    base::load_rows(set.values, j, 1, value.data(), columns);
-    add_key(key.data(), dim, part);
-    const double weight = std::exp(bias[usize(j)] - top);
-    add_value(value.data(), std::isfinite(weight) ? weight : 0.0, part);
+    add_key(key.data() + j * dim, part);
+    const double weight = own == top ? 1.0 : std::exp(own - top);
+    add_value(value.data() + j * columns, std::isfinite(weight) ? weight : 0.0, part);
   }
   return part;
 }
@@ -94,11 +108,11 @@ SetFacts measure_set(const TupleProblem& problem, std::size_t index, const base:
   double weight = 0.0;
   double keys = 0.0;
   for (const Part& part : parts) {
-    keys += part.keys;
+    keys += part.rows;
     for (std::size_t l = 0; l < facts.square.size(); ++l) {
       facts.square[l] += part.square[l];
     }
-    facts.max_abs_key = std::max(facts.max_abs_key, part.max_abs);
+    facts.max_abs_key = std::max(facts.max_abs_key, part.max_abs());
     facts.max_key_norm = std::max(facts.max_key_norm, std::sqrt(part.max_square));
     weight += part.weight;
     for (std::size_t c = 0; c < columns; ++c) {
@@ -117,6 +131,19 @@ SetFacts measure_set(const TupleProblem& problem, std::size_t index, const base:
     }
   }
   return facts;
+}
+
+Part measure_queries(const TupleProblem& problem) {
+  Part part = part_of(problem.dim(), 0);
+  std::vector<double> rows(usize(kRows * problem.dim()));
+  for (std::int64_t first = 0; first < problem.n_q(); first += kRows) {
+    const std::int64_t count = std::min(kRows, problem.n_q() - first);
+    base::load_rows(problem.queries, first, count, rows.data(), problem.dim());
+    for (std::int64_t i = 0; i < count; ++i) {
+      add_key(rows.data() + i * problem.dim(), part);
+    }
+  }
+  return part;
 }
 
 /// Least and largest product of a number of one interval and one of the other: they are at corners.
@@ -156,18 +183,12 @@ TupleFacts measure_tuples(const TupleProblem& problem, const base::Context& cont
   for (std::size_t c = 0; c < columns; ++c) {
     facts.max_abs_value = std::max({facts.max_abs_value, std::fabs(facts.low[c]), std::fabs(facts.high[c])});
   }
-  Part queries;
-  queries.square.assign(usize(problem.dim()), 0.0);
-  std::vector<double> row(usize(problem.dim()));
-  for (std::int64_t i = 0; i < problem.n_q(); ++i) {
-    base::load_rows(problem.queries, i, 1, row.data(), problem.dim());
-    add_key(row.data(), problem.dim(), queries);
-  }
-  facts.max_abs_query = queries.max_abs;
+  const Part queries = measure_queries(problem);
+  facts.max_abs_query = queries.max_abs();
   facts.max_query_norm = std::sqrt(queries.max_square);
   double typical = 0.0;
   for (std::size_t l = 0; l < queries.square.size(); ++l) {
-    double square = queries.square[l] / std::max(queries.keys, 1.0);
+    double square = queries.square[l] / std::max(queries.rows, 1.0);
     for (const SetFacts& set : facts.sets) {
       square *= set.square[l];
     }
