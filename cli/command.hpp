@@ -24,6 +24,7 @@ extern const Command verify_command;
 extern const Command info_command;
 extern const Command poly_command;
 extern const Command factors_command;
+extern const Command order_command;
 extern const Command smooth_command;
 extern const Command density_command;
 

@@ -1,4 +1,5 @@
-// polyattn factors: thin matrices whose product is close to the matrix of exponentials, entry by entry.
+// polyattn factors: thin matrices whose product is close to the matrix of exponentials, entry by entry; with more than
+// one file of keys, to the tensor of the exponentials of all tuples.
 
 #include "polyattn/factors.hpp"
 #include "command.hpp"
@@ -9,7 +10,9 @@
 
 #include <fmt/core.h>
 #include <algorithm>
-#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
 
 namespace polyattn::cli {
 
@@ -21,14 +24,19 @@ struct FactorFlags {
 };
 
 void declare(CLI::App& app, FactorFlags& flags) {
-  app.add_option("files", flags.problem.files, "Q K")->type_name("FILE ...");
-  text_flag(app, "-o,--output", flags.output, "PREFIX", "Writes PREFIX-u1.npy [n, r] and PREFIX-u2.npy [m, r]");
+  app.add_option("files", flags.problem.files, "Q K, or Q K1 K2 ... for attention of order 3 and above")
+      ->type_name("FILE ...");
+  text_flag(app, "-o,--output", flags.output, "PREFIX",
+            "Writes PREFIX-u1.npy [n, r], PREFIX-u2.npy [m, r], and one more for each further file of keys");
   text_flag(app, "--tolerance", flags.problem.tolerance, "EPS",
             "Largest relative error of an entry, between 0 and 1: the lowest degree proved to meet it");
   text_flag(app, "--degree", flags.degree, "G", "This degree, 0 to 64, with or without --tolerance");
-  text_flag(app, "--scale", flags.problem.scale, "X", "Scores are X <q, k> (default 1/sqrt(d))");
+  text_flag(
+      app, "--scale", flags.problem.scale, "X",
+      "Scores are X <q, k> (default 1/sqrt(d)), X sum_l q_l k1_l k2_l ... with more keys, where it has to be given");
   text_flag(app, "--scale-rule", flags.problem.scale_rule, "RULE", "inverse-sqrt-dim: 1/sqrt(d); inverse-dim: 1/d");
-  text_flag(app, "--score", flags.problem.score, "SCORE", "dot (default) or gaussian: -sum (q_l - k_l)^2 / (2 H_l^2)");
+  text_flag(app, "--score", flags.problem.score, "SCORE",
+            "dot (default) or, with one file of keys, gaussian: -sum (q_l - k_l)^2 / (2 H_l^2)");
   text_flag(app, "--bandwidth", flags.problem.bandwidth, "H[,H2...]",
             "For --score gaussian: one H, or one for each axis");
   text_flag(app, "--score-range", flags.range, "HOW",
@@ -43,6 +51,7 @@ void declare(CLI::App& app, FactorFlags& flags) {
       "Examples:\n"
       "  polyattn factors q.npy k.npy --tolerance 1e-2 -o ab\n"
       "  polyattn factors q.npy k.npy --tolerance 1e-3 --scale-rule inverse-dim -o ab --json -\n"
+      "  polyattn factors q.npy k1.npy k2.npy --tolerance 1e-2 --scale 0.0625 -o abc\n"
       "  polyattn factors x.npy x.npy --degree 4 --score gaussian --bandwidth 2 -o kernel --max-memory 2G\n");
 }
 
@@ -79,35 +88,57 @@ Factors compute(const Problem& problem, FactorOptions options) {
 
 std::string number(std::int64_t count) { return count < 0 ? "more than 2^63" : std::to_string(count); }
 
-std::string words(const FactorHead& head) {
-  return fmt::format(
-      "batch {}, head {}: scores in [{:.4g}, {:.4g}] after centring ({}; magnitude as stated: at most {:.4g})\n"
-      "  |(U1 U2^T)_ij - exp(s_ij)| <= {:.6g} exp(s_ij): polynomial {:.6g}, rounding {:.3g}; if the products are "
-      "computed in float64, {:.3g} more\n",
-      head.batch, head.head, head.low, head.high, head.scanned ? "all looked at" : "from norms", head.radius_before,
-      head.bound(), head.approximation, head.rounding, head.dot_product);
+std::string words(const FactorHead& head, std::size_t order) {
+  const char* const entry =
+      order == 2 ? "|(U1 U2^T)_ij - exp(s_ij)| <= {:.6g} exp(s_ij)" : "|sum_a U1 U2 ... - exp(s)| <= {:.6g} exp(s)";
+  return fmt::format("batch {}, head {}: scores in [{:.4g}, {:.4g}]{} ({}; magnitude as stated: at most {:.4g})\n",
+                     head.batch, head.head, head.low, head.high, order == 2 ? " after centring" : "",
+                     head.scanned ? "all looked at" : "from norms", head.radius_before) +
+         "  " + fmt::format(fmt::runtime(entry), head.bound()) +
+         fmt::format(": polynomial {:.6g}, rounding {:.3g}; if the products are computed in float64, {:.3g} more\n",
+                     head.approximation, head.rounding, head.dot_product);
+}
+
+/// The smallest side: n_q, or the length of a key set.
+std::int64_t smallest_side(const Problem& problem) {
+  std::int64_t smallest = problem.q_view.shape[2];
+  for (const ConstView& keys : problem.key_views) smallest = std::min(smallest, keys.shape[2]);
+  return smallest;
 }
 
 std::string words(const Factors& result, const Problem& problem) {
-  const std::int64_t rows = problem.q_view.shape[2];
-  const std::int64_t keys = problem.key_views.front().shape[2];
-  std::string text = fmt::format("rank r = {}: degree {} in {} coordinates (Alman and Song 2023, Lemma 3.2: {})\n",
-                                 result.rank, result.degree, result.axes, number(result.papers_rank));
-  if (result.rank > std::min(rows, keys)) {
-    text += fmt::format("r is more than min(n, m) = {}: exp(QK^T) itself has no larger rank\n", std::min(rows, keys));
+  const std::size_t order = result.u.size();
+  std::string text = fmt::format(
+      "rank r = {}: degree {} in {} coordinates ({}: {})\n", result.rank, result.degree, result.axes,
+      order == 2 ? "Alman and Song 2023, Lemma 3.2" : "Alman and Song 2024, Lemma E.1", number(result.papers_rank));
+  const std::int64_t smallest = smallest_side(problem);
+  if (order == 2 && result.rank > smallest) {
+    text += fmt::format("r is more than min(n, m) = {}: exp(QK^T) itself has no larger rank\n", smallest);
   }
   constexpr std::size_t most_heads_in_full = 8;
   if (result.heads.size() <= most_heads_in_full) {
-    for (const FactorHead& head : result.heads) text += words(head);
+    for (const FactorHead& head : result.heads) text += words(head, order);
     return text;
   }
   const auto worst = std::ranges::max_element(
       result.heads, [](const FactorHead& one, const FactorHead& other) { return one.bound() < other.bound(); });
-  return text + fmt::format("{} heads, of which the farthest off is\n", result.heads.size()) + words(*worst);
+  return text + fmt::format("{} heads, of which the farthest off is\n", result.heads.size()) + words(*worst, order);
+}
+
+/// Whether r is more than what the rank of the exponentials themselves can be: the smallest product of all sides but
+/// one.
+bool exceeds_matrix(const Factors& result, const Problem& problem) {
+  double product = static_cast<double>(problem.q_view.shape[2]);
+  double largest = product;
+  for (const ConstView& keys : problem.key_views) {
+    product *= static_cast<double>(keys.shape[2]);
+    largest = std::max(largest, static_cast<double>(keys.shape[2]));
+  }
+  return largest == 0.0 ? result.rank > 0 : static_cast<double>(result.rank) > product / largest;
 }
 
 Json to_json(const Factors& result, const Problem& problem, const FactorOptions& options,
-             const std::array<std::string, 2>& files) {
+             const std::vector<std::string>& files) {
   Json heads = Json::array();
   for (const FactorHead& head : result.heads) {
     heads.push_back({{"batch", head.batch},
@@ -125,8 +156,10 @@ Json to_json(const Factors& result, const Problem& problem, const FactorOptions&
                      {"majorant", head.majorant},
                      {"dot_product", head.dot_product}});
   }
-  const std::int64_t smaller = std::min(problem.q_view.shape[2], problem.key_views.front().shape[2]);
+  std::uint64_t bytes = 0;
+  for (const Tensor& factor : result.u) bytes += factor.bytes();
   return {{"schema", json_schema},
+          {"order", result.u.size()},
           {"heads", heads},
           {"tolerance", options.tolerance ? Json(*options.tolerance) : Json(nullptr)},
           {"bound", result.bound()},
@@ -135,29 +168,32 @@ Json to_json(const Factors& result, const Problem& problem, const FactorOptions&
           {"dim", problem.q_view.shape[3]},
           {"axes", result.axes},
           {"papers_rank", result.papers_rank < 0 ? Json(nullptr) : Json(result.papers_rank)},
-          {"rank_exceeds_matrix", result.rank > smaller},
+          {"rank_exceeds_matrix", exceeds_matrix(result, problem)},
           {"dtype", name_of(result.u.front().dtype())},
           {"files", files},
-          {"bytes", result.u[0].bytes() + result.u[1].bytes()},
+          {"bytes", bytes},
           {"peak_bytes", result.peak_bytes},
           {"version", version()}};
 }
 
 int run(int argc, char** argv) {
   FactorFlags flags;
-  CLI::App app("Matrices U1, U2 with |(U1 U2^T)_ij - exp(s_ij)| <= EPS exp(s_ij) for every entry, proved.",
-               "polyattn factors");
+  CLI::App app(
+      "Matrices U1, U2 with |(U1 U2^T)_ij - exp(s_ij)| <= EPS exp(s_ij) for every entry, proved; of order k, "
+      "U1 to Uk with |sum_a U1(i,a) U2(j1,a) ... - exp(s)| <= EPS exp(s) for all tuples.",
+      "polyattn factors");
   declare(app, flags);
   if (const auto code = parse(app, argc, argv)) return *code;
 
   if (!flags.output) throw UsageError("factors needs -o PREFIX, what the names of its two files begin with");
-  if (flags.problem.files.size() != 2) {
-    throw UsageError(fmt::format("expected the files Q and K, got {} files", flags.problem.files.size()));
-  }
-  flags.problem.files.push_back(flags.problem.files.back());  // a request has values; the keys stand in for them
+  const std::size_t count = flags.problem.files.size();
+  if (count < 2) throw UsageError(fmt::format("expected the files Q and K, or more keys, got {} files", count));
+  // A request has values; the keys stand in for them.
+  for (std::size_t f = 1; f < count; ++f) flags.problem.files.push_back(flags.problem.files[f]);
   const Request request = make_request(flags.problem, 0);
   const FactorOptions options = factor_options(flags, request.options);
-  const std::array<std::string, 2> files{*flags.output + "-u1.npy", *flags.output + "-u2.npy"};
+  std::vector<std::string> files;
+  for (std::size_t f = 1; f <= count; ++f) files.push_back(fmt::format("{}-u{}.npy", *flags.output, f));
   std::vector<std::string> outputs = file_outputs({flags.json});
   outputs.insert(outputs.end(), files.begin(), files.end());
   io::check_outputs(outputs, request.input_paths());

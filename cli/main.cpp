@@ -22,8 +22,8 @@ namespace polyattn::cli {
 
 namespace {
 
-constexpr std::array commands{&attend_command, &smooth_command, &density_command, &plan_command,
-                              &verify_command, &info_command,   &poly_command,    &factors_command};
+constexpr std::array commands{&attend_command, &smooth_command, &density_command, &plan_command, &verify_command,
+                              &info_command,   &poly_command,   &factors_command, &order_command};
 
 std::string help() {
   std::string text =
@@ -35,10 +35,12 @@ std::string help() {
          "smooth and density read tables, FILE.csv, too.\n\n"
          "Examples:\n"
          "  polyattn attend q.npy k.npy v.npy -o out.npy --tolerance 1e-3\n"
+         "  polyattn attend q.npy k1.npy k2.npy v1.npy v2.npy -o out.npy --scale-rule inverse-dim --tolerance 1e-3\n"
          "  polyattn smooth flights.csv --x hour,distance --y delay --bandwidth cv -o fit.csv\n"
          "  polyattn density points.npy --on-grid 200x200 --bandwidth scott -o density.npy\n"
          "  polyattn plan q.npy k.npy v.npy --tolerance 1e-3\n"
-         "  polyattn verify q.npy k.npy v.npy out.npy --tolerance 1e-3 --rows 1000\n\n"
+         "  polyattn verify q.npy k.npy v.npy out.npy --tolerance 1e-3 --rows 1000\n"
+         "  polyattn order q.npy k.npy --scale-rule inverse-dim\n\n"
          "'polyattn COMMAND --help' explains a command, 'polyattn --version' prints the version.\n"
          "Exit codes: 0 done, 1 verify found a row outside, 2 usage, 3 bad input, 4 tolerance not reachable,\n"
          "5 anything else, 130 interrupted.\n";

@@ -5,6 +5,7 @@
 
 #include <fmt/core.h>
 #include <cmath>
+#include <cstdlib>
 #include <utility>
 
 namespace polyattn::cli {
@@ -39,22 +40,46 @@ void check_set(const Problem& problem, std::size_t set) {
   if (ks[2] != vs[2]) misfit(k, v, differ("their lengths n", ks[2], vs[2]));
   if (ks[0] != vs[0]) misfit(k, v, differ("their batch sizes", ks[0], vs[0]));
   if (ks[1] != vs[1]) misfit(k, v, differ("their heads", ks[1], vs[1]));
+  const Shape& first = problem.value_views.front().shape;
+  if (vs[3] != first[3]) {
+    misfit(label("V", 0, count, problem.values.front()), v, differ("their last dimensions d_v", first[3], vs[3]));
+  }
   if (ks[1] == 0 ? qs[1] != 0 : qs[1] % ks[1] != 0) {
     misfit(q, k, fmt::format("{} query heads are not a multiple of {} key heads", qs[1], ks[1]));
   }
 }
 
-void check_bias(const Problem& problem) {
-  const Shape& bias = problem.options.mask.key_bias.front().shape;
-  const std::string b = label("the key bias", 0, 1, *problem.bias);
+void check_bias(const Problem& problem, std::size_t set) {
+  const Shape& bias = problem.options.mask.key_bias[set].shape;
+  const std::string b = label("the key bias", set, problem.keys.size(), *problem.bias[set]);
   const std::string q = label("Q", 0, 1, problem.q);
-  const std::string k = label("K", 0, problem.keys.size(), problem.keys.front());
-  const std::int64_t keys = problem.key_views.front().shape[2];
+  const std::string k = label("K", set, problem.keys.size(), problem.keys[set]);
+  const std::int64_t keys = problem.key_views[set].shape[2];
   if (bias[2] != keys) misfit(b, k, fmt::format("its last dimension is {} for {} keys", bias[2], keys));
   for (const auto& [axis, what] : {std::pair<std::size_t, const char*>{1, "heads"}, {0, "batch size"}}) {
     if (bias[axis] != 1 && bias[axis] != problem.q_view.shape[axis]) {
       misfit(b, q, fmt::format("its {} is {}, Q's {}", what, bias[axis], problem.q_view.shape[axis]));
     }
+  }
+}
+
+/// A bias of 0 for each of `keys` keys.
+ConstView no_bias(std::int64_t keys) {
+  static const double zero = 0.0;
+  return {&zero, DType::float64, {1, 1, keys, 1}, {0, 0, 0, 0}};
+}
+
+void load_biases(const Request& request, Problem& problem) {
+  problem.bias.resize(request.key_bias.size());
+  for (std::size_t set = 0; set < request.key_bias.size(); ++set) {
+    const std::string& name = request.key_bias[set];
+    if (name.empty()) {
+      problem.options.mask.key_bias.push_back(no_bias(problem.key_views[set].shape[2]));
+      continue;
+    }
+    problem.bias[set] = io::read_tensor(name, io::Role::bias);
+    problem.options.mask.key_bias.push_back(io::bias_view(*problem.bias[set]));
+    check_bias(problem, set);
   }
 }
 
@@ -74,11 +99,7 @@ void check_pairs(const Problem& problem, const std::string& mask, const Shape& s
 
 void load_masks(const Request& request, Problem& problem) {
   Mask& mask = problem.options.mask;
-  if (request.key_bias) {
-    problem.bias = io::read_tensor(*request.key_bias, io::Role::bias);
-    mask.key_bias = {io::bias_view(*problem.bias)};
-    check_bias(problem);
-  }
+  load_biases(request, problem);
   if (request.additive) {
     problem.additive = io::read_tensor(*request.additive, io::Role::mask);
     mask.additive = io::tensor_view(*problem.additive);
@@ -131,15 +152,29 @@ Problem load(const Request& request) {
   return problem;
 }
 
+namespace {
+
+/// "keys[1]" as "keys" and 1; 0 where there is no number.
+std::pair<std::string, std::size_t> split_index(const std::string& argument) {
+  const std::size_t bracket = argument.find('[');
+  if (bracket == std::string::npos || argument.back() != ']') return {argument, 0};
+  return {argument.substr(0, bracket), std::strtoull(argument.c_str() + bracket + 1, nullptr, 10)};
+}
+
+}  // namespace
+
 Error with_file_name(const Error& error, const Problem& problem) {
   const std::string message = error.what();
   const std::string argument = message.substr(0, message.find(':'));
+  const auto [list, set] = split_index(argument);
   std::string file;
   if (error.code() == ErrorCode::non_finite) {
     if (argument == "q") file = problem.q.name;
-    if (argument == "keys") file = problem.keys.front().name;
-    if (argument == "values") file = problem.values.front().name;
-    if ((argument == "key_bias" || argument == "key bias") && problem.bias) file = problem.bias->name;
+    if (list == "keys") file = problem.keys.at(set).name;
+    if (list == "values") file = problem.values.at(set).name;
+    if ((list == "key_bias" || list == "key bias") && set < problem.bias.size() && problem.bias[set]) {
+      file = problem.bias[set]->name;
+    }
     if (argument == "additive" && problem.additive) file = problem.additive->name;
   } else if (error.code() == ErrorCode::invalid_argument) {
     if (argument == "segments.query_offsets") file = problem.query_segments;

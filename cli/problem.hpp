@@ -45,8 +45,9 @@ struct Request {
   std::string q;
   std::vector<std::string> keys;
   std::vector<std::string> values;
-  std::string extra;  ///< the file after the values, where the command takes one
-  std::optional<std::string> key_bias, boolean, additive;
+  std::string extra;                  ///< the file after the values, where the command takes one
+  std::vector<std::string> key_bias;  ///< one for each key set, or none; an empty name: that set has none
+  std::optional<std::string> boolean, additive;
   std::optional<std::string> segments, key_segments;  ///< the second only where it is another file
   std::optional<std::string> scale_rule;              ///< resolved when the dimension is known
   Options options;
@@ -64,7 +65,7 @@ struct Problem {
   io::StoredTensor q;
   std::vector<io::StoredTensor> keys;
   std::vector<io::StoredTensor> values;
-  std::optional<io::StoredTensor> bias;
+  std::vector<std::optional<io::StoredTensor>> bias;  ///< of each key set, if any has one
   std::optional<io::StoredTensor> additive;
   std::optional<io::StoredBooleans> boolean;
   std::string query_segments, key_segments;  ///< names of the files of offsets

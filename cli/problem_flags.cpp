@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 
 namespace polyattn::cli {
 
@@ -55,9 +56,46 @@ void parse_tolerance(const ProblemFlags& flags, Options& options) {
   }
 }
 
+/// Parts between commas, empty ones too.
+std::vector<std::string> split_commas(const std::string& text) {
+  std::vector<std::string> parts(1);
+  for (const char c : text) {
+    if (c == ',') {
+      parts.emplace_back();
+    } else {
+      parts.back() += c;
+    }
+  }
+  return parts;
+}
+
+/// One file, whatever its name, for one key set; else one for each, separated by commas.
+std::vector<std::string> split_biases(const std::string& text, std::size_t sets) {
+  if (sets == 1) return {text};
+  std::vector<std::string> names = split_commas(text);
+  if (names.size() != sets) {
+    throw UsageError("--key-bias takes a file for each of the " + std::to_string(sets) +
+                     " key sets, separated by commas (nothing between them: no bias), got " +
+                     std::to_string(names.size()));
+  }
+  return names;
+}
+
+/// One width for every key set, or one for each.
+std::vector<std::int64_t> parse_windows(const std::string& text, std::size_t sets) {
+  std::vector<std::int64_t> widths;
+  for (const std::string& part : split_commas(text)) widths.push_back(parse_integer("--window", part, 1, INT64_MAX));
+  if (widths.size() == 1) widths.resize(sets, widths.front());
+  if (widths.size() != sets) {
+    refuse_flag("--window", text,
+                sets == 1 ? "one width" : "one width, or one for each of the " + std::to_string(sets) + " key sets");
+  }
+  return widths;
+}
+
 void parse_masks(const ProblemFlags& flags, Request& request) {
   Options& options = request.options;
-  request.key_bias = flags.key_bias;
+  if (flags.key_bias) request.key_bias = split_biases(*flags.key_bias, request.keys.size());
   request.boolean = flags.boolean;
   request.additive = flags.additive;
   if (flags.causal) {
@@ -65,7 +103,7 @@ void parse_masks(const ProblemFlags& flags, Request& request) {
         "--causal", *flags.causal, {{"upper_left", Causal::upper_left}, {"lower_right", Causal::lower_right}});
   }
   if (flags.window) {
-    options.mask.visibility.window.assign(request.keys.size(), parse_integer("--window", *flags.window, 1, INT64_MAX));
+    options.mask.visibility.window = parse_windows(*flags.window, request.keys.size());
   }
   if (flags.key_segments && !flags.segments) throw UsageError("--key-segments needs --segments, those of the rows");
   request.segments = flags.segments;
@@ -170,16 +208,18 @@ void add_problem_flags(CLI::App& app, ProblemFlags& flags, const std::string& po
             "Largest error allowed (default 0: exact, in the input's type)");
   text_flag(app, "--tolerance-kind", flags.tolerance_kind, "KIND",
             "absolute (default) or of_value_range: times the largest max-min of a value column");
-  text_flag(app, "--scale", flags.scale, "X", "Scores are X <q, k> (default 1/sqrt(d))");
+  text_flag(app, "--scale", flags.scale, "X", "Scores are X <q, k> (default 1/sqrt(d)); needed at order 3 and above");
   text_flag(app, "--scale-rule", flags.scale_rule, "RULE", "inverse-sqrt-dim: 1/sqrt(d); inverse-dim: 1/d");
   text_flag(app, "--score", flags.score, "SCORE", "dot (default) or gaussian: -sum (q_l - k_l)^2 / (2 H_l^2)");
   text_flag(app, "--bandwidth", flags.bandwidth, "H[,H2...]", "For --score gaussian: one H, or one for each axis");
   text_flag(app, "--causal", flags.causal, "ALIGN",
             "upper_left: row i sees keys j <= i; lower_right: the last row sees all keys");
-  text_flag(app, "--key-bias", flags.key_bias, "FILE",
-            "Added to every score of a key, -inf hides it; [n_kv], [heads, n_kv] or [batch, heads, n_kv]");
-  text_flag(app, "--window", flags.window, "W",
-            "Keys less than W from the row's own, and with --causal not after it: the last W");
+  text_flag(app, "--key-bias", flags.key_bias, "FILE[,FILE...]",
+            "Added to every score of a key, -inf hides it; [n_kv], [heads, n_kv] or [batch, heads, n_kv]; "
+            "order k: a file for each of the k-1 key sets, an empty name for none");
+  text_flag(app, "--window", flags.window, "W[,W...]",
+            "Keys less than W from the row's own, and with --causal not after it: the last W; order k: a width for "
+            "every key set, or one for each");
   text_flag(app, "--segments", flags.segments, "FILE",
             "Packed sequences: where each begins, and n last; int64 [sequences + 1], for rows and keys");
   text_flag(app, "--key-segments", flags.key_segments, "FILE", "The same for keys, where it differs");
@@ -218,7 +258,8 @@ std::vector<std::string> Request::input_paths() const {
   names.insert(names.end(), keys.begin(), keys.end());
   names.insert(names.end(), values.begin(), values.end());
   if (!extra.empty()) names.push_back(extra);
-  for (const auto& mask : {key_bias, boolean, additive, segments, key_segments}) {
+  std::ranges::copy_if(key_bias, std::back_inserter(names), [](const std::string& name) { return !name.empty(); });
+  for (const auto& mask : {boolean, additive, segments, key_segments}) {
     if (mask) names.push_back(*mask);
   }
   std::ranges::transform(names, names.begin(), [](const std::string& name) { return io::split_name(name).path; });

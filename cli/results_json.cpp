@@ -30,6 +30,7 @@ Json sample_json(const Certificate& certificate) {
 Json head_json(const HeadReport& head, const VerifiedHead* verified) {
   Json json{{"batch", head.batch},
             {"head", head.head},
+            {"order", head.order},
             {"engine", name_of(head.engine)},
             {"arithmetic", name_of(head.arithmetic)},
             {"rows",
@@ -81,17 +82,20 @@ Json candidate_json(const Candidate& candidate) {
 }
 
 Json statistics_json(const InputStatistics& statistics) {
-  return {{"queries", statistics.queries},           {"keys", statistics.keys},
-          {"visible_keys", statistics.visible_keys}, {"dim", statistics.dim},
-          {"value_dim", statistics.value_dim},       {"max_abs_query", statistics.max_abs_query},
-          {"max_abs_key", statistics.max_abs_key},   {"max_abs_value", statistics.max_abs_value},
-          {"value_range", statistics.value_range},   {"radius_before", statistics.radius_before},
-          {"radius_after", statistics.radius_after}};
+  Json json{{"queries", statistics.queries},           {"keys", statistics.keys},
+            {"visible_keys", statistics.visible_keys}, {"dim", statistics.dim},
+            {"value_dim", statistics.value_dim},       {"max_abs_query", statistics.max_abs_query},
+            {"max_abs_key", statistics.max_abs_key},   {"max_abs_value", statistics.max_abs_value},
+            {"value_range", statistics.value_range},   {"radius_before", statistics.radius_before},
+            {"radius_after", statistics.radius_after}};
+  if (!statistics.keys_per_set.empty()) json["keys_per_set"] = statistics.keys_per_set;
+  return json;
 }
 
 Json head_plan_json(const HeadPlan& head) {
   Json json{{"batch", head.batch},
             {"head", head.head},
+            {"order", head.order},
             {"engine", name_of(head.engine)},
             {"arithmetic", name_of(head.arithmetic)},
             {"degree", head.degree},
@@ -176,6 +180,7 @@ Json to_json(const SweepReport& sweep) {
     for (const SweepRow& row : head.rows) rows.push_back(sweep_row_json(row));
     json["heads"].push_back({{"batch", head.batch},
                              {"head", head.head},
+                             {"order", head.order},
                              {"mean_answer_error", head.mean_answer_error},
                              {"statistics", head.statistics_known ? statistics_json(head.statistics) : Json(nullptr)},
                              {"sweep", std::move(rows)}});

@@ -11,6 +11,7 @@
 #include <limits>
 #include <numeric>
 #include <random>
+#include <tuple>
 #include <utility>
 
 namespace polyattn::cli {
@@ -65,12 +66,12 @@ void compare_head(const Comparison& with, VerifiedHead& result) {
 }
 
 /// By its key bias, or by a mask over pairs that is the same for all rows and so counts as one.
-bool hidden_from_every_row(const Mask& mask, std::int64_t batch, std::int64_t head, std::int64_t key) {
+bool hidden_from_every_row(const Mask& mask, std::size_t set, std::int64_t batch, std::int64_t head, std::int64_t key) {
   const auto at = [](std::int64_t size, std::int64_t index) { return size == 1 ? 0 : index; };
   const auto hides = [&](const ConstView& view, std::int64_t row, std::int64_t column) {
     return std::isinf(io::element(view, at(view.shape[0], batch), at(view.shape[1], head), row, column));
   };
-  if (!mask.key_bias.empty() && hides(mask.key_bias.front(), key, 0)) return true;
+  if (!mask.key_bias.empty() && hides(mask.key_bias[set], key, 0)) return true;
   if (mask.additive && mask.additive->shape[2] == 1 && hides(*mask.additive, 0, key)) return true;
   if (!mask.boolean || mask.boolean->shape[2] != 1) return false;
   const ConstBoolView& view = *mask.boolean;
@@ -156,26 +157,63 @@ Verification verify_rows(const ConstView& output, const ConstView& q, const std:
   return result;
 }
 
-std::vector<double> value_ranges(const ConstView& q, const ConstView& values, const Options& options) {
+namespace {
+
+/// Least and largest value of each column.
+struct Columns {
+  std::vector<double> low;
+  std::vector<double> high;
+};
+
+Columns extremes(const ConstView& values, const Options& options, std::size_t set, std::int64_t batch,
+                 std::int64_t head, std::int64_t heads) {
+  const std::int64_t value_head = head / (heads / values.shape[1]);
+  const auto count = static_cast<std::size_t>(values.shape[3]);
+  Columns columns{std::vector<double>(count, std::numeric_limits<double>::infinity()),
+                  std::vector<double>(count, -std::numeric_limits<double>::infinity())};
+  for (std::int64_t j = 0; j < values.shape[2]; ++j) {
+    if (hidden_from_every_row(options.mask, set, batch, head, j)) continue;
+    for (std::size_t c = 0; c < count; ++c) {
+      const double v = io::element(values, batch, value_head, j, static_cast<std::int64_t>(c));
+      columns.low[c] = std::min(columns.low[c], v);
+      columns.high[c] = std::max(columns.high[c], v);
+    }
+  }
+  return columns;
+}
+
+/// Those of products of a value of one set and one of another: at corners.
+void multiply(Columns& columns, const Columns& by) {
+  for (std::size_t c = 0; c < columns.low.size(); ++c) {
+    std::tie(columns.low[c], columns.high[c]) =
+        std::minmax({columns.low[c] * by.low[c], columns.low[c] * by.high[c], columns.high[c] * by.low[c],
+                     columns.high[c] * by.high[c]});
+  }
+}
+
+}  // namespace
+
+std::vector<double> value_ranges(const ConstView& q, const std::vector<ConstView>& values, const Options& options) {
   const std::int64_t heads = q.shape[1];
   std::vector<double> ranges;
   for (std::int64_t b = 0; b < q.shape[0]; ++b) {
     for (std::int64_t h = 0; h < heads; ++h) {
       stop_if_interrupted();
-      const std::int64_t value_head = h / (heads / values.shape[1]);
-      const auto columns = static_cast<std::size_t>(values.shape[3]);
-      std::vector<double> low(columns, std::numeric_limits<double>::infinity());
-      std::vector<double> high(columns, -std::numeric_limits<double>::infinity());
-      for (std::int64_t j = 0; j < values.shape[2]; ++j) {
-        if (hidden_from_every_row(options.mask, b, h, j)) continue;
-        for (std::size_t c = 0; c < columns; ++c) {
-          const double v = io::element(values, b, value_head, j, static_cast<std::int64_t>(c));
-          low[c] = std::min(low[c], v);
-          high[c] = std::max(high[c], v);
+      Columns columns;
+      bool visible = true;
+      for (std::size_t set = 0; set < values.size(); ++set) {
+        const Columns own = extremes(values[set], options, set, b, h, heads);
+        visible = visible && (own.low.empty() || own.low.front() <= own.high.front());
+        if (set == 0) {
+          columns = own;
+        } else {
+          multiply(columns, own);
         }
       }
       double range = 0.0;
-      for (std::size_t c = 0; c < columns; ++c) range = std::max(range, high[c] - low[c]);
+      for (std::size_t c = 0; c < columns.low.size() && visible; ++c) {
+        range = std::max(range, columns.high[c] - columns.low[c]);
+      }
       ranges.push_back(range);
     }
   }

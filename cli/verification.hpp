@@ -57,8 +57,8 @@ std::vector<std::int64_t> draw_rows(std::int64_t n, std::int64_t count, std::uin
 double unseen_share(std::int64_t rows, std::int64_t heads);
 
 /// Largest max - min over a value column, over keys not hidden from every row by a bias or a mask of one row, for each
-/// batch and query head.
-std::vector<double> value_ranges(const ConstView& q, const ConstView& values, const Options& options);
+/// batch and query head; of several sets, over products of one value of each.
+std::vector<double> value_ranges(const ConstView& q, const std::vector<ConstView>& values, const Options& options);
 
 std::uint64_t random_seed();
 /// One line of what was seen, one of what it means.

@@ -6,8 +6,15 @@
 ///
 ///     T_i = sum_j exp(s_ij + b_j) v_j / sum_j exp(s_ij + b_j)      over the keys row i may see,
 ///
-/// and T~ with max |T~ - T| <= tolerance is returned together with a proved bound. Keys and values are lists of k-1
-/// views for attention of order k; this version computes order 2.
+/// and T~ with max |T~ - T| <= tolerance is returned together with a proved bound.
+///
+/// Keys and values are lists of k-1 views for attention of order k, 2 to 16: softmax over the tuples (j_1 ... j_(k-1))
+/// with one key of each set,
+///
+///     s_i(j_1 ...) = scale sum_l q_il k1_{j_1 l} k2_{j_2 l} ...,   bias b1_{j_1} + b2_{j_2} + ...,
+///
+/// and values v1_{j_1} v2_{j_2} ... column by column. A row sees a tuple if it sees each member in its own set. Sets
+/// have their own lengths and numbers of heads, and the same dimensions.
 
 #include "polyattn/error.hpp"
 #include "polyattn/export.hpp"
@@ -148,7 +155,7 @@ POLYATTN_EXPORT Prepared prepare(std::span<const ConstView> keys, std::span<cons
 /// What an engine can do; the one table read by the planner, the error messages and the documents.
 struct Capability {
   Engine engine;
-  const char* feature;  ///< e.g. "causal", "key_bias", "boolean", "order 3"
+  const char* feature;  ///< e.g. "causal", "key_bias", "order 3 and above", "causal, order 3 and above"
   bool supported;
 };
 POLYATTN_EXPORT std::vector<Capability> capabilities();

@@ -70,7 +70,8 @@ struct Mask {
 
 enum class ToleranceKind : std::uint8_t {
   absolute,        ///< max |T~ - T| <= value
-  of_value_range,  ///< value times the largest (max - min) over a column of the visible values, per head
+  of_value_range,  ///< value times the largest (max - min) over a column of the visible values, per head; at order >= 3
+                   ///< of their products, one of each set, whatever positions tuples combine
 };
 
 /// 0, the default, asks for the exact engine in the input's own type and is never "not reachable".

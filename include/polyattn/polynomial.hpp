@@ -35,7 +35,8 @@ POLYATTN_EXPORT ExpPolynomial exp_polynomial_for(double radius, double tolerance
 /// C(dim + degree, degree), the number of features; -1 if it does not fit 63 bits.
 POLYATTN_EXPORT std::int64_t feature_rank(std::int64_t dim, int degree) noexcept;
 
-/// The rank of [AS23] Lemma 3.2, C(2(degree + dim), 2 degree); -1 if it does not fit 63 bits.
-POLYATTN_EXPORT std::int64_t papers_rank(std::int64_t dim, int degree) noexcept;
+/// The rank of [AS23] Lemma 3.2, C(2(degree + dim), 2 degree), and for order k that of [AS24] Lemma E.1, C(k(degree +
+/// dim), k degree), where `feature_rank` is the same for every order. -1 if it does not fit 63 bits.
+POLYATTN_EXPORT std::int64_t papers_rank(std::int64_t dim, int degree, int order = 2) noexcept;
 
 }  // namespace polyattn

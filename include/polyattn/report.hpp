@@ -54,16 +54,17 @@ struct Certificate {
 /// Measured properties of one head's inputs that decide which engine can serve it.
 struct InputStatistics {
   std::int64_t queries = 0;
-  std::int64_t keys = 0;          ///< all keys, masked ones included
-  std::int64_t visible_keys = 0;  ///< keys whose bias is not -inf
+  std::int64_t keys = 0;                     ///< all keys of all sets, masked ones included
+  std::int64_t visible_keys = 0;             ///< keys whose bias is not -inf
+  std::vector<std::int64_t> keys_per_set{};  ///< order 3 and above
   std::int64_t dim = 0;
   std::int64_t value_dim = 0;
   double max_abs_query = 0.0;  ///< with max_abs_key the papers' B: largest entry
   double max_abs_key = 0.0;
   double max_abs_value = 0.0;
-  double value_range = 0.0;    ///< largest max - min over a value column, visible keys
+  double value_range = 0.0;    ///< largest max - min over a value column, visible keys; of products at order >= 3
   double radius_before = 0.0;  ///< bound on |s_ij| as given
-  double radius_after = 0.0;   ///< bound on |s_ij| after centring
+  double radius_after = 0.0;   ///< bound on |s_ij| after centring, or after scaling the axes at order >= 3
 };
 
 /// One (engine, arithmetic) the planner looked at.
@@ -88,6 +89,7 @@ struct Candidate {
 struct HeadPlan {
   std::int64_t batch = 0;
   std::int64_t head = 0;
+  int order = 2;                  ///< one more than there are key sets
   bool statistics_known = false;  ///< small problems go to exact without a statistics pass
   InputStatistics statistics;
   Engine engine = Engine::exact;
@@ -138,6 +140,7 @@ struct SweepRow {
 struct HeadSweep {
   std::int64_t batch = 0;
   std::int64_t head = 0;
+  int order = 2;
   InputStatistics statistics;
   bool statistics_known = false;
   double mean_answer_error = std::numeric_limits<double>::quiet_NaN();  ///< as in HeadPlan
@@ -155,6 +158,7 @@ struct SweepReport {
 struct HeadReport {
   std::int64_t batch = 0;
   std::int64_t head = 0;
+  int order = 2;  ///< one more than there are key sets
   Engine engine = Engine::exact;
   Arithmetic arithmetic = Arithmetic::float32;
   std::string why;

@@ -25,7 +25,21 @@ std::string engine_name(Engine engine, Arithmetic arithmetic, int degree, std::i
   return name;
 }
 
-void describe_candidate(const Candidate& candidate, std::string& out) {
+/// "512", or "512 x 32" of two key sets.
+std::string keys_of(const InputStatistics& statistics) {
+  std::string text;
+  for (const std::int64_t keys : statistics.keys_per_set) {
+    text += (text.empty() ? "" : " x ") + std::to_string(keys);
+  }
+  return text.empty() ? std::to_string(statistics.keys) : text;
+}
+
+std::string order_note(int order) { return order == 2 ? "" : ", order " + std::to_string(order); }
+
+/// What the radius was measured after.
+const char* radius_note(int order) { return order == 2 ? " after centring" : " after scaling the axes"; }
+
+void describe_candidate(const Candidate& candidate, int order, std::string& out) {
   out += std::string(candidate.chosen ? "    * " : "      ") +
          engine_name(candidate.engine, candidate.arithmetic, candidate.degree, candidate.rank);
   if (std::isfinite(candidate.seconds)) {
@@ -36,7 +50,8 @@ void describe_candidate(const Candidate& candidate, std::string& out) {
            number(candidate.predicted_bound);
   }
   if (candidate.engine == Engine::polynomial && candidate.degree >= 0 && candidate.kind == CertificateKind::certified) {
-    out += " (a priori " + number(candidate.a_priori_bound) + ", the papers' " + number(candidate.papers_bound) + ")";
+    out += " (a priori " + number(candidate.a_priori_bound) +
+           (order == 2 ? ", the papers' " + number(candidate.papers_bound) : "") + ")";
   }
   out += "; " + candidate.reason + "\n";
 }
@@ -50,9 +65,9 @@ std::string describe(const PlanReport& plan) {
                     bytes(plan.predicted_bytes) + "\n";
   for (const HeadPlan& head : plan.heads) {
     const InputStatistics& s = head.statistics;
-    out += head_name(head.batch, head.head) + ": " + std::to_string(s.queries) + " queries x " +
-           std::to_string(s.keys) + " keys, dim " + std::to_string(s.dim) + ", value dim " +
-           std::to_string(s.value_dim) + "\n";
+    out += head_name(head.batch, head.head) + ": " + std::to_string(s.queries) + " queries x " + keys_of(s) +
+           " keys, dim " + std::to_string(s.dim) + ", value dim " + std::to_string(s.value_dim) +
+           order_note(head.order) + "\n";
     out += "  chosen: " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) +
            (head.kind == CertificateKind::sampled ? ", sampled" : "") + ", about " + duration(head.predicted_seconds) +
            "; " + head.why + "\n";
@@ -61,14 +76,14 @@ std::string describe(const PlanReport& plan) {
       out += "  inputs: max |q| " + number(s.max_abs_query) + ", max |k| " + number(s.max_abs_key) + ", max |v| " +
              number(s.max_abs_value) + ", value range " + number(s.value_range) + ", visible keys " +
              std::to_string(s.visible_keys) + "\n  score radius " + number(s.radius_before) + " as given, " +
-             number(s.radius_after) + " after centring\n";
+             number(s.radius_after) + radius_note(head.order) + "\n";
     }
     if (!std::isnan(head.mean_answer_error)) {
       out += "  the constant answer mean(V) would err by about " + number(head.mean_answer_error) + " (from " +
              std::to_string(head.mean_answer_rows) + " exact rows)\n";
     }
     for (const Candidate& candidate : head.candidates) {
-      describe_candidate(candidate, out);
+      describe_candidate(candidate, head.order, out);
     }
   }
   return out;
@@ -87,8 +102,8 @@ std::string describe(const Report& report) {
   std::string out;
   for (const HeadReport& head : report.heads) {
     const Certificate& c = head.certificate;
-    out += head_name(head.batch, head.head) + ": " + engine_name(head.engine, head.arithmetic, head.degree, head.rank) +
-           "; " + head.why + "\n";
+    out += head_name(head.batch, head.head) + order_note(head.order) + ": " +
+           engine_name(head.engine, head.arithmetic, head.degree, head.rank) + "; " + head.why + "\n";
     if (c.kind == CertificateKind::sampled) {
       out += "  sampled, not certified: " + confidence_statement(c) + " (largest error of " +
              std::to_string(c.sample.rows) + " random rows of " + std::to_string(c.sample.population) + ", seed " +
@@ -110,7 +125,7 @@ std::string describe(const Report& report) {
     }
     if (!std::isnan(head.radius_after)) {
       out += "; score radius " + number(head.radius_before) + " as given, " + number(head.radius_after) +
-             " after centring";
+             radius_note(head.order);
     }
     out += "\n  the constant answer mean(V) would have erred by " + number(head.mean_answer_error) + "; " +
            duration(head.seconds) + ", predicted " + duration(head.predicted_seconds) + "\n";

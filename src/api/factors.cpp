@@ -1,11 +1,12 @@
 #include "polyattn/factors.hpp"
 
+#include "api/factor_groups.hpp"
 #include "api/validate.hpp"
 #include "base/checked.hpp"
 #include "base/error.hpp"
 #include "base/parallel.hpp"
 #include "engines/factors/entries.hpp"
-#include "engines/factors/frame.hpp"
+#include "engines/factors/scan.hpp"
 #include "numerics/rank.hpp"
 
 #include <algorithm>
@@ -13,30 +14,23 @@
 #include <cstring>
 #include <limits>
 #include <string>
-#include <utility>
 
 namespace polyattn {
 
 namespace {
 
+using api::FactorGroup;
 using base::fail;
 using base::usize;
 using engines::FactorFrame;
-using numerics::RelativePolynomial;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kRowBlock = 64;
 /// An entry, computed and stored, costs about as much as this many scores per coordinate.
 constexpr double kScoresPerEntry = 16.0;
-
-/// One key head and the query heads that share it.
-struct Group {
-  std::vector<engines::HeadProblem> heads;
-  FactorFrame frame;
-  RelativePolynomial polynomial;
-  engines::FactorBound bound;
-  int degree = 0;  ///< that it needs
-};
+/// Where norms find no degree, all scores of order 3 and above are looked at without being asked for up to this cost, a
+/// few seconds.
+constexpr double kMostProducts = 1e10;
 
 void check_options(const FactorOptions& options) {
   if (!options.tolerance && !options.degree) {
@@ -59,52 +53,38 @@ void check_options(const FactorOptions& options) {
   }
 }
 
-std::vector<Group> make_groups(const ConstView& q, std::span<const ConstView> keys, const FactorOptions& options,
-                               const api::CallShape& shape) {
-  Options call;
-  call.score = options.score;
-  std::vector<Group> groups;
-  for (engines::HeadProblem& problem : api::make_problems(q, keys, keys, call, shape)) {
-    if (groups.empty() || static_cast<std::int64_t>(groups.back().heads.size()) == problem.sharing) {
-      groups.emplace_back();
-    }
-    groups.back().heads.push_back(std::move(problem));
-  }
-  return groups;
-}
-
 /// The number of variables the factors have: the same for every head.
-std::int64_t common_axes(const std::vector<Group>& groups) noexcept {
+std::int64_t common_axes(const std::vector<FactorGroup>& groups) noexcept {
   std::int64_t axes = 1;
-  for (const Group& group : groups) axes = std::max(axes, group.frame.active);
+  for (const FactorGroup& group : groups) axes = std::max(axes, group.frame.active);
   return axes;
 }
 
 /// The lowest degree that serves this group under what is known of its scores so far.
-engines::LeastDegree wanted_degree(const Group& group, const FactorOptions& options, std::int64_t axes) {
+engines::LeastDegree wanted_degree(const FactorGroup& group, const FactorOptions& options, std::int64_t axes) {
   if (options.degree) return {true, *options.degree, kInfinity};
   return engines::least_degree(group.frame, *options.tolerance, axes, options.dtype);
 }
 
-bool worth_scanning(const Group& group, const engines::LeastDegree& least, std::int64_t axes, ScoreRange range) {
+bool worth_scanning(const FactorGroup& group, const engines::LeastDegree& least, std::int64_t axes, ScoreRange range) {
   const FactorFrame& frame = group.frame;
-  if (frame.n_q == 0 || frame.n_kv == 0 || range == ScoreRange::bounded) return false;
-  if (range == ScoreRange::scanned || !least.found) return true;
+  if (frame.empty() || range == ScoreRange::bounded) return false;
+  if (range == ScoreRange::scanned) return true;
+  const double products = frame.scores() * static_cast<double>(frame.active);
+  if (!least.found) return frame.sides.size() == 2 || products <= kMostProducts;
   if (least.degree == 0) return false;
   const std::int64_t rank = numerics::feature_rank(axes, least.degree);
-  const double entries = rank < 0 ? kInfinity : static_cast<double>(frame.n_q + frame.n_kv) * static_cast<double>(rank);
-  const double scores = static_cast<double>(frame.n_q) * static_cast<double>(frame.n_kv);
-  return scores * static_cast<double>(frame.active) <= kScoresPerEntry * entries;
+  const double entries = rank < 0 ? kInfinity : frame.rows() * static_cast<double>(rank);
+  return products <= kScoresPerEntry * entries;
 }
 
-[[noreturn]] void not_reachable(const Group& group, double best, int degree, const FactorOptions& options) {
+[[noreturn]] void not_reachable(const FactorGroup& group, double best, int degree, const FactorOptions& options) {
   const FactorFrame& frame = group.frame;
   const std::string asked = options.degree ? "degree " + std::to_string(degree)
                                            : "no degree up to " + std::to_string(numerics::kMaxRelativeDegree);
   std::string message = "tolerance: " + base::text(options.tolerance.value_or(0.0)) + " is not reachable: at batch " +
-                        std::to_string(group.heads.front().batch) + ", head " +
-                        std::to_string(group.heads.front().head) + " the scores lie in [" + base::text(frame.low) +
-                        ", " + base::text(frame.high) + "] after centring" +
+                        std::to_string(group.batch) + ", head " + std::to_string(group.head) + " the scores lie in [" +
+                        base::text(frame.low) + ", " + base::text(frame.high) + "] after centring" +
                         (frame.scanned ? "" : ", as far as norms tell") + ", where " + asked + " in " +
                         name_of(options.dtype) + " is proved that accurate";
   if (std::isfinite(best)) {
@@ -115,10 +95,10 @@ bool worth_scanning(const Group& group, const engines::LeastDegree& least, std::
 }
 
 /// The degree all heads have: the highest that one of them needs.
-int choose_degree(std::vector<Group>& groups, const FactorOptions& options, std::int64_t axes,
+int choose_degree(std::vector<FactorGroup>& groups, const FactorOptions& options, std::int64_t axes,
                   const base::Context& context) {
   int degree = options.degree.value_or(0);
-  for (Group& group : groups) {
+  for (FactorGroup& group : groups) {
     engines::LeastDegree least = wanted_degree(group, options, axes);
     if (worth_scanning(group, least, axes, options.range)) {
       engines::scan_scores(group.frame, context);
@@ -131,9 +111,9 @@ int choose_degree(std::vector<Group>& groups, const FactorOptions& options, std:
   return degree;
 }
 
-void set_polynomials(std::vector<Group>& groups, const FactorOptions& options, int degree, std::int64_t axes) {
+void set_polynomials(std::vector<FactorGroup>& groups, const FactorOptions& options, int degree, std::int64_t axes) {
   const double allowed = options.tolerance.value_or(std::numeric_limits<double>::max());
-  for (Group& group : groups) {
+  for (FactorGroup& group : groups) {
     const FactorFrame& frame = group.frame;
     group.bound = {kInfinity, kInfinity, kInfinity, kInfinity};
     if (frame.radius() <= numerics::kMaxRelativeRadius) {
@@ -151,10 +131,13 @@ void set_polynomials(std::vector<Group>& groups, const FactorOptions& options, i
 }
 
 /// Bytes of the factors, in words where there is no such number.
-std::int64_t factor_bytes(const api::CallShape& shape, std::int64_t rank, int degree, std::int64_t axes,
-                          const FactorOptions& options) {
-  const std::int64_t rows = base::checked_product({shape.batch, shape.query_heads, shape.n_q}, "q") +
-                            base::checked_product({shape.batch, shape.key_heads, shape.n_kv}, "keys");
+std::int64_t factor_bytes(const api::CallShape& shape, std::span<const ConstView> keys, std::int64_t rank, int degree,
+                          std::int64_t axes, const FactorOptions& options) {
+  std::int64_t rows = base::checked_product({shape.batch, shape.query_heads, shape.n_q}, "q");
+  for (const ConstView& set : keys) {
+    const std::int64_t more = base::checked_product({set.shape[0], set.shape[1], set.shape[2]}, "keys");
+    if (__builtin_add_overflow(rows, more, &rows)) rank = -1;
+  }
   std::int64_t bytes = 0;
   const auto element = static_cast<std::int64_t>(size_of(options.dtype));
   const bool fits =
@@ -169,36 +152,41 @@ std::int64_t factor_bytes(const api::CallShape& shape, std::int64_t rank, int de
   return bytes;
 }
 
-void fill(Factors& result, const std::vector<Group>& groups, const api::CallShape& shape, std::int64_t axes,
-          const base::Context& context) {
-  if (groups.empty() && result.u[1].bytes() > 0) std::memset(result.u[1].data(), 0, result.u[1].bytes());
-  const numerics::Monomials list = numerics::monomials(static_cast<int>(axes), result.degree);
-  const std::int64_t query_blocks = base::blocks_of(shape.n_q, kRowBlock);
-  const std::int64_t key_blocks = base::blocks_of(shape.n_kv, kRowBlock);
-  for (const Group& group : groups) {
-    const auto heads = static_cast<std::int64_t>(group.heads.size());
-    const std::vector<double> weights = engines::factor_weights(group.polynomial, list);
-    base::parallel_for(context, heads * query_blocks + key_blocks, [&](std::int64_t item, int) {
-      const bool queries = item < heads * query_blocks;
-      const std::int64_t head = queries ? item / query_blocks : 0;
-      const std::int64_t first = (queries ? item % query_blocks : item - heads * query_blocks) * kRowBlock;
-      const std::int64_t count = std::min(kRowBlock, (queries ? shape.n_q : shape.n_kv) - first);
-      const engines::HeadProblem& problem = group.heads[usize(head)];
-      if (queries) {
-        engines::store_query_factor(group.frame, group.polynomial, list, weights, head * shape.n_q, first, count,
-                                    base::head_sink(result.u[0].view(), problem.batch, problem.head));
+void fill_group(Factors& result, const FactorGroup& group, const numerics::Monomials& list,
+                const base::Context& context) {
+  const std::vector<double> weights = engines::factor_weights(group.polynomial, list);
+  for (std::size_t side = 0; side < result.u.size(); ++side) {
+    const std::int64_t sharing = side == 0 ? 1 : group.sharing[side - 1];
+    if (group.head % sharing != 0) continue;  // another head's, and the same
+    const std::int64_t heads = side == 0 ? group.heads : 1;
+    const std::int64_t rows = result.u[side].shape()[2];
+    const std::int64_t blocks = base::blocks_of(rows, kRowBlock);
+    base::parallel_for(context, heads * blocks, [&](std::int64_t item, int) {
+      const std::int64_t head = item / blocks;
+      const std::int64_t first = item % blocks * kRowBlock;
+      const std::int64_t count = std::min(kRowBlock, rows - first);
+      const base::RowSink sink = base::head_sink(result.u[side].view(), group.batch, group.head / sharing + head);
+      if (side == 0) {
+        engines::store_query_factor(group.frame, group.polynomial, list, weights, head * rows, first, count, sink);
       } else {
-        engines::store_key_factor(group.frame, group.polynomial, list, first, count,
-                                  base::head_sink(result.u[1].view(), problem.batch, problem.head / problem.sharing));
+        engines::store_key_factor(group.frame, side, group.polynomial, list, first, count, sink);
       }
       if (context.progress != nullptr) context.progress->add(static_cast<double>(count));
     });
   }
 }
 
-FactorHead report_of(const Group& group, const engines::HeadProblem& problem) {
+void fill(Factors& result, const std::vector<FactorGroup>& groups, const base::Context& context) {
+  const numerics::Monomials list = numerics::monomials(static_cast<int>(result.axes), result.degree);
+  for (Tensor& factor : result.u) {
+    if (groups.empty() && factor.bytes() > 0) std::memset(factor.data(), 0, factor.bytes());
+  }
+  for (const FactorGroup& group : groups) fill_group(result, group, list, context);
+}
+
+FactorHead report_of(const FactorGroup& group, std::int64_t head) {
   const FactorFrame& frame = group.frame;
-  return {problem.batch,        problem.head,         frame.radius_before,    frame.low,
+  return {group.batch,          group.head + head,    frame.radius_before,    frame.low,
           frame.high,           frame.radius(),       frame.scanned,          group.bound.approximation,
           group.bound.rounding, group.bound.majorant, group.bound.dot_product};
 }
@@ -214,29 +202,28 @@ Factors factors(const ConstView& q, std::span<const ConstView> keys, const Facto
   api::check_options(call, shape, keys.size());
 
   base::MemoryMeter memory(options.max_memory);
-  base::ProgressMeter progress(
-      options.progress,
-      static_cast<double>(shape.batch) * (static_cast<double>(shape.query_heads) * static_cast<double>(shape.n_q) +
-                                          static_cast<double>(shape.key_heads) * static_cast<double>(shape.n_kv)));
-  const base::Context context{options.threads == 0 ? base::hardware_threads() : options.threads, &memory, &progress};
-  std::vector<Group> groups = make_groups(q, keys, options, shape);
-  for (Group& group : groups) {
-    group.frame = engines::make_factor_frame(group.heads, engines::most_exponent(options.dtype), context);
+  double rows = static_cast<double>(shape.batch) * static_cast<double>(shape.query_heads * shape.n_q);
+  for (const ConstView& set : keys) {
+    rows += static_cast<double>(set.shape[0]) * static_cast<double>(set.shape[1]) * static_cast<double>(set.shape[2]);
   }
-  const std::int64_t axes = common_axes(groups);
+  base::ProgressMeter progress(options.progress, rows);
+  const base::Context context{options.threads == 0 ? base::hardware_threads() : options.threads, &memory, &progress};
+  std::vector<FactorGroup> groups = api::factor_groups(q, keys, options, shape, context);
 
   Factors result;
-  result.degree = choose_degree(groups, options, axes, context);
-  result.axes = axes;
-  result.rank = numerics::feature_rank(axes, result.degree);
-  result.papers_rank = numerics::papers_rank(shape.dim, result.degree);
-  set_polynomials(groups, options, result.degree, axes);
-  memory.take(static_cast<std::uint64_t>(factor_bytes(shape, result.rank, result.degree, axes, options)));
+  result.axes = common_axes(groups);
+  result.degree = choose_degree(groups, options, result.axes, context);
+  result.rank = numerics::feature_rank(result.axes, result.degree);
+  result.papers_rank = numerics::papers_rank(shape.dim, result.degree, static_cast<int>(keys.size()) + 1);
+  set_polynomials(groups, options, result.degree, result.axes);
+  memory.take(static_cast<std::uint64_t>(factor_bytes(shape, keys, result.rank, result.degree, result.axes, options)));
   result.u.emplace_back(options.dtype, Shape{shape.batch, shape.query_heads, shape.n_q, result.rank});
-  result.u.emplace_back(options.dtype, Shape{shape.batch, shape.key_heads, shape.n_kv, result.rank});
-  fill(result, groups, shape, axes, context);
-  for (const Group& group : groups) {
-    for (const engines::HeadProblem& problem : group.heads) result.heads.push_back(report_of(group, problem));
+  for (const ConstView& set : keys) {
+    result.u.emplace_back(options.dtype, Shape{set.shape[0], set.shape[1], set.shape[2], result.rank});
+  }
+  fill(result, groups, context);
+  for (const FactorGroup& group : groups) {
+    for (std::int64_t head = 0; head < group.heads; ++head) result.heads.push_back(report_of(group, head));
   }
   result.peak_bytes = memory.peak();
   return result;

@@ -1,4 +1,6 @@
+#include "api/head_targets.hpp"
 #include "api/plan_state.hpp"
+#include "api/tuple_calls.hpp"
 #include "api/validate_mask.hpp"
 #include "base/error.hpp"
 #include "base/float_environment.hpp"
@@ -22,53 +24,13 @@ using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-double* head_array(const std::optional<View>& view, const engines::HeadProblem& problem) {
-  if (!view) {
-    return nullptr;
-  }
-  return static_cast<double*>(view->data) + problem.batch * view->strides[0] + problem.head * view->strides[1];
-}
-
-/// Per-row destinations are filled as plain arrays; a view with gaps is filled through a copy.
-struct RowDestination {
-  RowDestination(const std::optional<View>& view, const engines::HeadProblem& problem)
-      : target(head_array(view, problem)), stride(view ? view->strides[2] : 1), rows(problem.n_q()) {
-    if (target != nullptr && stride != 1) {
-      copy.resize(usize(rows));
-    }
-  }
-  [[nodiscard]] double* data() noexcept { return copy.empty() ? target : copy.data(); }
-  void finish() noexcept {
-    for (std::size_t i = 0; i < copy.size(); ++i) {
-      target[static_cast<std::int64_t>(i) * stride] = copy[i];
-    }
-  }
-  double* target;
-  std::int64_t stride;
-  std::int64_t rows;
-  std::vector<double> copy;
-};
-
 HeadReport run_head(const detail::PlanState& state, std::size_t i, planning::HeadGroup& group, const Destinations& out,
                     const base::Context& context) {
   const engines::HeadProblem& problem = state.problems[i];
-  RowDestination lse(out.lse, problem);
-  RowDestination lse_bound(out.lse_bound, problem);
-  RowDestination row_max(out.row_max, problem);
-  RowDestination row_bounds(out.row_bounds, problem);
-  planning::HeadDestinations head;
-  head.output = base::head_sink(out.output, problem.batch, problem.head);
-  head.lse = lse.data();
-  head.lse_bound = lse_bound.data();
-  head.row_max = row_max.data();
-  head.row_bounds = row_bounds.data();
-  if (!out.row_engine.empty()) {
-    head.row_engine = out.row_engine.data() + static_cast<std::int64_t>(i) * problem.n_q();
-  }
-  HeadReport report = planning::execute(group, problem, state.decisions[i], state.request, head, context);
-  for (RowDestination* rows : {&lse, &lse_bound, &row_max, &row_bounds}) {
-    rows->finish();
-  }
+  HeadTargets targets(out, static_cast<std::int64_t>(i), problem.batch, problem.head, problem.n_q());
+  HeadReport report =
+      planning::execute(group, problem, state.decisions[i], state.request, targets.destinations(), context);
+  targets.finish();
   return report;
 }
 
@@ -82,6 +44,30 @@ std::vector<std::size_t> group_starts(const std::vector<engines::HeadProblem>& p
   }
   starts.push_back(problems.size());
   return starts;
+}
+
+/// Heads of order 2, those with the same keys one after the other.
+void run_heads(const detail::PlanState& state, const Destinations& out, const base::Context& context, Report& report) {
+  const std::vector<std::size_t> starts = group_starts(state.problems);
+  for_each_head(context, static_cast<std::int64_t>(starts.size()) - 1, [&](std::int64_t g, const base::Context& inner) {
+    const std::size_t first = starts[usize(g)];
+    const std::size_t last = starts[usize(g) + 1];
+    planning::HeadGroup group(std::span(state.problems).subspan(first, last - first));
+    for (std::size_t i = first; i < last; ++i) {
+      report.heads[i] = run_head(state, i, group, out, inner);
+    }
+  });
+}
+
+HeadPlan decide_head(detail::PlanState& state, std::size_t i, bool full, const base::Context& context) {
+  const engines::HeadProblem& problem = state.problems[i];
+  planning::require_bias(problem);
+  planning::HeadDecision& decision = state.decisions[i];
+  decision = planning::decide(problem, state.request, context);
+  if (full) {
+    estimate_mean_answer(problem, decision.plan, context);
+  }
+  return decision.plan;
 }
 
 void check_row_view(const char* name, const std::optional<View>& view, const detail::PlanState& state,
@@ -137,24 +123,19 @@ void decide_heads(detail::PlanState& state, bool full) {
   const auto start = Clock::now();
   base::Context context{thread_count(state.options), state.memory.get(), nullptr};
   state.request.full_report = full;
-  const auto heads = static_cast<std::int64_t>(state.problems.size());
   state.decisions.resize(state.problems.size());
-  for_each_head(context, heads, [&](std::int64_t i, const base::Context& inner) {
+  state.tuple_decisions.resize(state.tuples.size());
+  state.report.heads.resize(state.heads());
+  for_each_head(context, static_cast<std::int64_t>(state.heads()), [&](std::int64_t i, const base::Context& inner) {
     const base::FloatEnvironment environment;
-    const engines::HeadProblem& problem = state.problems[usize(i)];
-    planning::require_bias(problem);
-    planning::HeadDecision& decision = state.decisions[usize(i)];
-    decision = planning::decide(problem, state.request, inner);
-    if (full) {
-      estimate_mean_answer(problem, decision.plan, inner);
-    }
+    state.report.heads[usize(i)] = state.tuples.empty() ? decide_head(state, usize(i), full, inner)
+                                                        : decide_tuple_head(state, usize(i), full, inner);
   });
   state.report.instruction_set = simd::kernels().name;
   state.report.threads = context.threads;
-  for (const planning::HeadDecision& decision : state.decisions) {
-    state.report.heads.push_back(decision.plan);
-    state.report.predicted_seconds += decision.plan.predicted_seconds;
-    state.report.predicted_bytes = std::max(state.report.predicted_bytes, decision.plan.predicted_bytes);
+  for (const HeadPlan& plan : state.report.heads) {
+    state.report.predicted_seconds += plan.predicted_seconds;
+    state.report.predicted_bytes = std::max(state.report.predicted_bytes, plan.predicted_bytes);
   }
   if (state.report.predicted_bytes > static_cast<double>(state.options.max_memory)) {
     base::fail(ErrorCode::out_of_memory, "max_memory",
@@ -183,7 +164,11 @@ std::shared_ptr<detail::PlanState> make_state(const ConstView& q, std::span<cons
   for (const ConstView& view : values) {
     state->inputs.push_back(check_view("values", view));
   }
-  state->problems = make_problems(q, keys, values, options, shape);
+  if (keys.size() > 1) {
+    state->tuples = make_tuple_problems(q, keys, values, options, shape);
+  } else {
+    state->problems = make_problems(q, keys, values, options, shape);
+  }
   return state;
 }
 
@@ -217,23 +202,19 @@ Report run_plan(const detail::PlanState& state, const Destinations& out, const P
     base::fail(ErrorCode::invalid_argument, "row_max", "want_row_max in the options, which restricts the engines",
                "false");
   }
-  double work = 0.0;
+  double work = tuple_work(state);
   for (std::size_t i = 0; i < state.problems.size(); ++i) {
     work += planning::predicted_work(state.problems[i], state.decisions[i]);
   }
   base::ProgressMeter meter(progress ? progress : state.options.progress, work);
   base::Context context{thread_count(state.options), state.memory.get(), &meter};
   Report report;
-  report.heads.resize(state.problems.size());
-  const std::vector<std::size_t> starts = group_starts(state.problems);
-  for_each_head(context, static_cast<std::int64_t>(starts.size()) - 1, [&](std::int64_t g, const base::Context& inner) {
-    const std::size_t first = starts[usize(g)];
-    const std::size_t last = starts[usize(g) + 1];
-    planning::HeadGroup group(std::span(state.problems).subspan(first, last - first));
-    for (std::size_t i = first; i < last; ++i) {
-      report.heads[i] = run_head(state, i, group, out, inner);
-    }
-  });
+  report.heads.resize(state.heads());
+  if (state.tuples.empty()) {
+    run_heads(state, out, context, report);
+  } else {
+    run_tuple_heads(state, out, context, report);
+  }
   base::check_cancelled(context);
   report.instruction_set = simd::kernels().name;
   report.threads = context.threads;

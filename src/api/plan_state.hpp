@@ -6,6 +6,7 @@
 #include "api/views.hpp"
 #include "base/memory.hpp"
 #include "planning/decide.hpp"
+#include "planning/tuple_plan.hpp"
 
 #include <memory>
 #include <vector>
@@ -19,11 +20,15 @@ struct PlanState {
   Options options;
   api::CallShape shape;
   planning::Request request;
-  std::vector<api::ByteRange> inputs;  ///< memory that no destination may touch
-  std::vector<engines::HeadProblem> problems;
+  std::vector<api::ByteRange> inputs;          ///< memory that no destination may touch
+  std::vector<engines::HeadProblem> problems;  ///< order 2
   std::vector<planning::HeadDecision> decisions;
+  std::vector<engines::TupleProblem> tuples;  ///< order 3 and above
+  std::vector<planning::TupleDecision> tuple_decisions;
   PlanReport report;
   double planning_seconds = 0.0;
+
+  [[nodiscard]] std::size_t heads() const noexcept { return problems.size() + tuples.size(); }
 };
 
 }  // namespace polyattn::detail

@@ -18,6 +18,8 @@ ExpPolynomial exp_polynomial_for(double radius, double tolerance, bool relative)
 
 std::int64_t feature_rank(std::int64_t dim, int degree) noexcept { return numerics::feature_rank(dim, degree); }
 
-std::int64_t papers_rank(std::int64_t dim, int degree) noexcept { return numerics::papers_rank(dim, degree); }
+std::int64_t papers_rank(std::int64_t dim, int degree, int order) noexcept {
+  return numerics::papers_rank(dim, degree, order);
+}
 
 }  // namespace polyattn

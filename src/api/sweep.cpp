@@ -1,6 +1,7 @@
 // Several tolerances for one set of inputs: what each would take.
 
 #include "api/plan_state.hpp"
+#include "api/tuple_calls.hpp"
 #include "base/error.hpp"
 #include "base/float_environment.hpp"
 #include "planning/values.hpp"
@@ -56,6 +57,39 @@ void check_tolerances(std::span<const double> tolerances) {
   }
 }
 
+/// A head under every tolerance.
+HeadSweep sweep_head(const detail::PlanState& state, std::size_t i, std::span<const double> tolerances,
+                     const base::Context& context) {
+  HeadSweep head;
+  planning::PlanSeries series;
+  HeadPlan mean;
+  if (state.tuples.empty()) {
+    const engines::HeadProblem& problem = state.problems[i];
+    planning::require_bias(problem);
+    series = planning::decide_each(problem, state.request, tolerances, context);
+    api::estimate_mean_answer(problem, mean, context);
+    head.batch = problem.batch;
+    head.head = problem.head;
+  } else {
+    const engines::TupleProblem& problem = state.tuples[i];
+    series = planning::decide_each_tuple(problem, state.request, tolerances, context);
+    api::estimate_mean_answer(problem, planning::measure_tuples(problem, context), mean, context);
+    head.batch = problem.batch;
+    head.head = problem.head;
+    head.order = static_cast<int>(problem.order());
+  }
+  head.mean_answer_error = mean.mean_answer_error;
+  for (std::size_t t = 0; t < tolerances.size(); ++t) {
+    const HeadPlan& plan = series.plans[t];
+    head.rows.push_back(sweep_row(tolerances[t], plan, series.reachable[t]));
+    if (series.reachable[t] && !head.statistics_known) {
+      head.statistics = plan.statistics;
+      head.statistics_known = plan.statistics_known;
+    }
+  }
+  return head;
+}
+
 }  // namespace
 
 SweepReport sweep(const ConstView& q, std::span<const ConstView> keys, std::span<const ConstView> values,
@@ -68,28 +102,12 @@ SweepReport sweep(const ConstView& q, std::span<const ConstView> keys, std::span
   state->request.full_report = true;
   const base::Context context{api::thread_count(options), state->memory.get(), nullptr};
   SweepReport report;
-  report.heads.resize(state->problems.size());
-  api::for_each_head(
-      context, static_cast<std::int64_t>(state->problems.size()), [&](std::int64_t i, const base::Context& inner) {
-        const base::FloatEnvironment environment;
-        const engines::HeadProblem& problem = state->problems[base::usize(i)];
-        planning::require_bias(problem);
-        const planning::PlanSeries series = planning::decide_each(problem, state->request, tolerances, inner);
-        HeadSweep& head = report.heads[base::usize(i)];
-        head.batch = problem.batch;
-        head.head = problem.head;
-        for (std::size_t t = 0; t < tolerances.size(); ++t) {
-          const HeadPlan& plan = series.plans[t];
-          head.rows.push_back(sweep_row(tolerances[t], plan, series.reachable[t]));
-          if (series.reachable[t] && !head.statistics_known) {
-            head.statistics = plan.statistics;
-            head.statistics_known = plan.statistics_known;
-          }
-        }
-        HeadPlan mean;
-        api::estimate_mean_answer(problem, mean, inner);
-        head.mean_answer_error = mean.mean_answer_error;
-      });
+  report.heads.resize(state->heads());
+  api::for_each_head(context, static_cast<std::int64_t>(state->heads()),
+                     [&](std::int64_t i, const base::Context& inner) {
+                       const base::FloatEnvironment environment;
+                       report.heads[base::usize(i)] = sweep_head(*state, base::usize(i), tolerances, inner);
+                     });
   report.instruction_set = simd::kernels().name;
   report.threads = context.threads;
   report.planning_seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

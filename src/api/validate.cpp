@@ -7,6 +7,7 @@
 #include "engines/capabilities.hpp"
 #include "planning/predict.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <string>
@@ -19,9 +20,11 @@ namespace {
 using base::fail;
 using engines::Feature;
 
-void same(const char* first, const char* second, const char* what, std::int64_t a, std::int64_t b) {
+constexpr std::size_t kMostSets = 15;  ///< order 16
+
+void same(const std::string& first, const std::string& second, const char* what, std::int64_t a, std::int64_t b) {
   if (a != b) {
-    fail(ErrorCode::invalid_argument, std::string(first) + " and " + second + ": expected the same " + what + ", got " +
+    fail(ErrorCode::invalid_argument, first + " and " + second + ": expected the same " + what + ", got " +
                                           std::to_string(a) + " and " + std::to_string(b));
   }
 }
@@ -41,7 +44,7 @@ void check_score(const Options& options, const CallShape& shape, std::size_t key
       fail(ErrorCode::invalid_argument, "scale", "a number: order " + std::to_string(key_sets + 1) + " has no default",
            "none");
     }
-    require(options.engine, Feature::dot_score);
+    require(options.engine, Feature::dot_score, key_sets + 1);
     return;
   }
   const auto& bandwidth = std::get<Gaussian>(options.score).bandwidth;
@@ -55,23 +58,54 @@ void check_score(const Options& options, const CallShape& shape, std::size_t key
            base::text(h));
     }
   }
-  require(options.engine, Feature::gaussian_score);
+  require(options.engine, Feature::gaussian_score, key_sets + 1);
 }
 
 }  // namespace
 
-void require(Engine engine, Feature feature) {
+void require(Engine engine, Feature feature, std::size_t order) {
   // Rows of an engine chosen by the planner may end with exact, so exact must do it too.
-  if (engines::supports(engine == Engine::automatic ? Engine::exact : engine, feature)) {
+  if (engines::supports(engine == Engine::automatic ? Engine::exact : engine, feature, order)) {
     return;
   }
-  const std::string able = engines::engines_with(feature);
+  const std::string able = engines::engines_with(feature, order);
   const bool none = engine == Engine::automatic && able == "none";
+  const bool higher = order > 2 && feature != Feature::higher_order;
   fail(ErrorCode::unsupported,
-       std::string(engines::name_of(feature)) + ": not supported by " +
+       std::string(engines::name_of(feature)) + (higher ? " at order " + std::to_string(order) : "") +
+           ": not supported by " +
            (none ? std::string("any engine of this version") : "engine " + std::string(name_of(engine))) +
            "; engines that support it: " + able);
 }
+
+void require_order_2(const char* what, std::size_t key_sets) {
+  if (key_sets > 1) {
+    fail(ErrorCode::unsupported,
+         "order " + std::to_string(key_sets + 1) + ": not supported by " + what + "; only order 2 (one key set) is");
+  }
+}
+
+namespace {
+
+/// Checks a key set against the queries.
+void check_set(const ConstView& q, const ConstView& k, const ConstView& v, const std::string& keys,
+               const std::string& values) {
+  check_view(keys.c_str(), k);
+  check_view(values.c_str(), v);
+  same("q", keys, "batch", q.shape[0], k.shape[0]);
+  same("q", keys, "dim", q.shape[3], k.shape[3]);
+  same(keys, values, "batch", k.shape[0], v.shape[0]);
+  same(keys, values, "number of heads", k.shape[1], v.shape[1]);
+  same(keys, values, "sequence length", k.shape[2], v.shape[2]);
+  if (k.shape[1] == 0 ? q.shape[1] != 0 : q.shape[1] % k.shape[1] != 0) {
+    fail(ErrorCode::invalid_argument, "q and " + keys +
+                                          ": expected a number of query heads that is a multiple of the key heads, "
+                                          "got " +
+                                          std::to_string(q.shape[1]) + " and " + std::to_string(k.shape[1]));
+  }
+}
+
+}  // namespace
 
 CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std::span<const ConstView> values) {
   if (keys.empty()) {
@@ -81,39 +115,34 @@ CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std:
     fail(ErrorCode::invalid_argument, "keys and values: expected as many of one as of the other, got " +
                                           std::to_string(keys.size()) + " and " + std::to_string(values.size()));
   }
-  if (keys.size() > 1) {
+  if (keys.size() > kMostSets) {
     fail(ErrorCode::unsupported,
-         "order " + std::to_string(keys.size() + 1) +
-             ": not supported by any engine of this version; engines compute order 2 (one key set)");
+         "order " + std::to_string(keys.size() + 1) + ": the highest order is " + std::to_string(kMostSets + 1));
   }
   check_view("q", q);
-  const ConstView& k = keys.front();
-  const ConstView& v = values.front();
-  check_view("keys", k);
-  check_view("values", v);
-  same("q", "keys", "batch", q.shape[0], k.shape[0]);
-  same("q", "keys", "dim", q.shape[3], k.shape[3]);
-  same("keys", "values", "batch", k.shape[0], v.shape[0]);
-  same("keys", "values", "number of heads", k.shape[1], v.shape[1]);
-  same("keys", "values", "sequence length", k.shape[2], v.shape[2]);
   if (q.shape[3] < 1 || q.shape[3] > 65535) {
     fail(ErrorCode::invalid_argument, "q", "a dim of 1 to 65535", std::to_string(q.shape[3]));
   }
-  if (k.shape[1] == 0 ? q.shape[1] != 0 : q.shape[1] % k.shape[1] != 0) {
-    fail(ErrorCode::invalid_argument,
-         "q and keys: expected a number of query heads that is a multiple of the key heads, got " +
-             std::to_string(q.shape[1]) + " and " + std::to_string(k.shape[1]));
+  const ConstView& k = keys.front();
+  const ConstView& v = values.front();
+  CallShape shape{q.shape[0], q.shape[1], k.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3]};
+  for (std::size_t s = 0; s < keys.size(); ++s) {
+    const std::string index = keys.size() > 1 ? "[" + std::to_string(s) + "]" : "";
+    check_set(q, keys[s], values[s], "keys" + index, "values" + index);
+    same("values[0]", "values" + index, "dim", v.shape[3], values[s].shape[3]);
+    shape.set_keys.push_back(keys[s].shape[2]);
   }
-  return {q.shape[0], q.shape[1], k.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3]};
+  return shape;
 }
 
 void check_options(const Options& options, const CallShape& shape, std::size_t key_sets) {
-  require(options.engine, Feature::order_2);
+  const std::size_t order = key_sets + 1;
+  require(options.engine, order > 2 ? Feature::higher_order : Feature::order_2, order);
   check_score(options, shape, key_sets);
   check_mask(options, shape, key_sets);
   if (options.soft_cap) {
     check_positive("soft_cap", options.soft_cap);
-    require(options.engine, Feature::soft_cap);
+    require(options.engine, Feature::soft_cap, order);
   }
   if (!(std::isfinite(options.tolerance.value) && options.tolerance.value >= 0.0)) {
     fail(ErrorCode::invalid_argument, "tolerance", "a finite number of at least 0",
@@ -125,6 +154,9 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
     if (!(value > 0.0 && value < 1.0)) {
       fail(ErrorCode::invalid_argument, name, "a number between 0 and 1, neither of them", base::text(value));
     }
+  }
+  if (options.guarantee == Guarantee::sampled) {
+    require(options.engine, Feature::sampled_guarantee, order);
   }
   check_positive("density_tolerance", options.density_tolerance);
   check_positive("density_unit", options.density_unit);
@@ -145,7 +177,7 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
          std::to_string(static_cast<int>(*options.output_dtype)));
   }
   if (options.want_row_max) {
-    require(options.engine, Feature::row_maximum);
+    require(options.engine, Feature::row_maximum, order);
   }
   if (options.engine == Engine::reference && options.arithmetic == Arithmetic::float32) {
     fail(ErrorCode::unsupported, "arithmetic float32: engine reference computes in float64");
@@ -176,8 +208,9 @@ planning::Request make_request(const Options& options, const ConstView& q, std::
   request.degree = options.degree;
   request.strict = options.strict;
   request.output = output_dtype(q, options);
+  const auto narrow = [](const ConstView& view) { return view.dtype != DType::float64; };
   request.native_float32 =
-      q.dtype != DType::float64 && keys.front().dtype != DType::float64 && values.front().dtype != DType::float64;
+      narrow(q) && std::all_of(keys.begin(), keys.end(), narrow) && std::all_of(values.begin(), values.end(), narrow);
   request.want_lse = options.want_lse;
   request.want_row_max = options.want_row_max;
   request.calibration = options.calibration;

@@ -19,9 +19,10 @@ struct CallShape {
   std::int64_t query_heads = 0;
   std::int64_t key_heads = 0;
   std::int64_t n_q = 0;
-  std::int64_t n_kv = 0;
+  std::int64_t n_kv = 0;  ///< of the first key set
   std::int64_t dim = 0;
   std::int64_t value_dim = 0;
+  std::vector<std::int64_t> set_keys{};  ///< of every key set
 };
 
 /// Checks views against each other. Throws Error (invalid_argument) naming the two that do not fit, and how.
@@ -30,7 +31,9 @@ CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std:
 void check_options(const Options& options, const CallShape& shape, std::size_t key_sets);
 /// Throws Error (unsupported), naming both and who can, unless the engine (for `automatic`: some choice) has the
 /// feature.
-void require(Engine engine, engines::Feature feature);
+void require(Engine engine, engines::Feature feature, std::size_t order = 2);
+/// Throws Error (unsupported) if there are several key sets: `what` computes order 2.
+void require_order_2(const char* what, std::size_t key_sets);
 
 planning::Request make_request(const Options& options, const ConstView& q, std::span<const ConstView> keys,
                                std::span<const ConstView> values);

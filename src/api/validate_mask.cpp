@@ -68,6 +68,10 @@ void check_segments(const Segments& segments, const CallShape& shape) {
 /// A mask over pairs, boolean or additive. One row for all counts as key bias, which more engines have.
 template <class AnyView>
 void check_pairs(const char* name, const AnyView& view, Engine engine, Feature feature, const CallShape& shape) {
+  const std::size_t order = shape.set_keys.size() + 1;
+  if (order > 2) {  // there are no pairs
+    require(engine, feature, order);
+  }
   check_view(name, view);
   const auto fits = [](std::int64_t size, std::int64_t full) { return size == 1 || size == full; };
   if (!fits(view.shape[0], shape.batch) || !fits(view.shape[1], shape.query_heads) || !fits(view.shape[2], shape.n_q) ||
@@ -83,16 +87,19 @@ void check_key_bias(const std::vector<ConstView>& views, const CallShape& shape,
     fail(ErrorCode::invalid_argument, "key_bias", "one view per key set (" + std::to_string(key_sets) + ")",
          std::to_string(views.size()));
   }
-  const ConstView& bias = views.front();
-  check_view("key_bias", bias);
-  const bool fits = (bias.shape[0] == 1 || bias.shape[0] == shape.batch) &&
-                    (bias.shape[1] == 1 || bias.shape[1] == shape.query_heads) && bias.shape[2] == shape.n_kv &&
-                    bias.shape[3] == 1;
-  if (!fits) {
-    fail(ErrorCode::invalid_argument, "key_bias",
-         "[n_kv], [heads, n_kv] or [batch, heads, n_kv] with batch " + std::to_string(shape.batch) + ", heads " +
-             std::to_string(shape.query_heads) + ", n_kv " + std::to_string(shape.n_kv),
-         text(bias.shape));
+  for (std::size_t s = 0; s < key_sets; ++s) {
+    const ConstView& bias = views[s];
+    const std::string name = key_sets > 1 ? "key_bias[" + std::to_string(s) + "]" : "key_bias";
+    check_view(name.c_str(), bias);
+    const bool fits = (bias.shape[0] == 1 || bias.shape[0] == shape.batch) &&
+                      (bias.shape[1] == 1 || bias.shape[1] == shape.query_heads) &&
+                      bias.shape[2] == shape.set_keys[s] && bias.shape[3] == 1;
+    if (!fits) {
+      fail(ErrorCode::invalid_argument, name.c_str(),
+           "[n_kv], [heads, n_kv] or [batch, heads, n_kv] with batch " + std::to_string(shape.batch) + ", heads " +
+               std::to_string(shape.query_heads) + ", n_kv " + std::to_string(shape.set_keys[s]),
+           text(bias.shape));
+    }
   }
 }
 
@@ -107,19 +114,20 @@ std::int64_t head_offset(const AnyView& view, std::int64_t batch, std::int64_t h
 void check_mask(const Options& options, const CallShape& shape, std::size_t key_sets) {
   const Mask& mask = options.mask;
   const Visibility& visibility = mask.visibility;
+  const std::size_t order = key_sets + 1;
   if (visibility.causal != Causal::none) {
-    require(options.engine, Feature::causal);
+    require(options.engine, Feature::causal, order);
   }
   if (!visibility.window.empty()) {
     check_window(visibility.window, key_sets);
-    require(options.engine, Feature::window);
+    require(options.engine, Feature::window, order);
   }
   if (visibility.segments) {
+    require(options.engine, Feature::segments, order);
     check_segments(*visibility.segments, shape);
-    require(options.engine, Feature::segments);
   }
   if (mask.exclude_self) {
-    require(options.engine, Feature::exclude_self);
+    require(options.engine, Feature::exclude_self, order);
   }
   if (mask.boolean) {
     check_pairs("boolean", *mask.boolean, options.engine, Feature::boolean_mask, shape);
@@ -128,12 +136,12 @@ void check_mask(const Options& options, const CallShape& shape, std::size_t key_
     check_pairs("additive", *mask.additive, options.engine, Feature::additive_mask, shape);
   }
   if (!mask.key_bias.empty()) {
-    require(options.engine, Feature::key_bias);
+    require(options.engine, Feature::key_bias, order);
     check_key_bias(mask.key_bias, shape, key_sets);
   }
 }
 
-engines::PositionMask position_mask(const Mask& mask, std::int64_t n_q, std::int64_t n_kv) {
+engines::PositionMask position_mask(const Mask& mask, std::int64_t n_q, std::int64_t n_kv, std::size_t set) {
   const Visibility& visibility = mask.visibility;
   engines::PositionMask position;
   position.causal = visibility.causal != Causal::none;
@@ -144,8 +152,8 @@ engines::PositionMask position_mask(const Mask& mask, std::int64_t n_q, std::int
     position.offset = position.lower_right ? n_kv - n_q : 0;
   }
   // From this width on a window hides nothing; larger ones might overflow.
-  if (!visibility.window.empty() && visibility.window.front() < n_q + n_kv) {
-    position.window = visibility.window.front();
+  if (!visibility.window.empty() && visibility.window[set] < n_q + n_kv) {
+    position.window = visibility.window[set];
   }
   position.exclude_self = mask.exclude_self;
   return position;

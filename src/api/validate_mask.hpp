@@ -17,8 +17,8 @@ namespace polyattn::api {
 /// the engine asked for does not have.
 void check_mask(const Options& options, const CallShape& shape, std::size_t key_sets);
 
-/// Which keys rows see by position.
-engines::PositionMask position_mask(const Mask& mask, std::int64_t n_q, std::int64_t n_kv);
+/// Which keys of a set rows see by position.
+engines::PositionMask position_mask(const Mask& mask, std::int64_t n_q, std::int64_t n_kv, std::size_t set = 0);
 
 /// Fills biases and masks over pairs of a problem whose batch and head are known. What is the same for every row counts
 /// as key bias.

@@ -5,6 +5,8 @@
 #include "engines/problem.hpp"
 #include "polyattn/options.hpp"
 
+#include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 
@@ -26,20 +28,24 @@ enum class Feature : std::uint8_t {
   log_sum_exp,
   row_maximum,
   prepared_keys,
+  sampled_guarantee,
 };
 
 struct EngineCapability {
   Engine engine;
   Feature feature;
+  bool higher;       ///< at order 3 and above; else at order 2
+  const char* name;  ///< of the feature, the order said where it is higher
   bool supported;
 };
 
 const char* name_of(Feature feature) noexcept;
 std::span<const EngineCapability> capability_table() noexcept;
-bool supports(Engine engine, Feature feature) noexcept;
+/// `order` is one more than there are key sets.
+bool supports(Engine engine, Feature feature, std::size_t order = 2) noexcept;
 
 /// Names of the engines that support a feature, "none" if there is none.
-std::string engines_with(Feature feature);
+std::string engines_with(Feature feature, std::size_t order = 2);
 
 /// Whether the polynomial engine may be considered for this head.
 bool supports_polynomial(const HeadProblem& problem) noexcept;

@@ -98,6 +98,8 @@ namespace {
 constexpr double kSecondOrder = 1.0 + 0x1p-12;
 }  // namespace
 
+double chebyshev_rounding(int p) noexcept { return p < 2 ? 0.0 : 0.5 * (p - 1.0) * (p - 2.0) * kSecondOrder; }
+
 double lagrange_rounding(int p) noexcept {
   const double recurrence = (p - 1.0) * (p - 2.0) / 3.0;
   const double sums = p - 1.0 / p;

@@ -33,6 +33,8 @@ inline constexpr double kCoefficientError = sizeof(long double) > sizeof(double)
 ///     T_0 = 1, T_1 = x, T_{k+1} = fma(2x, T_k, -T_{k-1});   l_J = C_0J, then l_J = fma(C_kJ, T_k, l_J), k = 1 .. p-1.
 void lagrange_values(std::span<const double> coefficients, double x, std::span<double> values) noexcept;
 
+/// |computed T_k(x) - T_k(x)| <= chebyshev_rounding(p) u for every k < p and |x| <= 1, computed as above.
+double chebyshev_rounding(int p) noexcept;
 /// |computed l_J(x) - l_J(x)| <= lagrange_rounding(p) u for every J and |x| <= 1, in that arithmetic with unit roundoff
 /// u <= 2^-24, the coefficients having been rounded to it.
 double lagrange_rounding(int p) noexcept;

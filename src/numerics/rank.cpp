@@ -39,9 +39,9 @@ std::int64_t feature_rank(std::int64_t dim, int degree) noexcept {
   return binomial(dim + degree, degree);
 }
 
-std::int64_t papers_rank(std::int64_t dim, int degree) noexcept {
-  if (dim < 0 || degree < 0 || dim > kLargest / 2 - degree) return -1;
-  return binomial(2 * (dim + degree), 2 * static_cast<std::int64_t>(degree));
+std::int64_t papers_rank(std::int64_t dim, int degree, int order) noexcept {
+  if (dim < 0 || degree < 0 || order < 1 || dim > kLargest / order - degree) return -1;
+  return binomial(order * (dim + degree), static_cast<std::int64_t>(order) * degree);
 }
 
 }  // namespace polyattn::numerics

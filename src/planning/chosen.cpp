@@ -2,6 +2,7 @@
 
 #include "base/error.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <utility>
@@ -32,6 +33,45 @@ void choose(HeadPlan& plan, Candidate candidate, const std::string& what, const 
   plan.fallback_share = candidate.fallback_share;
   plan.why = "certifies the tolerance at " + share_of_exact(plan) + ", " + how;
   plan.candidates.push_back(std::move(candidate));
+}
+
+void choose_cheapest(HeadPlan& plan, Engine asked) {
+  Candidate* best = nullptr;
+  for (Candidate& candidate : plan.candidates) {
+    const bool allowed = asked == Engine::automatic || candidate.engine == asked;
+    if (candidate.usable && allowed && (best == nullptr || candidate.seconds < best->seconds)) {
+      best = &candidate;
+    }
+  }
+  if (best == nullptr) {
+    base::fail(ErrorCode::not_reachable, "engine", "one that can serve this head",
+               std::string(name_of(asked)) + ", which cannot");
+  }
+  best->chosen = true;
+  plan.engine = best->engine;
+  plan.arithmetic = best->arithmetic;
+  plan.degree = best->degree;
+  plan.rank = best->rank;
+  plan.predicted_seconds = best->seconds;
+  plan.predicted_bytes = best->bytes;
+  plan.predicted_bound = best->predicted_bound;
+  plan.fallback_share = best->engine == Engine::polynomial ? best->fallback_share : 1.0;
+  plan.kind = best->kind;
+  for (Candidate& candidate : plan.candidates) {
+    if (!candidate.chosen && candidate.usable) {
+      candidate.reason += best->engine == candidate.engine || asked == Engine::automatic ? "; dearer than the choice"
+                                                                                         : "; not asked for";
+    }
+  }
+}
+
+void spread_over_threads(HeadPlan& plan, int threads) noexcept {
+  const double share = std::max(1, threads);
+  plan.predicted_seconds /= share;
+  plan.exact_seconds /= share;
+  for (Candidate& candidate : plan.candidates) {
+    candidate.seconds /= share;
+  }
 }
 
 }  // namespace polyattn::planning

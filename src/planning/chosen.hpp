@@ -13,4 +13,11 @@ std::string share_of_exact(const HeadPlan& plan);
 /// `what` it is goes into that one's reason, `how` it does it into the plan's.
 void choose(HeadPlan& plan, Candidate candidate, const std::string& what, const std::string& how);
 
+/// Makes the cheapest usable candidate of the engine that was asked for the plan's choice. Throws Error (not_reachable)
+/// if there is none.
+void choose_cheapest(HeadPlan& plan, Engine asked);
+
+/// From predictions of one thread to those of several: all engines share their work out well.
+void spread_over_threads(HeadPlan& plan, int threads) noexcept;
+
 }  // namespace polyattn::planning

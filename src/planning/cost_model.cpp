@@ -17,6 +17,15 @@ constexpr double kBytes = 1.25e10;
 constexpr double kGaussian = 1.3;  ///< multiply-adds an axis of the Gaussian score in float64; float32 hides the rest
 constexpr double kExactRow = 3.3e-8;   ///< seconds, of a query
 constexpr double kExactCall = 3.2e-6;  ///< seconds
+/// Of a row that a query and outer keys make at order k: seconds, and seconds an axis or column.
+constexpr double kTupleRow = 1.2e-8;
+constexpr double kTupleAxis = 8e-10;
+/// Polynomials at order k: what a multiply-add takes beside that at full speed, monomials included; seconds of a moment
+/// that is multiplied, scaled and charged; seconds of a call.
+constexpr double kTupleWork = 1.5;
+constexpr double kTupleMoment32 = 1e-8;
+constexpr double kTupleMoment64 = 2e-8;
+constexpr double kTupleCall = 4e-5;
 /// Of a row or key of the polynomial engine: seconds an axis, a column, a column and degree, and all else.
 struct TokenSeconds {
   double axis, column, degree, row;
@@ -72,6 +81,24 @@ double CostModel::exact_seconds(const engines::HeadProblem& problem, double pair
                                             : 0.0;
   const double rows = queries + static_cast<double>(problem.n_kv());
   return work + slowness * kExactRow * queries + rows * (dim + columns) * 8.0 / bytes_ + kExactCall;
+}
+
+double CostModel::tuple_seconds(const engines::TupleProblem& problem, double tuples, double rows,
+                                Arithmetic arithmetic) const noexcept {
+  const auto width = static_cast<double>(problem.dim() + problem.value_dim());
+  const double slowness = arithmetic == Arithmetic::float64 ? slowness64_ : slowness32_;
+  const Speeds& speed = speeds(arithmetic);
+  return tuples * (width / speed.fma + 1.0 / speed.exp) + slowness * rows * (kTupleRow + kTupleAxis * width) +
+         kExactCall;
+}
+
+double CostModel::tuple_polynomial_seconds(const engines::TupleProblem& problem, const engines::TupleChoice& choice,
+                                           double work) const noexcept {
+  const Arithmetic arithmetic = choice.single ? Arithmetic::float32 : Arithmetic::float64;
+  const double slowness = choice.single ? slowness32_ : slowness64_;
+  const double moments = engines::tuple_rank(problem, choice.degree) * static_cast<double>(problem.value_dim() + 8);
+  return kTupleWork * work / speeds(arithmetic).polynomial +
+         slowness * moments * (choice.single ? kTupleMoment32 : kTupleMoment64) + kTupleCall;
 }
 
 namespace {

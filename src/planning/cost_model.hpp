@@ -4,6 +4,8 @@
 /// What matters is the ratio between engines.
 
 #include "engines/problem.hpp"
+#include "engines/tuple_problem.hpp"
+#include "engines/tuples/polynomial.hpp"
 #include "polyattn/options.hpp"
 
 #include <cstdint>
@@ -28,6 +30,13 @@ class CostModel {
   /// Exact: `pairs` score pairs of one head, keys packed first.
   [[nodiscard]] double exact_seconds(const engines::HeadProblem& problem, double pairs,
                                      Arithmetic arithmetic) const noexcept;
+  /// Exact at order k: `tuples` of one head, in rows of the order-2 kernel, one for every query and every key of all
+  /// sets but the innermost.
+  [[nodiscard]] double tuple_seconds(const engines::TupleProblem& problem, double tuples, double rows,
+                                     Arithmetic arithmetic) const noexcept;
+  /// Polynomials at order k: `work` multiply-adds.
+  [[nodiscard]] double tuple_polynomial_seconds(const engines::TupleProblem& problem,
+                                                const engines::TupleChoice& choice, double work) const noexcept;
   /// Polynomial: both sides; causal adds the exact part inside key blocks.
   [[nodiscard]] double polynomial_seconds(const engines::HeadProblem& problem, double queries,
                                           const PolynomialSize& size, Arithmetic arithmetic) const noexcept;

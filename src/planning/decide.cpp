@@ -104,20 +104,16 @@ HeadDecision decide(const engines::HeadProblem& problem, const Request& request,
   return decision;
 }
 
-PlanSeries decide_each(const engines::HeadProblem& problem, const Request& request, std::span<const double> tolerances,
-                       const base::Context& context) {
-  std::optional<HeadFacts> facts;
+PlanSeries decide_series(const Request& request, std::span<const double> tolerances,
+                         const std::function<HeadPlan(const Request&)>& decide) {
   PlanSeries series;
   Request one = request;
-  GridTry grid;
   for (const double tolerance : tolerances) {
     one.tolerance.value = tolerance;
-    grid.sketch.reset();
-    grid.seen.reset();
     HeadPlan plan;
     bool reachable = true;
     try {
-      plan = decide_known(problem, one, context, facts, false, grid).plan;
+      plan = decide(one);
     } catch (const Error& error) {
       if (error.code() != ErrorCode::not_reachable) {
         throw;
@@ -129,6 +125,17 @@ PlanSeries decide_each(const engines::HeadProblem& problem, const Request& reque
     series.reachable.push_back(reachable);
   }
   return series;
+}
+
+PlanSeries decide_each(const engines::HeadProblem& problem, const Request& request, std::span<const double> tolerances,
+                       const base::Context& context) {
+  std::optional<HeadFacts> facts;
+  GridTry grid;
+  return decide_series(request, tolerances, [&](const Request& one) {
+    grid.sketch.reset();
+    grid.seen.reset();
+    return decide_known(problem, one, context, facts, false, grid).plan;
+  });
 }
 
 }  // namespace polyattn::planning

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <vector>
@@ -108,6 +109,9 @@ struct PlanSeries {
   std::vector<HeadPlan> plans;
   std::vector<bool> reachable;
 };
+/// `decide(request)` gives the plan for one tolerance, and may throw Error (not_reachable).
+PlanSeries decide_series(const Request& request, std::span<const double> tolerances,
+                         const std::function<HeadPlan(const Request&)>& decide);
 PlanSeries decide_each(const engines::HeadProblem& problem, const Request& request, std::span<const double> tolerances,
                        const base::Context& context);
 

@@ -1,7 +1,6 @@
 #include "planning/execution.hpp"
 
 #include "base/error.hpp"
-#include "engines/columns.hpp"
 #include "engines/exact/exact.hpp"
 #include "engines/finite.hpp"
 #include "engines/polynomial/causal.hpp"
@@ -9,14 +8,12 @@
 #include "planning/grid_choice.hpp"
 #include "planning/near_choice.hpp"
 #include "planning/values.hpp"
-#include "simd/dispatch.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <iterator>
 #include <limits>
-#include <numeric>
 #include <optional>
 
 namespace polyattn::planning {
@@ -32,20 +29,7 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
 
-bool Execution::row_meets(std::int64_t i) const noexcept {
-  if (request.tolerance.value > 0.0 && tolerance > 0.0 && !(rows.bound(i) <= tolerance)) {
-    return false;
-  }
-  const bool wants = request.lse_tolerance || request.density_tolerance;
-  if (!wants || rows.lse[usize(i)] == -kInfinity) {
-    return true;
-  }
-  const double bound = rows.lse_bound[usize(i)];
-  const double density =
-      std::expm1(bound) * (request.density_absolute ? std::exp(rows.lse[usize(i)]) : 1.0) * (1.0 + 1e-13);
-  return (!request.lse_tolerance || bound <= *request.lse_tolerance) &&
-         (!request.density_tolerance || density <= *request.density_tolerance);
-}
+bool Execution::row_meets(std::int64_t i) const noexcept { return planning::row_meets(request, rows, tolerance, i); }
 
 void Execution::know_range(double range) noexcept {
   report.value_range = range;
@@ -54,12 +38,7 @@ void Execution::know_range(double range) noexcept {
 }
 
 void Execution::not_reachable(std::int64_t count, double worst, const char* engine) const {
-  base::fail(ErrorCode::not_reachable,
-             "tolerance: " + base::text(tolerance) + " is not reachable by " + engine +
-                 (request.output == DType::float32 ? " with a float32 output" : "") + " for " + std::to_string(count) +
-                 " of " + std::to_string(problem.n_q()) + " rows of batch " + std::to_string(problem.batch) +
-                 ", head " + std::to_string(problem.head) +
-                 (std::isfinite(worst) ? "; its best proved bound there is " + base::text(worst) : ""));
+  fail_not_reachable(report, request.output, count, problem.n_q(), worst, engine);
 }
 
 void Execution::run_reference() {
@@ -200,6 +179,10 @@ void Execution::run_polynomial() {
 
 void Execution::keep_answered(const std::vector<std::uint8_t>& answered, Engine engine) {
   std::vector<std::int64_t> failing;
+  if (std::find(answered.begin(), answered.end(), std::uint8_t{0}) == answered.end()) {
+    std::fill(rows.engine.begin(), rows.engine.end(), engine);
+    return;
+  }
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
     if (answered[usize(i)] != 0) {
       rows.engine[usize(i)] = engine;
@@ -211,77 +194,6 @@ void Execution::keep_answered(const std::vector<std::uint8_t>& answered, Engine 
     rest_by_near(failing);
   }
   hand_over(std::move(failing));
-}
-
-namespace {
-
-/// max over rows and columns of |T~ - mean(V)|, read back from the output.
-/// Rows whose bound is 0 are passed over: they see no key, or all keys of the head have one value, which is the mean.
-double distance_from_mean(const HeadProblem& problem, const base::RowSink& output, const RowArrays& arrays,
-                          const std::vector<double>& mean, const base::Context& context) {
-  constexpr std::int64_t kRows = 1024;
-  if (problem.n_kv() == 0 || problem.value_dim() == 0 || problem.n_q() == 0) {
-    return 0.0;
-  }
-  base::Rows rows;
-  rows.pieces.push_back({output.data, output.dtype, 0, problem.n_q(), output.row_stride, output.column_stride});
-  rows.rows = problem.n_q();
-  rows.columns = problem.value_dim();
-  std::vector<double> largest(usize(base::blocks_of(problem.n_q(), kRows)), 0.0);
-  base::parallel_for(context, static_cast<std::int64_t>(largest.size()), [&](std::int64_t block, int) {
-    const std::int64_t first = block * kRows;
-    const std::int64_t count = std::min(kRows, problem.n_q() - first);
-    const std::int64_t ld = base::round_up_to(count, 8);
-    std::vector<double> values(usize(ld * rows.columns), 0.0);
-    std::vector<double> unused(usize(ld));
-    engines::load_columns(rows, first, count, values.data(), ld);
-    for (std::size_t c = 0; c < mean.size(); ++c) {
-      double* column = values.data() + c * usize(ld);
-      for (std::int64_t r = 0; r < ld; ++r) {
-        const bool counts = r < count && !(arrays.bound(first + r) == 0.0 && arrays.stored(first + r) == 0.0);
-        column[r] = counts ? column[r] : mean[c];
-      }
-      const double half = simd::kernels().statistics.measure({column, ld, mean[c], 0.0, unused.data()}).half;
-      largest[usize(block)] = std::max(largest[usize(block)], half);
-    }
-  });
-  return *std::max_element(largest.begin(), largest.end());
-}
-
-}  // namespace
-
-void Execution::finish(double* row_bounds, Engine* row_engine, double seconds) {
-  report.rows_total = problem.n_q();
-  Certificate& certificate = report.certificate;
-  std::int64_t worst = 0;
-  for (std::int64_t i = 1; i < problem.n_q() && !std::isnan(rows.bound(worst)); ++i) {
-    worst = rows.bound(i) <= rows.bound(worst) ? worst : i;
-  }
-  if (problem.n_q() > 0) {
-    certificate.approximation = rows.approximation[usize(worst)];
-    certificate.rounding = rows.rounding[usize(worst)];
-  }
-  const auto largest = [](const auto& array) {
-    return std::accumulate(array.begin(), array.end(), 0.0, [](double a, double b) { return std::max(a, b); });
-  };
-  certificate.storage = std::max(certificate.storage, largest(rows.storage));
-  certificate.relative = rows.relative.size() > 0 ? largest(rows.relative) : kInfinity;
-  report.rows_exact += std::count(rows.engine.begin(), rows.engine.end(), Engine::exact);
-  report.rows_polynomial += std::count(rows.engine.begin(), rows.engine.end(), Engine::polynomial);
-  report.rows_grid += std::count(rows.engine.begin(), rows.engine.end(), Engine::grid);
-  report.rows_reference += std::count(rows.engine.begin(), rows.engine.end(), Engine::reference);
-  for (std::int64_t i = 0; i < problem.n_q() && outputs.lse_bound != nullptr; ++i) {
-    if (outputs.lse[i] != -kInfinity) {
-      report.lse_bound = std::max(report.lse_bound, outputs.lse_bound[i]);
-    }
-  }
-  for (std::int64_t i = 0; i < problem.n_q() && row_bounds != nullptr; ++i) {
-    row_bounds[i] = rows.bound(i);
-  }
-  if (row_engine != nullptr) {
-    std::copy(rows.engine.begin(), rows.engine.end(), row_engine);
-  }
-  report.seconds = seconds;
 }
 
 double predicted_work(const HeadProblem& problem, const HeadDecision& decision) {
@@ -363,9 +275,11 @@ HeadReport execute(HeadGroup& group, const HeadProblem& problem, const HeadDecis
   if (mean.empty()) {
     mean = mean_value(problem, context);
   }
-  run.report.mean_answer_error = distance_from_mean(problem, out.output, run.rows, mean, context);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  run.finish(out.row_bounds, out.row_engine, seconds);
+  if (problem.n_kv() > 0) {
+    run.report.mean_answer_error = distance_from_mean(out.output, problem.n_q(), run.rows, mean, context);
+  }
+  run.report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  summarise(run.rows, problem.n_q(), run.report, out.row_bounds, out.row_engine);
   if (out.lse != nullptr) {
     std::copy(run.rows.lse.begin(), run.rows.lse.end(), out.lse);
   }

@@ -7,6 +7,7 @@
 #include "engines/exact/near_rows.hpp"
 #include "engines/polynomial/evaluate.hpp"
 #include "planning/execute.hpp"
+#include "planning/row_arrays.hpp"
 #include "planning/sampled.hpp"
 
 #include <cstdint>
@@ -14,32 +15,6 @@
 #include <vector>
 
 namespace polyattn::planning {
-
-/// Per-row results of a head that the report and later stages need.
-struct RowArrays {
-  RowArrays(std::int64_t rows, bool want_lse, bool want_storage, bool want_relative, base::MemoryMeter* memory)
-      : approximation(rows, 0.0, memory),
-        rounding(rows, std::numeric_limits<double>::infinity(), memory),
-        storage(want_storage ? rows : 0, 0.0, memory),
-        relative(want_relative ? rows : 0, std::numeric_limits<double>::infinity(), memory),
-        lse(want_lse ? rows : 0, memory),
-        lse_bound(want_lse ? rows : 0, memory),
-        engine(base::usize(rows), Engine::exact) {}
-  base::Buffer<double> approximation;
-  base::Buffer<double> rounding;
-  base::Buffer<double> storage;   ///< or none: the output is not of a 16-bit type
-  base::Buffer<double> relative;  ///< or none: not known of some row
-  base::Buffer<double> lse;
-  base::Buffer<double> lse_bound;
-  std::vector<Engine> engine;
-
-  [[nodiscard]] double bound(std::int64_t i) const noexcept {
-    return approximation[base::usize(i)] + rounding[base::usize(i)];
-  }
-  [[nodiscard]] double stored(std::int64_t i) const noexcept {
-    return storage.size() == 0 ? 0.0 : storage[base::usize(i)];
-  }
-};
 
 /// What became of the rows of a head under one attempt of a sampled guarantee.
 struct AttemptedRows {
@@ -126,7 +101,6 @@ struct Execution {
   template <class T>
   engines::RowList exact_pass(const engines::RowList& list, bool last);
   [[noreturn]] void not_reachable(std::int64_t count, double worst, const char* engine) const;
-  void finish(double* row_bounds, Engine* row_engine, double seconds);
 };
 
 }  // namespace polyattn::planning

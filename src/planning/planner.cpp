@@ -43,46 +43,10 @@ void Planner::statistics(const engines::QueryExtent& extent, const engines::Fram
   s.radius_after = frame.radius;
 }
 
-void Planner::choose() {
-  Candidate* best = nullptr;
-  for (Candidate& candidate : plan().candidates) {
-    const bool allowed = request.engine == Engine::automatic || candidate.engine == request.engine;
-    if (candidate.usable && allowed && (best == nullptr || candidate.seconds < best->seconds)) {
-      best = &candidate;
-    }
-  }
-  if (best == nullptr) {
-    base::fail(ErrorCode::not_reachable, "engine", "one that can serve this head",
-               std::string(name_of(request.engine)) + ", which cannot");
-  }
-  best->chosen = true;
-  plan().engine = best->engine;
-  plan().arithmetic = best->arithmetic;
-  plan().degree = best->degree;
-  plan().rank = best->rank;
-  plan().predicted_seconds = best->seconds;
-  plan().predicted_bytes = best->bytes;
-  plan().predicted_bound = best->predicted_bound;
-  plan().fallback_share = best->engine == Engine::polynomial ? best->fallback_share : 1.0;
-  plan().kind = best->kind;
-  for (Candidate& candidate : plan().candidates) {
-    if (!candidate.chosen && candidate.usable) {
-      candidate.reason += best->engine == candidate.engine || request.engine == Engine::automatic
-                              ? "; dearer than the choice"
-                              : "; not asked for";
-    }
-  }
-}
+void Planner::choose() { choose_cheapest(plan(), request.engine); }
 
 /// Predictions so far are of one thread; all engines share their work out well.
-void Planner::spread_over_threads() noexcept {
-  const double threads = std::max(1, context.threads);
-  plan().predicted_seconds /= threads;
-  plan().exact_seconds /= threads;
-  for (Candidate& candidate : plan().candidates) {
-    candidate.seconds /= threads;
-  }
-}
+void Planner::spread_over_threads() noexcept { planning::spread_over_threads(plan(), context.threads); }
 
 double absolute_tolerance(const Tolerance& tolerance, double range) noexcept {
   return tolerance.kind == ToleranceKind::absolute ? tolerance.value : tolerance.value * range;

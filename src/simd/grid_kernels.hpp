@@ -1,6 +1,6 @@
 #pragma once
 
-/// Kernels of the grid engine, in float64: columns of points, Lagrange polynomials, tensors of a cell. Plain types
+/// Kernels of the grid engine, in float64: columns of points, Chebyshev polynomials, tensors of a cell. Plain types
 /// only. A block has at most kGridBlock points of one cell; their number is rounded up to a multiple of 8, what is
 /// added counts as a point with weight 0.
 
@@ -30,14 +30,11 @@ struct LocateColumn {
   double* id;
 };
 
-/// The nodes' Lagrange polynomials at points of a cell, l_J(x) = sum_k matrix[k * ld_matrix + J] T_k(x), k ascending,
-/// T_{k+1} = 2x T_k - T_{k-1}, both in fused operations. Rows of `matrix` end in zeros, up to a multiple of 8.
-struct LagrangePoints {
+/// Chebyshev polynomials at points of a cell: T_0 = 1, T_1 = x, T_{k+1} = 2x T_k - T_{k-1} in one fused operation.
+struct ChebyshevPoints {
   const double* x;  ///< [points]
   std::ptrdiff_t points;
-  const double* matrix;
-  std::ptrdiff_t ld_matrix;
-  std::ptrdiff_t nodes;
+  std::ptrdiff_t nodes;  ///< how many polynomials
   double* out;
   std::ptrdiff_t ld;
 };
@@ -79,15 +76,15 @@ struct FormTensor {
   double* tensor;
 };
 
-/// out[c * ld_out + i] = sum_m columns[i * ld_columns + m] sum_J rows[J * ld_rows + i] tensor[(c * nodes + J) * width +
-/// m]: J ascending in one chain, then eight chains of m, joined by the tree of `sum`.
+/// out[c * ld_out + i] = sum over k_0 ... of tensor[(c * nodes[0] + k_0) * width + rest] prod_l T_{k_l}(point i), rest
+/// the place of (k_1, ..., k_last) in order: one chain of fused operations for every axis, the last axis inmost, k
+/// ascending, from the number of k = 0 on.
 struct EvaluateRows {
-  const double* rows;
-  std::ptrdiff_t nodes;
-  std::ptrdiff_t ld_rows;
-  const double* columns;
-  std::ptrdiff_t ld_columns;
-  std::ptrdiff_t width;   ///< a multiple of 8
+  const double* lists;  ///< T_k of one axis after the other, [k * ld + i]; all points of T_0 are 1
+  std::ptrdiff_t ld;
+  const std::ptrdiff_t* nodes;  ///< [axes], at most kMaxNodes each
+  std::ptrdiff_t axes;          ///< at least two
+  std::ptrdiff_t width;
   std::ptrdiff_t points;  ///< a multiple of 8
   const double* tensor;
   std::ptrdiff_t channels;
@@ -117,6 +114,22 @@ struct OwnProducts {
   double* out;
 };
 
+/// out[c * ld_out + i] = table[c * width + part of point i]: cells are cut in bins[l] on axis l, the last one fastest;
+/// x in
+/// [-1, 1] is in bin floor((x + 1) bins / 2), the last one if that is none.
+struct LookUpParts {
+  const double* places;  ///< of one axis after the other, [i]
+  std::ptrdiff_t ld;
+  const std::ptrdiff_t* bins;
+  std::ptrdiff_t axes;
+  std::ptrdiff_t points;  ///< a multiple of 8
+  const double* table;
+  std::ptrdiff_t width;
+  std::ptrdiff_t channels;
+  double* out;
+  std::ptrdiff_t ld_out;
+};
+
 /// The certificate of rows of one cell (engines/grid/row_math.hpp has the scalar twin): lanes are rows, element i of
 /// column c at c * ld + i. out: answers by column, then approximation (infinity: refused) and rounding.
 struct CertifyRows {
@@ -142,15 +155,16 @@ struct CertifyRows {
 struct GridKernels {
   ColumnRange (*range)(const double* x, std::ptrdiff_t tokens) noexcept;
   void (*locate)(const LocateColumn&) noexcept;
-  /// out[J * ld + j]: lanes are points, a multiple of 8.
-  void (*lagrange_points)(const LagrangePoints&) noexcept;
-  /// out[j * ld + J]: lanes are nodes; 0 behind the last, up to a multiple of 8.
-  void (*lagrange_nodes)(const LagrangePoints&) noexcept;
+  /// out[k * ld + j]; points are a multiple of 8.
+  void (*chebyshev_points)(const ChebyshevPoints&) noexcept;
+  /// out[j * ld + k]; 0 behind the last, up to a multiple of 8.
+  void (*chebyshev_lists)(const ChebyshevPoints&) noexcept;
   void (*expand)(const ExpandLists&) noexcept;
   void (*weigh)(const WeighRows&) noexcept;
   void (*form)(const FormTensor&) noexcept;
   void (*evaluate)(const EvaluateRows&) noexcept;
   void (*own)(const OwnProducts&) noexcept;
+  void (*look_up)(const LookUpParts&) noexcept;
   void (*certify)(const CertifyRows&) noexcept;
   void (*pass)(const PassTarget&) noexcept;
 };

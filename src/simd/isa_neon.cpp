@@ -9,6 +9,7 @@ namespace {
 #include "simd/grid_kernels.inl"
 #include "simd/loading.inl"
 #include "simd/polynomial_kernels.inl"
+#include "simd/sliding_kernels.inl"
 #include "simd/statistics.inl"
 #include "simd/streaming_kernels.inl"
 }  // namespace
@@ -26,6 +27,7 @@ const KernelTable kNeonKernels{
     neon::loading_kernels(),
     neon::streaming_kernels(),
     neon::grid_kernels(),
+    neon::sliding_kernels(),
 };
 
 }  // namespace polyattn::simd

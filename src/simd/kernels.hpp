@@ -7,6 +7,7 @@
 #include "simd/grid_kernels.hpp"
 #include "simd/loading_kernels.hpp"
 #include "simd/polynomial_kernels.hpp"
+#include "simd/sliding_kernels.hpp"
 #include "simd/statistics_kernels.hpp"
 #include "simd/streaming_kernels.hpp"
 
@@ -22,6 +23,7 @@ struct KernelTable {
   LoadingKernels loading;
   StreamingKernels streaming;
   GridKernels grid;
+  SlidingKernels sliding;
 };
 
 extern const KernelTable kScalarKernels;

@@ -182,6 +182,37 @@ inline void load_columns(const double* p, std::ptrdiff_t stride, F64 (&out)[2]) 
   }
 }
 
+inline void transpose(__m256d& a, __m256d& b, __m256d& c, __m256d& d) noexcept {
+  const __m256d low_ab = _mm256_unpacklo_pd(a, b);
+  const __m256d high_ab = _mm256_unpackhi_pd(a, b);
+  const __m256d low_cd = _mm256_unpacklo_pd(c, d);
+  const __m256d high_cd = _mm256_unpackhi_pd(c, d);
+  a = _mm256_permute2f128_pd(low_ab, low_cd, 0x20);
+  b = _mm256_permute2f128_pd(high_ab, high_cd, 0x20);
+  c = _mm256_permute2f128_pd(low_ab, low_cd, 0x31);
+  d = _mm256_permute2f128_pd(high_ab, high_cd, 0x31);
+}
+/// Squares of four: those off the diagonal change places.
+inline void transpose(F64 (&a)[8]) noexcept {
+  transpose(a[0].lo, a[1].lo, a[2].lo, a[3].lo);
+  transpose(a[4].hi, a[5].hi, a[6].hi, a[7].hi);
+  transpose(a[0].hi, a[1].hi, a[2].hi, a[3].hi);
+  transpose(a[4].lo, a[5].lo, a[6].lo, a[7].lo);
+  for (int i = 0; i < 4; ++i) {
+    const __m256d kept = a[i].hi;
+    a[i].hi = a[i + 4].lo;
+    a[i + 4].lo = kept;
+  }
+}
+template <int Columns>
+void load_packed(const double* p, F64 (&out)[static_cast<std::size_t>(Columns)]) noexcept {
+  for (int c = 0; c < Columns; ++c) {
+    const double* q = p + c;
+    out[c].lo = _mm256_setr_pd(q[0], q[Columns], q[2 * Columns], q[3 * Columns]);
+    out[c].hi = _mm256_setr_pd(q[4 * Columns], q[5 * Columns], q[6 * Columns], q[7 * Columns]);
+  }
+}
+
 /// ((a0+a4)+(a2+a6)) + ((a1+a5)+(a3+a7)).
 inline double sum(F64 a) noexcept {
   const __m256d four = _mm256_add_pd(a.lo, a.hi);

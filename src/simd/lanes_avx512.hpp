@@ -127,6 +127,51 @@ inline void load_columns(const double* p, std::ptrdiff_t stride, F64 (&out)[2]) 
   out[1] = {_mm512_unpackhi_pd(a[0], a[1])};
 }
 
+inline void transpose(F64 (&a)[8]) noexcept {
+  __m512d two[8];  // pairs of rows
+  for (int i = 0; i < 8; i += 2) {
+    two[i] = _mm512_unpacklo_pd(a[i].v, a[i + 1].v);
+    two[i + 1] = _mm512_unpackhi_pd(a[i].v, a[i + 1].v);
+  }
+  __m512d four[8];  // of four rows: columns 0 4, 2 6 at even places, 1 5, 3 7 at odd ones
+  for (int i = 0; i < 8; i += 4) {
+    for (int j = 0; j < 2; ++j) {
+      four[i + j] = _mm512_shuffle_f64x2(two[i + j], two[i + j + 2], 0x88);
+      four[i + j + 2] = _mm512_shuffle_f64x2(two[i + j], two[i + j + 2], 0xdd);
+    }
+  }
+  for (int j = 0; j < 4; ++j) {
+    a[j].v = _mm512_shuffle_f64x2(four[j], four[j + 4], 0x88);
+    a[j + 4].v = _mm512_shuffle_f64x2(four[j], four[j + 4], 0xdd);
+  }
+}
+
+/// Lane i of column c lies in register (i Columns + c) / 8: lanes are put together register by register.
+template <int Columns>
+void load_packed(const double* p, F64 (&out)[static_cast<std::size_t>(Columns)]) noexcept {
+  __m512d rows[static_cast<std::size_t>(Columns)];
+  for (int r = 0; r < Columns; ++r) {
+    rows[r] = _mm512_loadu_pd(p + 8 * r);
+  }
+#pragma GCC unroll 8
+  for (int c = 0; c < Columns; ++c) {
+    const auto place = [c](int i) { return i * Columns + c; };
+    const __m512i lane = _mm512_setr_epi64(place(0) % 8, place(1) % 8, place(2) % 8, place(3) % 8, place(4) % 8,
+                                           place(5) % 8, place(6) % 8, place(7) % 8);
+    __m512d column = _mm512_permutexvar_pd(lane, rows[0]);
+#pragma GCC unroll 8
+    for (int r = 1; r < Columns; ++r) {
+      unsigned mask = 0;
+#pragma GCC unroll 8
+      for (int i = 0; i < 8; ++i) {
+        mask |= place(i) / 8 == r ? 1U << static_cast<unsigned>(i) : 0U;
+      }
+      column = _mm512_mask_permutexvar_pd(column, static_cast<__mmask8>(mask), lane, rows[r]);
+    }
+    out[c].v = column;
+  }
+}
+
 /// ((a0+a4)+(a2+a6)) + ((a1+a5)+(a3+a7)).
 inline double sum(F64 a) noexcept {
   const __m256d four = _mm256_add_pd(_mm512_castpd512_pd256(a.v), _mm512_extractf64x4_pd(a.v, 1));

@@ -200,6 +200,32 @@ inline void load_columns(const double* p, std::ptrdiff_t stride, F64 (&out)[2]) 
   }
 }
 
+/// Squares of two: those off the diagonal change places.
+inline void transpose(F64 (&a)[8]) noexcept {
+  for (int i = 0; i < 4; ++i) {
+    for (int j = 0; j <= i; ++j) {
+      const float64x2_t p = a[2 * i].v[j];
+      const float64x2_t q = a[2 * i + 1].v[j];
+      const float64x2_t r = a[2 * j].v[i];
+      const float64x2_t s = a[2 * j + 1].v[i];
+      a[2 * j].v[i] = vtrn1q_f64(p, q);
+      a[2 * j + 1].v[i] = vtrn2q_f64(p, q);
+      if (i != j) {
+        a[2 * i].v[j] = vtrn1q_f64(r, s);
+        a[2 * i + 1].v[j] = vtrn2q_f64(r, s);
+      }
+    }
+  }
+}
+template <int Columns>
+void load_packed(const double* p, F64 (&out)[static_cast<std::size_t>(Columns)]) noexcept {
+  for (int c = 0; c < Columns; ++c) {
+    for (int i = 0; i < 4; ++i) {
+      out[c].v[i] = float64x2_t{p[2 * i * Columns + c], p[(2 * i + 1) * Columns + c]};
+    }
+  }
+}
+
 /// ((a0+a4)+(a2+a6)) + ((a1+a5)+(a3+a7)).
 inline double sum(F64 a) noexcept {
   return vaddvq_f64(vaddq_f64(vaddq_f64(a.v[0], a.v[2]), vaddq_f64(a.v[1], a.v[3])));

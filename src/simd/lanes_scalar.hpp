@@ -197,6 +197,27 @@ void load_columns(const T* p, std::ptrdiff_t stride, Lanes<T, W> (&out)[16 / siz
   }
 }
 
+/// Lane j of vector i and lane i of vector j change places.
+inline void transpose(F64 (&a)[8]) noexcept {
+  for (std::size_t i = 0; i < 8; ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      const double kept = a[i].v[j];
+      a[i].v[j] = a[j].v[i];
+      a[j].v[i] = kept;
+    }
+  }
+}
+
+/// Rows of Columns numbers side by side, as columns: lane i of out[c] is p[i * Columns + c].
+template <int Columns>
+void load_packed(const double* p, F64 (&out)[static_cast<std::size_t>(Columns)]) noexcept {
+  for (int c = 0; c < Columns; ++c) {
+    for (int i = 0; i < 8; ++i) {
+      out[c].v[i] = p[i * Columns + c];
+    }
+  }
+}
+
 inline double sum(const F64& a) noexcept {
   return ((a.v[0] + a.v[4]) + (a.v[2] + a.v[6])) + ((a.v[1] + a.v[5]) + (a.v[3] + a.v[7]));
 }

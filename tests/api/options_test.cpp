@@ -184,19 +184,6 @@ TEST(Capabilities, EnginesThatDoNotExistYet) {
   EXPECT_TRUE(refused(options, {"clustered"}, ErrorCode::unsupported));
 }
 
-TEST(Capabilities, HigherOrdersAreRefusedByName) {
-  const std::array keys{small().k.view(), small().k.view()};
-  const std::array values{small().v.view(), small().v.view()};
-  Options options;
-  options.score = Dot{1.0};
-  EXPECT_TRUE(fails_with(ErrorCode::unsupported, {"order 3"},
-                         [&] { polyattn::attend(small().q.view(), keys, values, options); }));
-  const std::vector<ConstView> four(3, small().k.view());
-  const std::vector<ConstView> four_values(3, small().v.view());
-  EXPECT_TRUE(fails_with(ErrorCode::unsupported, {"order 4"},
-                         [&] { polyattn::attend(small().q.view(), four, four_values, options); }));
-}
-
 TEST(Capabilities, RowMaximumComesFromExactAndReferenceOnly) {
   Options options = forced({Engine::polynomial, Arithmetic::float64});
   options.want_row_max = true;

@@ -119,7 +119,8 @@ TEST_F(Errors, FlagsThatDoNotExistOrFit) {
 TEST_F(Errors, WhatNoEngineCanDo) {
   expect_attend_error({"--engine", "clustered"}, 2, "clustered");
   expect_attend_error({"--engine", "grid", "--tolerance", "1e-3", "--causal", "upper_left"}, 2, "causal");
-  expect_files_error({"q.npy", "k.npy", "k.npy", "v.npy", "v.npy", "--scale", "1"}, 2, "order");
+  expect_files_error({"q.npy", "k.npy", "k.npy", "v.npy", "v.npy", "--scale", "1", "--soft-cap", "2"}, 2,
+                     "soft_cap at order 3");
 }
 
 TEST_F(Errors, TolerancesOutOfReach) {

@@ -144,7 +144,11 @@ TEST_F(FactorFiles, WrongFlags) {
   expect_error({"--degree", "2", "--score", "gaussian"}, 2, "--score gaussian needs --bandwidth");
   expect_error({"--degree", "2", "--score", "gaussian", "--bandwidth", "1,2"}, 2, "--bandwidth has 2 numbers");
   expect_error({"--degree", "2", "--causal", "upper_left"}, 2, "--causal");
-  expect_error({"--degree", "2", "v.npy"}, 2, "expected the files Q and K, got 3 files");
+  expect_error({"--degree", "2", "k.npy"}, 2, "scale");
+  expect_error({"--degree", "2", "k.npy", "--scale", "1", "--score", "gaussian", "--bandwidth", "1"}, 2, "");
+  const Outcome alone = run(directory_.path(), {"factors", "q.npy", "--degree", "2", "-o", "ab"});
+  EXPECT_EQ(alone.code, 2);
+  EXPECT_NE(alone.err.find("expected the files Q and K, or more keys, got 1 files"), std::string::npos) << alone.err;
   const Outcome outcome = run(directory_.path(), {"factors", "q.npy", "k.npy", "--degree", "2"});
   EXPECT_EQ(outcome.code, 2);
   EXPECT_NE(outcome.err.find("factors needs -o PREFIX"), std::string::npos) << outcome.err;
@@ -170,6 +174,41 @@ TEST_F(FactorFiles, ErrorsLeaveNothingBehind) {
   EXPECT_EQ(overwriting.code, 3);
   EXPECT_NE(overwriting.err.find("ab-u2.npy"), std::string::npos) << overwriting.err;
   EXPECT_EQ(directory_.list(), (Words{"ab-u2.npy", "k.npy", "q.npy", "v.npy"}));
+}
+
+TEST_F(FactorFiles, OfOrderThree) {
+  const SmallProblem p = SmallProblem{.heads = 2, .key_heads = 1}.filled();
+  put_problem(directory_, p, 3);
+  std::vector<double> more;  // [1, 4, 3]
+  for (int e = 0; e < 12; ++e) more.push_back(0.1 * e - 0.6);
+  directory_.put("k2.npy", npy_file("(1, 4, 3)", more));
+  const Outcome outcome = factors({"k2.npy", "--tolerance", "1e-5", "--scale", "0.5", "--json", "report.json"});
+  EXPECT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_NE(outcome.out.find("coordinates (Alman and Song 2024, Lemma E.1: "), std::string::npos) << outcome.out;
+  EXPECT_NE(outcome.out.find("|sum_a U1 U2 ... - exp(s)| <= "), std::string::npos) << outcome.out;
+  const Json json = Json::parse(directory_.get("report.json"));
+  EXPECT_EQ(json["order"], 3);
+  EXPECT_EQ(json["files"], (Words{"ab-u1.npy", "ab-u2.npy", "ab-u3.npy"}));
+  const auto rank = json["rank"].get<std::size_t>();
+  std::vector<std::vector<double>> u;
+  for (const char* name : {"ab-u1.npy", "ab-u2.npy", "ab-u3.npy"}) u.push_back(parse_npy(directory_.get(name)).second);
+  ASSERT_EQ(u[2].size(), 4 * rank);
+  const double bound = json["bound"].get<double>() + json["heads"][0]["dot_product"].get<double>();
+  double worst = 0.0;
+  for (std::size_t i = 0; i < u[0].size() / rank; ++i) {
+    for (std::size_t j1 = 0; j1 < u[1].size() / rank; ++j1) {
+      for (std::size_t j2 = 0; j2 < 4; ++j2) {
+        double product = 0.0;
+        for (std::size_t a = 0; a < rank; ++a)
+          product += u[0][i * rank + a] * u[1][j1 * rank + a] * u[2][j2 * rank + a];
+        double score = 0.0;
+        for (std::size_t l = 0; l < 3; ++l) score += 0.5 * p.q[3 * i + l] * p.k[3 * j1 + l] * more[3 * j2 + l];
+        worst = std::max(worst, std::fabs(product / std::exp(score) - 1.0));
+      }
+    }
+  }
+  EXPECT_LE(worst, bound * (1.0 + 1e-9));
+  EXPECT_LE(json["bound"].get<double>(), 1e-5);
 }
 
 TEST_F(FactorFiles, EmptyQueries) {

@@ -25,7 +25,7 @@ std::string expect_done(const TemporaryDirectory& directory, const Words& words)
 
 TEST(Help, IsThereForEveryCommand) {
   const TemporaryDirectory directory;
-  for (const char* command : {"attend", "smooth", "density", "plan", "verify", "info", "poly", "factors"}) {
+  for (const char* command : {"attend", "smooth", "density", "plan", "verify", "info", "poly", "order", "factors"}) {
     EXPECT_NE(expect_done(directory, {"--help"}).find(std::string("\n  ") + command), std::string::npos);
     const std::string help = expect_done(directory, {command, "--help"});
     EXPECT_NE(help.find(std::string("Usage: polyattn ") + command), std::string::npos) << help;

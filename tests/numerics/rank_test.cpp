@@ -35,6 +35,8 @@ TEST(Rank, BinomialsAreThoseOfPascal) {
 TEST(Rank, KnownValues) {
   EXPECT_EQ(feature_rank(8, 6), 3003);
   EXPECT_EQ(papers_rank(8, 6), 30421755);
+  EXPECT_EQ(papers_rank(2, 2, 3), 924);  // C(12, 6)
+  EXPECT_EQ(papers_rank(1, 1, 4), 70);
   EXPECT_EQ(feature_rank(64, 2), 2145);
   EXPECT_EQ(feature_rank(0, 9), 1);
   EXPECT_EQ(feature_rank(5, 0), 1);
@@ -51,6 +53,8 @@ TEST(Rank, OverflowIsReported) {
   EXPECT_EQ(feature_rank(std::int64_t{1} << 31, 2),
             ((std::int64_t{1} << 31) + 2) * (((std::int64_t{1} << 31) + 1) / 2) + ((std::int64_t{1} << 31) + 2) / 2);
   EXPECT_EQ(papers_rank(64, 20), -1);
+  EXPECT_EQ(papers_rank(8, 12, 4), -1);
+  EXPECT_EQ(papers_rank(2, 2, 0), -1);
   EXPECT_EQ(papers_rank(kLargest, 1), -1);
   EXPECT_EQ(feature_rank(-1, 2), -1);
   EXPECT_EQ(feature_rank(2, -1), -1);

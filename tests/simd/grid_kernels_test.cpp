@@ -2,6 +2,7 @@
 
 #include "simd/grid_kernels.hpp"
 
+#include "engines/grid/masses.hpp"
 #include "numerics/chebyshev_lagrange.hpp"
 #include "simd/dispatch.hpp"
 #include "simd/polynomial_kernel_checks.hpp"
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <utility>
 #include <vector>
 
 namespace polyattn::test {
@@ -70,16 +72,21 @@ TEST(GridKernels, PlacesAreWithinTheirCells) {
   }
 }
 
-TEST(GridKernels, LagrangePolynomials) {
+/// T_0 ... T_{nodes - 1} at x as the kernels compute them.
+std::vector<double> chebyshev(double x, std::ptrdiff_t nodes) {
+  std::vector<double> t{1.0, x};
+  while (static_cast<std::ptrdiff_t>(t.size()) < nodes) {
+    t.push_back(std::fma(2.0 * x, t.back(), -t[t.size() - 2]));
+  }
+  t.resize(at(nodes));
+  return t;
+}
+
+TEST(GridKernels, ChebyshevPolynomials) {
   Random random(3);
   constexpr std::ptrdiff_t kPoints = 24;
   for (std::ptrdiff_t nodes = 1; nodes <= simd::kMaxNodes; ++nodes) {
-    const std::vector<double> coefficients = numerics::lagrange_coefficients(static_cast<int>(nodes));
-    const std::ptrdiff_t ld = (nodes + 7) / 8 * 8;
-    std::vector<double> matrix(at(nodes * ld), 0.0);
-    for (std::ptrdiff_t k = 0; k < nodes; ++k) {
-      std::copy_n(coefficients.begin() + k * nodes, nodes, matrix.begin() + k * ld);
-    }
+    const std::ptrdiff_t padded = (nodes + 7) / 8 * 8;
     std::vector<double> x(at(kPoints));
     for (double& value : x) {
       value = random.chance(0.1) ? random.sign() : random.uniform(-1.0, 1.0);
@@ -87,17 +94,23 @@ TEST(GridKernels, LagrangePolynomials) {
     for (const simd::KernelTable* table : simd::available()) {
       std::vector<double> points(at(nodes * 32), kNan);
       std::vector<double> lists(at(kPoints * 16), kNan);
-      table->grid.lagrange_points({x.data(), kPoints, matrix.data(), ld, nodes, points.data(), 32});
-      table->grid.lagrange_nodes({x.data(), kPoints, matrix.data(), ld, nodes, lists.data(), 16});
-      std::vector<double> expected(at(nodes));
+      table->grid.chebyshev_points({x.data(), kPoints, nodes, points.data(), 32});
+      table->grid.chebyshev_lists({x.data(), kPoints, nodes, lists.data(), 16});
       for (std::ptrdiff_t j = 0; j < kPoints; ++j) {
-        numerics::lagrange_values(coefficients, x[at(j)], expected);
-        for (std::ptrdiff_t node = 0; node < nodes; ++node) {
-          ASSERT_EQ(points[at(node * 32 + j)], expected[at(node)]) << table->name << ' ' << nodes;
-          ASSERT_EQ(lists[at(j * 16 + node)], expected[at(node)]) << table->name << ' ' << nodes;
+        const std::vector<double> expected = chebyshev(x[at(j)], nodes);
+        for (std::ptrdiff_t k = 0; k < nodes; ++k) {
+          ASSERT_EQ(points[at(k * 32 + j)], expected[at(k)]) << table->name << ' ' << nodes;
+          ASSERT_EQ(lists[at(j * 16 + k)], expected[at(k)]) << table->name << ' ' << nodes;
+          // Section 2 of docs/proofs/grid-axis.md, against T_k = cos(k arccos x).
+          const long double exact =
+              std::cos(static_cast<long double>(k) * std::acos(static_cast<long double>(x[at(j)])));
+          ASSERT_LE(
+              std::fabs(static_cast<long double>(expected[at(k)]) - exact),
+              (static_cast<long double>(numerics::chebyshev_rounding(static_cast<int>(nodes))) + 0.01L) * 0x1p-53L)
+              << nodes;
         }
-        for (std::ptrdiff_t node = nodes; node < ld; ++node) {
-          ASSERT_EQ(lists[at(j * 16 + node)], 0.0) << table->name;
+        for (std::ptrdiff_t k = nodes; k < padded; ++k) {
+          ASSERT_EQ(lists[at(j * 16 + k)], 0.0) << table->name;
         }
       }
     }
@@ -197,43 +210,92 @@ TEST(GridKernels, PassesAreSumsInOneChain) {
   }
 }
 
-TEST(GridKernels, RowsAreSumsInEightChains) {
-  Random random(7);
-  for (const std::ptrdiff_t nodes : {1, 4, 10, 16}) {
-    for (const std::ptrdiff_t width : {8, 16, 40, 104}) {
-      constexpr std::ptrdiff_t kPoints = 16;
-      constexpr std::ptrdiff_t kChannels = 3;
-      const std::vector<double> rows = numbers(random, nodes * 64);
-      const std::vector<double> columns = numbers(random, kPoints * width);
-      const std::vector<double> tensor = numbers(random, kChannels * nodes * width);
-      std::vector<double> first;
-      for (const simd::KernelTable* table : simd::available()) {
-        std::vector<double> out(at(kChannels * 64), kNan);
-        table->grid.evaluate(
-            {rows.data(), nodes, 64, columns.data(), width, width, kPoints, tensor.data(), kChannels, out.data(), 64});
-        for (std::ptrdiff_t c = 0; c < kChannels; ++c) {
-          for (std::ptrdiff_t i = 0; i < kPoints; ++i) {
-            double chain[8] = {};
-            long double size = 0.0L;
-            for (std::ptrdiff_t m = 0; m < width; ++m) {
-              double inner = 0.0;
-              for (std::ptrdiff_t node = 0; node < nodes; ++node) {
-                inner = std::fma(rows[at(node * 64 + i)], tensor[at((c * nodes + node) * width + m)], inner);
-              }
-              chain[m % 8] = std::fma(inner, columns[at(i * width + m)], chain[m % 8]);
-            }
-            long double sum = 0.0L;
-            for (const double part : chain) {
-              sum += static_cast<long double>(part);
-              size += std::fabs(static_cast<long double>(part));
-            }
-            // Three additions join the chains.
-            ASSERT_LE(std::fabs(static_cast<long double>(out[at(c * 64 + i)]) - sum), 3.01L * 0x1p-53L * size)
-                << table->name;
-          }
+TEST(GridKernels, PartsOfCells) {
+  Random random(8);
+  const std::vector<std::vector<std::ptrdiff_t>> shapes{{1, 4}, {4, 4}, {2, 2, 2}, {1, 2, 4}};
+  constexpr std::ptrdiff_t kPoints = 24;
+  constexpr std::ptrdiff_t kLd = 32;
+  for (const std::vector<std::ptrdiff_t>& bins : shapes) {
+    const auto axes = static_cast<std::ptrdiff_t>(bins.size());
+    std::vector<double> places(at(axes * kLd));
+    for (double& x : places) {
+      x = random.chance(0.5) ? static_cast<double>(random.integer(-4, 4)) / 4.0 : random.uniform(-1.0, 1.0);
+      x = random.chance(0.2) ? std::clamp(std::nextafter(x, -9.0), -1.0, 1.0) : x;
+    }
+    constexpr std::ptrdiff_t kChannels = 4;
+    constexpr std::ptrdiff_t kWidth = 16;
+    const std::vector<double> table_of = numbers(random, kChannels * kWidth);
+    for (const simd::KernelTable* table : simd::available()) {
+      std::vector<double> out(at(kChannels * kLd), kNan);
+      table->grid.look_up(
+          {places.data(), kLd, bins.data(), axes, kPoints, table_of.data(), kWidth, kChannels, out.data(), kLd});
+      for (std::ptrdiff_t i = 0; i < kPoints; ++i) {
+        std::ptrdiff_t part = 0;
+        for (std::ptrdiff_t l = 0; l < axes; ++l) {
+          part = part * bins[at(l)] + engines::grid::bin_of(places[at(l * kLd + i)], bins[at(l)]);
         }
-        first = first.empty() ? out : first;
-        ASSERT_TRUE(same_bits(out, first)) << table->name;
+        for (std::ptrdiff_t c = 0; c < kChannels; ++c) {
+          ASSERT_EQ(out[at(c * kLd + i)], table_of[at(c * kWidth + part)]) << table->name;
+        }
+      }
+    }
+  }
+}
+
+/// The sum over axes from `axis` on, as the kernels add it up; `place` is where its numbers begin.
+double nested(const std::vector<std::ptrdiff_t>& nodes, const std::vector<std::vector<double>>& lists, std::size_t axis,
+              const double* place, std::ptrdiff_t step) {
+  double sum = 0.0;
+  for (std::ptrdiff_t k = 0; k < nodes[axis]; ++k) {
+    std::ptrdiff_t next = 1;
+    for (std::size_t l = axis + 2; l < nodes.size(); ++l) {
+      next *= nodes[l];
+    }
+    const double inner = axis + 1 == nodes.size() ? place[k] : nested(nodes, lists, axis + 1, place + k * step, next);
+    sum = k == 0 ? inner : std::fma(lists[axis][at(k)], inner, sum);
+  }
+  return sum;
+}
+
+TEST(GridKernels, RowsAreSumsAxisByAxis) {
+  Random random(7);
+  const std::vector<std::vector<std::ptrdiff_t>> shapes{{1, 1},    {1, 7},    {5, 16},      {16, 3},        {8, 8, 8},
+                                                        {4, 6, 5}, {2, 1, 3}, {3, 2, 4, 5}, {2, 2, 3, 1, 2}};
+  constexpr std::ptrdiff_t kPoints = 16;
+  constexpr std::ptrdiff_t kChannels = 3;
+  constexpr std::ptrdiff_t kLd = 24;
+  for (const std::vector<std::ptrdiff_t>& nodes : shapes) {
+    const auto axes = static_cast<std::ptrdiff_t>(nodes.size());
+    std::ptrdiff_t width = 1;
+    for (std::size_t l = 1; l < nodes.size(); ++l) {
+      width *= nodes[l];
+    }
+    width = (width + 7) / 8 * 8;
+    const std::vector<double> tensor = numbers(random, kChannels * nodes[0] * width);
+    std::vector<double> lists;
+    for (const std::ptrdiff_t count : nodes) {
+      std::vector<double> list = numbers(random, count * kLd);
+      std::fill_n(list.begin(), kLd, 1.0);
+      lists.insert(lists.end(), list.begin(), list.end());
+    }
+    for (const simd::KernelTable* table : simd::available()) {
+      std::vector<double> out(at(kChannels * 32), kNan);
+      table->grid.evaluate(
+          {lists.data(), kLd, nodes.data(), axes, width, kPoints, tensor.data(), kChannels, out.data(), 32});
+      for (std::ptrdiff_t i = 0; i < kPoints; ++i) {
+        std::vector<std::vector<double>> own;
+        std::ptrdiff_t before = 0;
+        for (const std::ptrdiff_t count : nodes) {
+          own.emplace_back();
+          for (std::ptrdiff_t k = 0; k < count; ++k) {
+            own.back().push_back(lists[at((before + k) * kLd + i)]);
+          }
+          before += count;
+        }
+        for (std::ptrdiff_t c = 0; c < kChannels; ++c) {
+          const double expected = nested(nodes, own, 0, tensor.data() + c * nodes[0] * width, width);
+          ASSERT_EQ(out[at(c * 32 + i)], expected) << table->name << " axes " << axes << " nodes " << nodes[0];
+        }
       }
     }
   }

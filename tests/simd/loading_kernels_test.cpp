@@ -31,8 +31,19 @@ std::vector<T> numbers(Random& random, std::ptrdiff_t count) {
 }
 
 /// Rows around whole groups, columns around what goes through registers at a time; strides beyond the columns.
-constexpr std::array<std::array<std::ptrdiff_t, 3>, 8> kShapes{
-    {{1, 1, 1}, {7, 3, 5}, {8, 2, 2}, {16, 4, 4}, {17, 5, 9}, {48, 9, 9}, {33, 64, 70}, {5, 0, 1}}};
+constexpr std::array<std::array<std::ptrdiff_t, 3>, 13> kShapes{{{1, 1, 1},
+                                                                 {7, 3, 5},
+                                                                 {8, 2, 2},
+                                                                 {16, 4, 4},
+                                                                 {17, 5, 9},
+                                                                 {48, 9, 9},
+                                                                 {33, 64, 70},
+                                                                 {5, 0, 1},
+                                                                 {35, 1, 1},
+                                                                 {19, 3, 3},
+                                                                 {26, 5, 5},
+                                                                 {41, 6, 6},
+                                                                 {16, 8, 8}}};
 
 template <class S>
 auto columns_kernel(const simd::KernelTable& table) {

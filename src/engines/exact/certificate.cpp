@@ -2,11 +2,11 @@
 
 #include "base/checked.hpp"
 #include "base/rows.hpp"
+#include "engines/exact/arithmetic.hpp"
 #include "numerics/rounding.hpp"
 #include "simd/exact_kernels.hpp"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
 
 // All of it in log2 units; u is the unit roundoff of T, U of float64. Section numbers are those of
@@ -22,56 +22,16 @@ constexpr double kU = numerics::kU64;
 /// Covers the roundings made in computing a bound (at most 2^20 in a row, none of them a subtraction that matters).
 constexpr double kSlack = 1 + 0x1p-30;
 
-template <class T>
-struct Arithmetic;
-template <>
-struct Arithmetic<float> {
-  static constexpr double unit = numerics::kU32;
-  static constexpr double tiny = 0x1p-149;  // spacing of subnormal numbers
-  static constexpr double normal = 0x1p-126;
-  static constexpr double near_bits = 40;  // section 2: keys below 2^-X of the largest weight, X = 40 + log2 n, are far
-  static constexpr double conversions = 2;      // section 3: rounding q times its factor to T
-  static constexpr double gaussian_factor = 3;  // section 3: twice the error of sqrt(log2(e)/2)/H rounded to T
-  static constexpr double whole = 0x1p22;       // whole numbers of this size and their differences are exact
-  static constexpr double overflow = 0x1p125;
-  static constexpr double exp2_error = simd::kExp2MaxRelF32;
-  static constexpr double soft_cap = simd::kSoftCapMaxRelF32;
-  static constexpr bool wide = false;
-};
-template <>
-struct Arithmetic<double> {
-  static constexpr double unit = numerics::kU64;
-  static constexpr double tiny = 0x1p-1074;
-  static constexpr double normal = 0x1p-1022;
-  static constexpr double near_bits = 90;
-  static constexpr double conversions = 4;
-  static constexpr double gaussian_factor = 10;
-  static constexpr double whole = 0x1p51;
-  static constexpr double overflow = 0x1p1021;
-  static constexpr double exp2_error = simd::kExp2MaxRelF64;
-  static constexpr double soft_cap = simd::kSoftCapMaxRelF64;
-  static constexpr bool wide = true;
-};
-
-/// A whole number in [log2 n, log2 n + 1].
-double log2_above(std::int64_t n) { return static_cast<double>(std::bit_width(static_cast<std::uint64_t>(n))); }
-
-/// Most roundings a term of a raw score meets: chains of kChain terms, added one after the other.
-double chain_length(std::int64_t dim) {
-  const std::int64_t chains = std::max<std::int64_t>(1, base::blocks_of(dim, simd::kChain));
-  return static_cast<double>(std::min<std::int64_t>(dim, simd::kChain) + chains - 1);
-}
-
 double largest_magnitude(double low, double high) { return std::max(std::fabs(low), std::fabs(high)); }
 
 /// Statistics of the numbers as stored, made to hold for what rounding to T makes of them.
 template <class T>
 KeyStatistics as_rounded(KeyStatistics keys) {
-  constexpr double kGrown = Arithmetic<T>::unit * (1 + 0x1p-20);
+  constexpr double kGrown = ExactArithmetic<T>::unit * (1 + 0x1p-20);
   const auto widen = [](std::vector<double>& low, std::vector<double>& high) {
     for (std::size_t i = 0; i < low.size(); ++i) {
-      low[i] -= kGrown * std::fabs(low[i]) + Arithmetic<T>::tiny;
-      high[i] += kGrown * std::fabs(high[i]) + Arithmetic<T>::tiny;
+      low[i] -= kGrown * std::fabs(low[i]) + ExactArithmetic<T>::tiny;
+      high[i] += kGrown * std::fabs(high[i]) + ExactArithmetic<T>::tiny;
     }
   };
   if (!keys.keys_exact) {
@@ -104,7 +64,7 @@ RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const Ke
       top_bias_(std::fabs(keys.bias_max) * kLog2E * kSlack),
       shift_(shift),
       smallest_value_(keys.smallest_value) {
-  using A = Arithmetic<T>;
+  using A = ExactArithmetic<T>;
   // Section 3, (3.2) and (3.4).
   const double chain = chain_length(dim);
   chain_ = chain + (keys.keys_exact ? 0 : 1) + A::conversions + (queries_exact ? 0 : 1);
@@ -150,7 +110,7 @@ double RowCertifier<T>::span_of(const RowMeasures& row) const noexcept {
 /// Section 4: computed weights against true ones.
 template <class T>
 typename RowCertifier<T>::Weights RowCertifier<T>::weights(const RowMeasures& row) const noexcept {
-  using A = Arithmetic<T>;
+  using A = ExactArithmetic<T>;
   const double near = A::near_bits + log2_above(row.keys) + 1;
   const double below = std::max(-row.row_max, 0.0) * (1 + 0x1p-20);  // largest bias over largest score, at least
   const bool capped = cap_ < kInfinity;
@@ -208,7 +168,7 @@ double RowCertifier<T>::sums(const RowMeasures& row) const noexcept {
   const double in_block = std::min(count, static_cast<double>(simd::kKeyBlock));
   const double in_superblock = std::min(blocks, static_cast<double>(simd::kSuperblock)) - 1;
   const double flushes = std::ceil(blocks / static_cast<double>(simd::kSuperblock)) + cut + 1;
-  return numerics::gamma(in_block + in_superblock, Arithmetic<T>::unit) + 1.01 * numerics::gamma(flushes, kU);
+  return numerics::gamma(in_block + in_superblock, ExactArithmetic<T>::unit) + 1.01 * numerics::gamma(flushes, kU);
 }
 
 template <class T>
@@ -219,12 +179,12 @@ bool RowCertifier<T>::may_overflow(const RowMeasures& row) const noexcept {
   if (kind_ == ScoreKind::gaussian) {
     return !std::isfinite(row.row_max);
   }
-  return !(row.size + row.packed_query <= Arithmetic<T>::overflow);
+  return !(row.size + row.packed_query <= ExactArithmetic<T>::overflow);
 }
 
 template <class T>
 ExactBound RowCertifier<T>::certify(const RowMeasures& row, bool with_relative) const noexcept {
-  using A = Arithmetic<T>;
+  using A = ExactArithmetic<T>;
   ExactBound bound;
   if (may_overflow(row)) {
     return {kInfinity, kInfinity, kInfinity};
@@ -309,7 +269,7 @@ ExactBound exact_bound(const HeadScore& score, const KeyStatistics& stored, cons
       const double h = score.bandwidth[l];
       const double far = std::max(queries.query_max[l] - keys.key_min[l], keys.key_max[l] - queries.query_min[l]) / h;
       box += far * far;
-      const double lost = queries.queries_exact && keys.keys_exact ? 0.0 : Arithmetic<T>::unit * (query + key) / h;
+      const double lost = queries.queries_exact && keys.keys_exact ? 0.0 : ExactArithmetic<T>::unit * (query + key) / h;
       row.conversion += kLog2E / 2 * lost * lost * kMore;
     }
   }

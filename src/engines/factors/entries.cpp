@@ -33,7 +33,7 @@ Range range_of(DType dtype) noexcept {
 /// y/R as the factors have it, 0 on axes beyond the active ones.
 void query_point(const FactorFrame& frame, double radius, std::int64_t row, std::vector<double>& point) noexcept {
   for (std::int64_t l = 0; l < frame.active; ++l) {
-    point[usize(l)] = frame.y[usize(row * frame.active + l)] / radius;
+    point[usize(l)] = frame.sides[0].coordinates[usize(row * frame.active + l)] / radius;
   }
 }
 
@@ -49,6 +49,12 @@ void monomial_row(const numerics::Monomials& list, const double* point, double f
     const auto f = static_cast<std::size_t>(next[t]++);
     out[f] = factor * (weights != nullptr ? weights[f] * levels[t] : levels[t]);
   }
+}
+
+/// exp(exponent + shift), the exponent 0 where a side has none.
+double row_factor(const FactorSide& side, std::int64_t row, double shift) noexcept {
+  const double exponent = side.exponent.size() == 0 ? 0.0 : side.exponent[usize(row)];
+  return std::exp(exponent + shift);
 }
 
 /// Calls row(i, out) for each row and stores it.
@@ -83,16 +89,17 @@ FactorBound factor_bound(const FactorFrame& frame, const numerics::RelativePolyn
   for (int t = 0; t <= g; ++t) {
     coefficient = std::max(coefficient, std::fabs(polynomial.coefficients[usize(t)]) * std::pow(double(axes), t));
   }
-  const double beyond = std::max(1.0, 2.01 * frame.absolute / polynomial.radius);
+  const auto sides = static_cast<int>(frame.sides.size());
+  const double beyond = std::max(1.0, 1.01 * std::ldexp(frame.absolute, sides - 1) / polynomial.radius);
   const double size = 1.01 * (g + 1.0) * (static_cast<double>(rank) + coefficient) * std::pow(beyond, g);
   if (!(size * range.largest_exponential < range.largest)) {
     return unknown;
   }
-  const double underflow = 8.0 * (g + 2.0) * size * (range.spacing * range.largest_exponential) * largest_exp;
+  const double underflow = 4.0 * sides * (g + 2.0) * size * (range.spacing * range.largest_exponential) * largest_exp;
 
-  double relative = numerics::gamma(11 * g + 4, kU64);
-  if (dtype == DType::float32) {
-    relative = inflate(relative + (1.0 + relative) * (2.0 + kU32) * kU32, 4);
+  double relative = numerics::gamma(frame.roundings * g + 4, kU64);
+  for (int side = 0; dtype == DType::float32 && side < sides; ++side) {
+    relative = inflate(relative + (1.0 + relative) * kU32, 3);
   }
   const double absolute_sum = polynomial.absolute_sum(frame.absolute);
   const double entries = inflate(relative * absolute_sum * largest_exp + underflow, 8);
@@ -105,8 +112,9 @@ FactorBound factor_bound(const FactorFrame& frame, const numerics::RelativePolyn
   bound.approximation = polynomial.error;
   bound.rounding = inflate(entries + exponent * (1.0 + polynomial.error + entries), 8);
   bound.majorant = inflate((1.0 + exponent) * ((1.0 + relative) * absolute_sum * largest_exp + underflow), 12);
-  bound.dot_product = inflate(
-      numerics::gamma(rank, kU64) * bound.majorant + static_cast<double>(rank) * 0x1p-1072 * 0x1p+800 * largest_exp, 8);
+  bound.dot_product = inflate(numerics::gamma(static_cast<double>(rank) + sides - 2, kU64) * bound.majorant +
+                                  (sides - 1.0) * static_cast<double>(rank) * 0x1p-1072 * 0x1p+800 * largest_exp,
+                              10);
   const bool meaningful = std::isfinite(bound.total()) && std::isfinite(bound.majorant);
   return meaningful ? bound : unknown;
 }
@@ -148,19 +156,19 @@ void store_query_factor(const FactorFrame& frame, const numerics::RelativePolyno
   const double shift = balance(frame, polynomial.middle).shift + polynomial.middle;
   store_rows(list, first, count, sink, [&](std::int64_t i, auto& point, auto& levels, auto& next, double* out) {
     query_point(frame, polynomial.radius, offset + i, point);
-    const double factor = std::exp(frame.row[usize(offset + i)] + shift);
+    const double factor = row_factor(frame.sides[0], offset + i, shift);
     monomial_row(list, point.data(), factor, weights.data(), levels, next, out);
   });
 }
 
-void store_key_factor(const FactorFrame& frame, const numerics::RelativePolynomial& polynomial,
+void store_key_factor(const FactorFrame& frame, std::size_t side, const numerics::RelativePolynomial& polynomial,
                       const numerics::Monomials& list, std::int64_t first, std::int64_t count,
                       const base::RowSink& sink) {
-  const double shift = balance(frame, polynomial.middle).shift;
+  const FactorSide& keys = frame.sides[side];
+  const double shift = side == 1 ? balance(frame, polynomial.middle).shift : 0.0;
   store_rows(list, first, count, sink, [&](std::int64_t j, auto& point, auto& levels, auto& next, double* out) {
-    std::copy_n(frame.x.data() + j * frame.active, frame.active, point.begin());
-    const double factor = std::exp(frame.column[usize(j)] - shift);
-    monomial_row(list, point.data(), factor, nullptr, levels, next, out);
+    std::copy_n(keys.coordinates.data() + j * frame.active, frame.active, point.begin());
+    monomial_row(list, point.data(), row_factor(keys, j, -shift), nullptr, levels, next, out);
   });
 }
 

@@ -2,8 +2,8 @@
 
 /// The factors themselves: what is proved of them, and their entries.
 ///
-///     U_1(i, alpha) = exp(row_i + middle + shift) C_t (t!/alpha!) (y_i/R)^alpha,   U_2(j, alpha) = exp(column_j -
-///     shift) x_j^alpha
+///     U_1(i, alpha) = exp(row_i + middle + shift) C_t (t!/alpha!) (y_i/R)^alpha
+///     U_2(j, alpha) = exp(column_j - shift) x_j^alpha,   U_s(j, alpha) = (x^s_j)^alpha at order 3 and above
 ///
 /// over the monomials alpha of degree t = |alpha| at most g, C_t the coefficients of relative_polynomial.cpp.
 
@@ -14,6 +14,7 @@
 #include "numerics/relative_polynomial.hpp"
 #include "polyattn/dtype.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 
@@ -22,11 +23,12 @@ namespace polyattn::engines {
 /// Entries of float64 factors are proved for exponents up to 277 (2^400), of float32 ones up to 27 (2^39).
 double most_exponent(DType dtype) noexcept;
 
-/// Relative errors of every entry of U_1 U_2^T; docs/proofs/factors.md. Infinite where nothing is proved.
+/// Relative errors of every entry of U_1 U_2^T, or of U_1 (.) U_2 (.) U_3 ...; docs/proofs/factors.md. Infinite where
+/// nothing is proved.
 struct FactorBound {
   double approximation = 0.0;
   double rounding = 0.0;
-  double majorant = 0.0;  ///< sum_alpha |U_1 U_2| <= majorant exp(s_ij)
+  double majorant = 0.0;  ///< sum_alpha |U_1 U_2 ...| <= majorant exp(s)
   double dot_product = 0.0;
 
   [[nodiscard]] double total() const noexcept { return approximation + rounding; }
@@ -44,12 +46,12 @@ struct LeastDegree {
 };
 LeastDegree least_degree(const FactorFrame& frame, double tolerance, std::int64_t axes, DType dtype);
 
-/// Rows [first, first + count) of U_1 for the frame's queries from `offset` on, and of U_2. `list` has as many
-/// variables as the factors, at least `frame.active`; those beyond are 0.
+/// Rows [first, first + count) of U_1 for the frame's queries from `offset` on, and of the factor of side `side` >= 1.
+/// `list` has as many variables as the factors, at least `frame.active`; those beyond are 0.
 void store_query_factor(const FactorFrame& frame, const numerics::RelativePolynomial& polynomial,
                         const numerics::Monomials& list, const std::vector<double>& weights, std::int64_t offset,
                         std::int64_t first, std::int64_t count, const base::RowSink& sink);
-void store_key_factor(const FactorFrame& frame, const numerics::RelativePolynomial& polynomial,
+void store_key_factor(const FactorFrame& frame, std::size_t side, const numerics::RelativePolynomial& polynomial,
                       const numerics::Monomials& list, std::int64_t first, std::int64_t count,
                       const base::RowSink& sink);
 

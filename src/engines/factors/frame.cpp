@@ -18,7 +18,8 @@ namespace {
 using base::usize;
 using numerics::kU64;
 
-constexpr std::int64_t kScanKeys = 64;
+/// In each degree: 5 in y/R (2 in a_l = 1/H^2, difference, product, quotient), 1 in x, 2 in powers, 3 in t!/alpha!.
+constexpr std::int64_t kRoundings = 11;
 
 /// Queries of all heads, one after the other, or the keys: float64 [count, dim].
 struct Loaded {
@@ -108,8 +109,8 @@ Middle middle_of(const base::Buffer<double>& values) noexcept {
 }
 
 void set_exponents(FactorFrame& frame, Exponents exponents, std::int64_t dim) {
-  frame.row = std::move(exponents.row);
-  frame.column = std::move(exponents.column);
+  frame.sides[0].exponent = std::move(exponents.row);
+  frame.sides[1].exponent = std::move(exponents.column);
   // Fewer than 8 roundings a term, 2 dim additions.
   frame.exponent_error = numerics::inflate(static_cast<double>(2 * dim + 16) * kU64 * exponents.terms, 2 * dim + 16) +
                          static_cast<double>(dim) * 0x1p-740;
@@ -124,18 +125,20 @@ void set_coordinates(FactorFrame& frame, const PointSet& q, const PointSet& k, c
     }
   }
   frame.active = static_cast<std::int64_t>(axes.size());
-  frame.y = base::Buffer<double>(q.count * frame.active, context.memory);
-  frame.x = base::Buffer<double>(k.count * frame.active, context.memory);
+  base::Buffer<double>& y = frame.sides[0].coordinates;
+  base::Buffer<double>& x = frame.sides[1].coordinates;
+  y = base::Buffer<double>(q.count * frame.active, context.memory);
+  x = base::Buffer<double>(k.count * frame.active, context.memory);
   for (std::size_t axis = 0; axis < axes.size(); ++axis) {
     const std::size_t l = axes[axis];
     const double unit = std::ldexp(1.0, std::ilogb(keys.half[l]) + 1);  // above every |k - kappa|, at most twice that
     const double weight = metric[l] * unit;
     const double shrink = 1.0 / unit;
     for (std::int64_t i = 0; i < q.count; ++i) {
-      frame.y[usize(i * frame.active) + axis] = (q.data[usize(i * q.dim) + l] - queries.centre[l]) * weight;
+      y[usize(i * frame.active) + axis] = (q.data[usize(i * q.dim) + l] - queries.centre[l]) * weight;
     }
     for (std::int64_t j = 0; j < k.count; ++j) {
-      frame.x[usize(j * frame.active) + axis] = (k.data[usize(j * k.dim) + l] - keys.centre[l]) * shrink;
+      x[usize(j * frame.active) + axis] = (k.data[usize(j * k.dim) + l] - keys.centre[l]) * shrink;
     }
   }
 }
@@ -156,8 +159,11 @@ double stated_radius(const std::vector<Extent>& queries, const std::vector<Exten
 }  // namespace
 
 Balance balance(const FactorFrame& frame, double middle) noexcept {
-  const Middle row = middle_of(frame.row);
-  const Middle column = middle_of(frame.column);
+  if (frame.sides[0].exponent.size() + frame.sides[1].exponent.size() == 0) {
+    return {0.0, std::fabs(middle)};
+  }
+  const Middle row = middle_of(frame.sides[0].exponent);
+  const Middle column = middle_of(frame.sides[1].exponent);
   const double common = 0.5 * (row.middle + middle + column.middle);
   return {common - (row.middle + middle), std::fabs(common) + std::max(row.half, column.half)};
 }
@@ -213,13 +219,12 @@ FactorFrame make_factor_frame(std::span<const HeadProblem> heads, double most_ex
   const std::vector<Extent> keys = candidate_extents(k.points, metric);
 
   FactorFrame frame;
-  frame.n_q = q.points.count;
-  frame.n_kv = k.points.count;
-  if (frame.n_q == 0 || frame.n_kv == 0) {
-    // No pair, no score: all that is left is a matrix with a side of 0.
-    frame.row = base::Buffer<double>(frame.n_q, 0.0, context.memory);
-    frame.column = base::Buffer<double>(frame.n_kv, 0.0, context.memory);
-    return frame;
+  frame.sides.resize(2);
+  frame.sides[0].count = q.points.count;
+  frame.sides[1].count = k.points.count;
+  frame.roundings = kRoundings;
+  if (frame.empty()) {
+    return frame;  // no pair, no score: all that is left is a matrix with a side of 0
   }
   frame.radius_before = stated_radius(queries, keys, metric, gaussian);
   const auto [queries_about, keys_about] =
@@ -229,64 +234,6 @@ FactorFrame make_factor_frame(std::span<const HeadProblem> heads, double most_ex
   frame.low = -frame.absolute;
   frame.high = frame.absolute;
   return frame;
-}
-
-void scan_scores(FactorFrame& frame, const base::Context& context) {
-  const std::int64_t blocks = base::blocks_of(frame.n_kv, kScanKeys);
-  struct Seen {
-    double low = 0.0;
-    double high = 0.0;
-    double absolute = 0.0;
-  };
-  std::vector<Seen> seen(usize(blocks));
-  base::parallel_for(context, blocks, [&](std::int64_t block, int) {
-    const std::int64_t first = block * kScanKeys;
-    const std::int64_t count = std::min(kScanKeys, frame.n_kv - first);
-    std::vector<double> x(usize(frame.active * kScanKeys), 0.0);  // keys of the block, lanes along them
-    for (std::int64_t j = 0; j < count; ++j) {
-      for (std::int64_t l = 0; l < frame.active; ++l) {
-        x[usize(l * kScanKeys + j)] = frame.x[usize((first + j) * frame.active + l)];
-      }
-    }
-    Seen found;
-    std::vector<double> score(usize(kScanKeys));
-    std::vector<double> absolute(usize(kScanKeys));
-    for (std::int64_t i = 0; i < frame.n_q; ++i) {
-      std::fill(score.begin(), score.end(), 0.0);
-      std::fill(absolute.begin(), absolute.end(), 0.0);
-      for (std::int64_t l = 0; l < frame.active; ++l) {
-        const double y = frame.y[usize(i * frame.active + l)];
-        const double* axis = x.data() + l * kScanKeys;
-        for (std::size_t j = 0; j < usize(kScanKeys); ++j) {
-          score[j] += y * axis[j];
-          absolute[j] += std::fabs(y * axis[j]);
-        }
-      }
-      for (std::size_t j = 0; j < usize(kScanKeys); ++j) {
-        found.low = std::min(found.low, score[j]);
-        found.high = std::max(found.high, score[j]);
-        found.absolute = std::max(found.absolute, absolute[j]);
-      }
-    }
-    seen[usize(block)] = found;
-    if (context.progress != nullptr) {
-      context.progress->add(0.0);  // a chance to cancel
-    }
-  });
-  Seen all;
-  for (const Seen& one : seen) {
-    all.low = std::min(all.low, one.low);
-    all.high = std::max(all.high, one.high);
-    all.absolute = std::max(all.absolute, one.absolute);
-  }
-  // 5 roundings in y and x, one a product, `active` additions; and what underflows.
-  const std::int64_t operations = frame.active + 8;
-  const double absolute = numerics::inflate(all.absolute, operations) + static_cast<double>(operations) * 0x1p-700;
-  const double error = frame.active == 0 ? 0.0 : numerics::gamma(operations, kU64) * absolute + 0x1p-700;
-  frame.absolute = std::min(frame.absolute, absolute);
-  frame.low = std::max(frame.low, all.low - error * (1.0 + 0x1p-50) - std::fabs(all.low) * 0x1p-52);
-  frame.high = std::min(frame.high, all.high + error * (1.0 + 0x1p-50) + all.high * 0x1p-52);
-  frame.scanned = true;
 }
 
 }  // namespace polyattn::engines

@@ -11,31 +11,54 @@
 #include "base/parallel.hpp"
 #include "engines/problem.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <span>
 #include <vector>
 
 namespace polyattn::engines {
 
-/// Coordinates are y_il = weight_l (q_il - c_l) and x_jl = shrink_l (k_jl - kappa_l) with |x| <= 1, shrink a power of
-/// two, so that s'_ij = sum_l y_il x_jl. Axes on which either side is constant are left out: axes come in the order of
-/// `axis`, `active` of them.
+/// One side of the scores: the queries, or a key set.
+struct FactorSide {
+  std::int64_t count = 0;
+  base::Buffer<double> coordinates;  ///< [count, active]
+  base::Buffer<double> exponent;     ///< [count], or empty: 0
+};
+
+/// Scores of a frame are s'_i(j_1 ...) = sum_l y_il x^1_{j_1 l} x^2_{j_2 l} ... with all |x| <= 1, half of which is
+/// attained, and y in the units this leaves. At order 2: y_il = weight_l (q_il - c_l), x_jl = shrink_l (k_jl -
+/// kappa_l), shrink a power of two. Axes on which either side is constant are left out: axes come in the order of
+/// `axis`, `active` of them. At higher orders: tuple_frame.hpp.
 struct FactorFrame {
-  std::int64_t n_q = 0;  ///< rows of all query heads
-  std::int64_t n_kv = 0;
+  std::vector<FactorSide> sides;  ///< queries of all heads of the frame, then the keys
   std::int64_t active = 0;
-  base::Buffer<double> y;  ///< [n_q, active]; each within 4 roundings of exact
-  base::Buffer<double> x;  ///< [n_kv, active]; 1 rounding
-  base::Buffer<double> row;
-  base::Buffer<double> column;
+  /// At most so many roundings for each degree in a product of entries, one of each side: in y/R, x, their powers, and
+  /// the weights.
+  std::int64_t roundings = 0;
   double exponent_error = 0.0;  ///< bound on the error of row_i + column_j
   double low = 0.0;             ///< at most 0
   double high = 0.0;            ///< at least 0
-  double absolute = 0.0;        ///< bound on sum_l |y_il x_jl|
+  double absolute = 0.0;        ///< bound on sum_l |y_il x_jl ...|
   double radius_before = 0.0;   ///< bound on |s_ij|
   bool scanned = false;
 
   [[nodiscard]] double radius() const noexcept { return 0.5 * high - 0.5 * low; }
+  /// There is no score at all.
+  [[nodiscard]] bool empty() const noexcept {
+    return std::any_of(sides.begin(), sides.end(), [](const FactorSide& side) { return side.count == 0; });
+  }
+  /// How many scores there are.
+  [[nodiscard]] double scores() const noexcept {
+    double product = 1.0;
+    for (const FactorSide& side : sides) product *= static_cast<double>(side.count);
+    return product;
+  }
+  /// Rows of all factors.
+  [[nodiscard]] double rows() const noexcept {
+    double sum = 0.0;
+    for (const FactorSide& side : sides) sum += static_cast<double>(side.count);
+    return sum;
+  }
 };
 
 /// `heads` share keys and score; they are checked for NaN and infinity (Error, non_finite). The exponents row_i and
@@ -43,10 +66,8 @@ struct FactorFrame {
 /// forty passes over Q and K.
 FactorFrame make_factor_frame(std::span<const HeadProblem> heads, double most_exponent, const base::Context& context);
 
-/// Replaces bounds by what the scores really are. Cost: n_q n_kv active. The scores themselves are not kept.
-void scan_scores(FactorFrame& frame, const base::Context& context);
-
 /// The constant to be added to row_i and taken from column_j so that both stay small, and how large they then are.
+/// Without exponents: no shift.
 struct Balance {
   double shift = 0.0;
   double largest = 0.0;

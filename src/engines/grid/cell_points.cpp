@@ -77,15 +77,16 @@ Share share_of(std::int64_t rows, std::int64_t parts, std::int64_t part) noexcep
   return {std::min(rows, blocks * part / parts * kRows), std::min(rows, blocks * (part + 1) / parts * kRows)};
 }
 
-/// out[i] = cell number of row i, -1 where it is hidden.
-void number_cells(const PointSet& set, const Share& share, std::int64_t* out) {
+/// Calls body(row, cell number) for the rows of a share; -1 where one is hidden.
+template <class Body>
+void number_cells(const PointSet& set, const Share& share, const Body& body) {
   Located at(set.geometry);
   for (std::int64_t first = share.first; first < share.last; first += kRows) {
     const std::int64_t count = std::min(kRows, share.last - first);
     locate(set, first, count, at);
     for (std::int64_t i = 0; i < count; ++i) {
       const bool hidden = set.hides() && at.bias[usize(i)] == -kInfinity;
-      out[first + i] = hidden ? -1 : static_cast<std::int64_t>(at.id[usize(i)]);
+      body(first + i, hidden ? -1 : static_cast<std::int64_t>(at.id[usize(i)]));
     }
   }
 }
@@ -98,42 +99,29 @@ struct Counters {
   [[nodiscard]] std::uint32_t* of(std::int64_t part) noexcept { return count.data() + part * cells; }
 };
 
-/// Occupied cells by sorting, and in place of cell numbers their ranks.
-std::vector<std::int64_t> rank_cells(base::Buffer<std::int64_t>& numbers) {
+/// Occupied cells by sorting, and for every row the rank of its cell.
+std::vector<std::int64_t> rank_cells(const PointSet& set, std::int64_t parts, const base::Context& context,
+                                     base::Buffer<std::uint32_t>& ranks) {
+  base::Buffer<std::int64_t> numbers(set.size(), context.memory);
+  base::parallel_for(context, parts, [&](std::int64_t part, int) {
+    number_cells(set, share_of(set.size(), parts, part),
+                 [&](std::int64_t row, std::int64_t number) { numbers[usize(row)] = number; });
+  });
   std::vector<std::int64_t> ids(numbers.begin(), numbers.end());
   std::sort(ids.begin(), ids.end());
   ids.erase(std::unique(ids.begin(), ids.end()), ids.end());
   if (!ids.empty() && ids.front() < 0) {
     ids.erase(ids.begin());
   }
-  for (std::int64_t& number : numbers.span()) {
-    number = number < 0 ? -1 : std::lower_bound(ids.begin(), ids.end(), number) - ids.begin();
-  }
+  std::transform(numbers.begin(), numbers.end(), ranks.begin(), [&](std::int64_t number) {
+    return number < 0 ? kNowhere
+                      : static_cast<std::uint32_t>(std::lower_bound(ids.begin(), ids.end(), number) - ids.begin());
+  });
   return ids;
 }
 
-/// Sets ids, starts and place from the cell number of every row.
-void arrange(const Geometry& geometry, base::Buffer<std::int64_t>& numbers, const base::Context& context,
-             CellPoints& out) {
-  const auto rows = static_cast<std::int64_t>(numbers.size());
-  const bool dense = geometry.box() <= std::min(kMostCounters, std::max<std::int64_t>(1 << 14, 4 * rows));
-  std::vector<std::int64_t> ids;
-  if (!dense) {
-    ids = rank_cells(numbers);
-  }
-  Counters counters;
-  counters.parts = std::clamp<std::int64_t>(context.threads, 1, 16);
-  counters.cells = dense ? geometry.box() : static_cast<std::int64_t>(ids.size());
-  counters.count.assign(usize(counters.parts * counters.cells), 0);
-  base::parallel_for(context, counters.parts, [&](std::int64_t part, int) {
-    const Share share = share_of(rows, counters.parts, part);
-    std::uint32_t* count = counters.of(part);
-    for (std::int64_t i = share.first; i < share.last; ++i) {
-      if (numbers[usize(i)] >= 0) {
-        ++count[numbers[usize(i)]];
-      }
-    }
-  });
+/// Sets ids and starts from the counts, which become the first record of every part in every cell.
+void arrange(const std::vector<std::int64_t>& ids, Counters& counters, CellPoints& out) {
   std::uint32_t next = 0;
   out.starts.push_back(0);
   for (std::int64_t cell = 0; cell < counters.cells; ++cell) {
@@ -142,29 +130,49 @@ void arrange(const Geometry& geometry, base::Buffer<std::int64_t>& numbers, cons
       next += std::exchange(counters.of(part)[cell], next);
     }
     if (next > begin) {
-      out.ids.push_back(dense ? cell : ids[usize(cell)]);
+      out.ids.push_back(ids.empty() ? cell : ids[usize(cell)]);
       out.starts.push_back(next);
     }
   }
-  out.place = base::Buffer<std::uint32_t>(rows, context.memory);
-  base::parallel_for(context, counters.parts, [&](std::int64_t part, int) {
-    const Share share = share_of(rows, counters.parts, part);
-    std::uint32_t* cursor = counters.of(part);
-    for (std::int64_t i = share.first; i < share.last; ++i) {
-      const std::int64_t number = numbers[usize(i)];
-      out.place[usize(i)] = number < 0 ? kNowhere : cursor[number]++;
-    }
-  });
 }
 
 CellPoints place_points(const PointSet& set, const base::Context& context) {
   CellPoints out;
-  base::Buffer<std::int64_t> numbers(set.size(), context.memory);
-  const std::int64_t parts = std::clamp<std::int64_t>(context.threads, 1, 16);
-  base::parallel_for(context, parts, [&](std::int64_t part, int) {
-    number_cells(set, share_of(set.size(), parts, part), numbers.data());
+  const std::int64_t rows = set.size();
+  const std::int64_t box = set.geometry.box();
+  const bool dense = box <= std::min(kMostCounters, std::max<std::int64_t>(1 << 14, 4 * rows));
+  Counters counters;
+  counters.parts = std::clamp<std::int64_t>(context.threads, 1, 16);
+  out.place = base::Buffer<std::uint32_t>(rows, context.memory);  // at first of cells, then of records
+  std::vector<std::int64_t> ids;
+  if (!dense) {
+    ids = rank_cells(set, counters.parts, context, out.place);
+  }
+  counters.cells = dense ? box : static_cast<std::int64_t>(ids.size());
+  counters.count.assign(usize(counters.parts * counters.cells), 0);
+  base::parallel_for(context, counters.parts, [&](std::int64_t part, int) {
+    const Share share = share_of(rows, counters.parts, part);
+    std::uint32_t* count = counters.of(part);
+    if (dense) {
+      number_cells(set, share, [&](std::int64_t row, std::int64_t number) {
+        out.place[usize(row)] = number < 0 ? kNowhere : static_cast<std::uint32_t>(number);
+      });
+    }
+    for (std::int64_t i = share.first; i < share.last; ++i) {
+      if (out.place[usize(i)] != kNowhere) {
+        ++count[out.place[usize(i)]];
+      }
+    }
   });
-  arrange(set.geometry, numbers, context, out);
+  arrange(ids, counters, out);
+  base::parallel_for(context, counters.parts, [&](std::int64_t part, int) {
+    const Share share = share_of(rows, counters.parts, part);
+    std::uint32_t* cursor = counters.of(part);
+    for (std::int64_t i = share.first; i < share.last; ++i) {
+      std::uint32_t& place = out.place[usize(i)];
+      place = place == kNowhere ? kNowhere : cursor[place]++;
+    }
+  });
   return out;
 }
 
@@ -182,11 +190,10 @@ void log_weights(const Geometry& geometry, const Located& at, std::int64_t count
 }
 
 /// Turns the log weights of a cell into weights in units of 2^exponent, and values into weighted ones.
-std::int64_t weigh_cell(const Geometry& geometry, std::int64_t first, std::int64_t last, CellPoints& out) {
-  const std::size_t at = geometry.axes.size();
+std::int64_t weigh_cell(std::int64_t first, std::int64_t last, CellPoints& out) {
   double largest = -kInfinity;
   for (std::int64_t i = first; i < last; ++i) {
-    largest = std::max(largest, out.record(i)[at]);
+    largest = std::max(largest, out.record(i)[0]);
   }
   const double exponent = std::ceil(largest / 0.6931471805599453);
   const double shift = exponent * 0.6931471805599453;
@@ -196,13 +203,13 @@ std::int64_t weigh_cell(const Geometry& geometry, std::int64_t first, std::int64
     std::fill(weight, weight + 8, -kInfinity);
     for (std::int64_t j = 0; j < count; ++j) {
       // The shift rounds: a difference of a few ulp above 0 would be outside of what the kernel takes.
-      weight[j] = std::min(out.record(i + j)[at], shift);
+      weight[j] = std::min(out.record(i + j)[0], shift);
     }
     simd::kernels().statistics.exponentials(weight, shift, 8, weight);
     for (std::int64_t j = 0; j < count; ++j) {
-      double* record = out.records.data() + (i + j) * out.width + at;
+      double* record = out.records.data() + (i + j) * out.width;
       record[0] = weight[j];
-      for (std::int64_t c = 1; c < out.width - static_cast<std::int64_t>(at); ++c) {
+      for (std::int64_t c = 1; c < out.first_axis; ++c) {
         record[c] *= weight[j];
       }
     }
@@ -210,14 +217,52 @@ std::int64_t weigh_cell(const Geometry& geometry, std::int64_t first, std::int64
   return static_cast<std::int64_t>(exponent);
 }
 
-/// One column after the other of a block into the records.
-void scatter(const double* column, std::int64_t count, const std::uint32_t* place, std::int64_t width,
-             double* records) noexcept {
+/// Columns of a block on their way into records.
+using Columns = std::vector<const double*>;
+
+template <int Width>
+void scatter_rows(const double* const* columns, std::int64_t count, const std::uint32_t* place,
+                  double* records) noexcept {
+  constexpr std::int64_t kAhead = 16;
   for (std::int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count && place[i + kAhead] != kNowhere) {
+      __builtin_prefetch(records + static_cast<std::int64_t>(place[i + kAhead]) * Width, 1);
+    }
     if (place[i] != kNowhere) {
-      records[static_cast<std::int64_t>(place[i]) * width] = column[i];
+      double* record = records + static_cast<std::int64_t>(place[i]) * Width;
+      for (int c = 0; c < Width; ++c) {
+        record[c] = columns[c][i];
+      }
     }
   }
+}
+
+void scatter(const Columns& columns, std::int64_t count, const std::uint32_t* place, double* records) noexcept {
+  const auto width = static_cast<std::int64_t>(columns.size());
+  switch (width) {
+    case 3:
+      return scatter_rows<3>(columns.data(), count, place, records);
+    case 4:
+      return scatter_rows<4>(columns.data(), count, place, records);
+    case 5:
+      return scatter_rows<5>(columns.data(), count, place, records);
+    default:
+      break;
+  }
+  for (std::int64_t c = 0; c < width; ++c) {
+    for (std::int64_t i = 0; i < count; ++i) {
+      if (place[i] != kNowhere) {
+        records[static_cast<std::int64_t>(place[i]) * width + c] = columns[usize(c)][i];
+      }
+    }
+  }
+}
+
+/// Room for a group of points more behind the last, which kernels load.
+base::Buffer<double> make_records(std::int64_t points, std::int64_t width, base::MemoryMeter* memory) {
+  base::Buffer<double> out((points + 8) * width, memory);
+  std::fill(out.end() - 8 * width, out.end(), 0.0);
+  return out;
 }
 
 }  // namespace
@@ -226,67 +271,66 @@ CellPoints sort_keys(const HeadProblem& problem, const Geometry& geometry, const
                      const base::Context& context) {
   const PointSet set{problem, geometry, true};
   CellPoints out = place_points(set, context);
-  const auto axes = static_cast<std::int64_t>(geometry.axes.size());
   const std::int64_t columns = problem.value_dim();
-  out.width = base::round_up_to(axes + 1 + columns, 2);
-  out.records = base::Buffer<double>((out.points() + 8) * out.width, context.memory);
-  std::fill(out.records.end() - 8 * out.width, out.records.end(), 0.0);
-  const std::vector<double> nothing(usize(kRows), 0.0);
+  out.weighted = geometry.weighted;
+  out.first_axis = columns + (out.weighted ? 1 : 0);
+  out.width = out.first_axis + static_cast<std::int64_t>(geometry.axes.size());
+  out.records = make_records(out.points(), out.width, context.memory);
   const std::int64_t parts = base::blocks_of(problem.n_kv(), 16 * kRows);
   base::parallel_for(context, parts, [&](std::int64_t part, int) {
     Located at(geometry);
     std::vector<double> values(usize(std::max<std::int64_t>(columns, 1) * kRows));
     std::vector<double> weight(usize(kRows), 1.0);
+    Columns record;
+    if (out.weighted) {
+      record.push_back(weight.data());
+    }
+    for (std::int64_t c = 0; c < columns; ++c) {
+      record.push_back(values.data() + c * kRows);
+    }
+    for (std::size_t l = 0; l < geometry.axes.size(); ++l) {
+      record.push_back(at.local.data() + l * usize(kRows));
+    }
     const std::int64_t last = std::min(problem.n_kv(), (part + 1) * 16 * kRows);
     for (std::int64_t first = part * 16 * kRows; first < last; first += kRows) {
       const std::int64_t count = std::min(kRows, last - first);
       locate(set, first, count, at);
-      const std::uint32_t* place = out.place.data() + first;
-      for (std::int64_t l = 0; l < axes; ++l) {
-        scatter(at.local.data() + l * kRows, count, place, out.width, out.records.data() + l);
-      }
-      if (out.width > axes + 1 + columns) {
-        scatter(nothing.data(), count, place, out.width, out.records.data() + axes + 1 + columns);
-      }
-      if (geometry.weighted) {
+      if (out.weighted) {
         log_weights(geometry, at, count, weight.data());
       }
-      scatter(weight.data(), count, place, out.width, out.records.data() + axes);
       place_columns<double>(problem.values, first, count, value_centre.data(), nullptr, values.data(), kRows);
-      for (std::int64_t c = 0; c < columns; ++c) {
-        scatter(values.data() + c * kRows, count, place, out.width, out.records.data() + axes + 1 + c);
-      }
+      scatter(record, count, out.place.data() + first, out.records.data());
     }
   });
-  if (geometry.weighted) {
+  if (out.weighted) {
     out.exponents.resize(out.ids.size());
     base::parallel_for(context, out.cells(), [&](std::int64_t cell, int) {
-      out.exponents[usize(cell)] = weigh_cell(geometry, out.starts[usize(cell)], out.starts[usize(cell) + 1], out);
+      out.exponents[usize(cell)] = weigh_cell(out.starts[usize(cell)], out.starts[usize(cell) + 1], out);
     });
   }
   return out;
 }
 
 CellPoints sort_queries(const HeadProblem& problem, const Geometry& geometry, const base::Context& context) {
+  return place_points({problem, geometry, false}, context);
+}
+
+base::Buffer<double> query_records(const HeadProblem& problem, const Geometry& geometry, const CellPoints& queries,
+                                   std::int64_t width, const base::Context& context) {
   const PointSet set{problem, geometry, false};
-  CellPoints out = place_points(set, context);
-  const auto axes = static_cast<std::int64_t>(geometry.axes.size());
-  out.width = base::round_up_to(axes, 2);
-  out.records = base::Buffer<double>((out.points() + 8) * out.width, context.memory);
-  std::fill(out.records.end() - 8 * out.width, out.records.end(), 0.0);
+  base::Buffer<double> out = make_records(queries.points(), width, context.memory);
   const std::vector<double> nothing(usize(kRows), 0.0);
   base::parallel_for(context, base::blocks_of(problem.n_q(), 16 * kRows), [&](std::int64_t part, int) {
     Located at(geometry);
+    Columns record(usize(width), nothing.data());
+    for (std::size_t l = 0; l < geometry.axes.size(); ++l) {
+      record[l] = at.local.data() + l * usize(kRows);
+    }
     const std::int64_t last = std::min(problem.n_q(), (part + 1) * 16 * kRows);
     for (std::int64_t first = part * 16 * kRows; first < last; first += kRows) {
       const std::int64_t count = std::min(kRows, last - first);
       locate(set, first, count, at);
-      for (std::int64_t l = 0; l < axes; ++l) {
-        scatter(at.local.data() + l * kRows, count, out.place.data() + first, out.width, out.records.data() + l);
-      }
-      if (out.width > axes) {
-        scatter(nothing.data(), count, out.place.data() + first, out.width, out.records.data() + axes);
-      }
+      scatter(record, count, queries.place.data() + first, out.data());
     }
   });
   return out;

@@ -57,7 +57,7 @@ EvaluationSummary answer_head(const HeadProblem& problem, const GridHead& head, 
 double head_work(const HeadProblem& problem, const GridHead& head) noexcept;
 
 /// R: what numerator and denominator are computed to, over sum_B (kernel's largest value between the cells) (sum over
-/// the cell's keys of w |v - centre|, or w). docs/proofs/grid.md.
-double rounding_factor(const Geometry& geometry, std::int64_t most_points);
+/// the cell's keys of w |v - centre|, or w). `matrices` are the axes' node_matrices. docs/proofs/grid.md, section 4.
+double rounding_factor(const Geometry& geometry, const std::vector<AxisMatrices>& matrices, std::int64_t most_points);
 
 }  // namespace polyattn::engines::grid

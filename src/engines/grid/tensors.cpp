@@ -41,67 +41,62 @@ double tensor_work(const Geometry& geometry, std::int64_t channels) noexcept {
   return nodes;
 }
 
-std::vector<AxisBasis> make_bases(const Geometry& geometry) {
-  std::vector<AxisBasis> bases;
-  for (const Axis& axis : geometry.axes) {
-    AxisBasis basis;
-    basis.nodes = axis.nodes;
-    basis.ld = base::round_up_to(basis.nodes, 8);
-    basis.matrix.assign(usize(basis.nodes * basis.ld), 0.0);
-    const std::vector<double> matrix = numerics::lagrange_coefficients(axis.nodes);
-    for (std::int64_t k = 0; k < basis.nodes; ++k) {
-      std::copy_n(matrix.begin() + k * basis.nodes, basis.nodes, basis.matrix.begin() + k * basis.ld);
-    }
-    bases.push_back(std::move(basis));
-  }
-  return bases;
-}
-
-PointBlock::PointBlock(const Geometry& geometry, const std::vector<AxisBasis>& bases, std::int64_t record_width)
-    : kernels_(simd::kernels()),
-      bases_(bases),
-      axes_(static_cast<std::int64_t>(geometry.axes.size())),
-      width_(record_width),
-      records_(usize(record_width * kLd), 0.0),
-      leading_(usize(bases.front().nodes * kLd), 0.0),
-      axis_(usize(kLd * 16), 0.0) {
+PointBlock::PointBlock(const Geometry& geometry, std::int64_t width, std::int64_t first_axis)
+    : kernels_(simd::kernels()), width_(width), first_axis_(first_axis), records_(usize((1 + width) * kLd), 0.0) {
+  std::fill_n(records_.begin(), kLd, 1.0);
   std::int64_t length = 1;
-  for (std::size_t l = 1; l < bases.size(); ++l) {
-    length *= bases[l].nodes;
+  std::int64_t all = 0;
+  for (const Axis& axis : geometry.axes) {
+    length *= nodes_.empty() ? 1 : axis.nodes;
+    all += axis.nodes;
+    nodes_.push_back(axis.nodes);
   }
-  ld_ = base::round_up_to(length, 8) + 16;
-  for (std::vector<double>& list : lists_) {
-    list.assign(usize(kLd * ld_ + 16), 0.0);
+  lists_.assign(usize(all * kLd), 0.0);
+  // Lists may spill into the next one's place, which is made later; an odd number of cache lines shares few of them.
+  ld_ = base::round_up_to(length, 8);
+  ld_ += ld_ % 16 == 0 ? 8 : 0;
+}
+
+void PointBlock::load(const double* records, std::int64_t count) {
+  padded_ = base::round_up_to(count, 8);
+  double* columns = records_.data() + kLd;
+  kernels_.loading.columns64({records, width_, count, width_, columns, kLd});
+  for (std::int64_t c = 0; c < width_ && count < padded_; ++c) {
+    std::fill(columns + c * kLd + count, columns + c * kLd + padded_, 0.0);
+  }
+  kernels_.grid.chebyshev_points({places(0), padded_, nodes_.front(), lists_.data(), kLd});
+}
+
+void PointBlock::make_lists() {
+  double* to = lists_.data();
+  for (std::size_t l = 1; l < nodes_.size(); ++l) {
+    to += nodes_[l - 1] * kLd;
+    kernels_.grid.chebyshev_points({places(static_cast<std::int64_t>(l)), padded_, nodes_[l], to, kLd});
   }
 }
 
-void PointBlock::load(const CellPoints& points, std::int64_t first, std::int64_t count) {
-  const simd::KernelTable& kernels = kernels_;
-  padded_ = base::round_up_to(count, 8);
-  kernels.loading.columns64({points.record(first), points.width, count, points.width, records_.data(), kLd});
-  for (std::int64_t c = 0; c < width_ && count < padded_; ++c) {
-    std::fill(records_.begin() + c * kLd + count, records_.begin() + c * kLd + padded_, 0.0);
+void PointBlock::make_products(std::int64_t first, std::int64_t count) {
+  if (axis_.empty()) {
+    axis_.assign(usize(kLd * 16), 0.0);
+    for (std::vector<double>& list : products_) {
+      list.assign(usize(group() * ld_ + 16), 0.0);
+    }
   }
-  const AxisBasis& front = bases_.front();
-  kernels.grid.lagrange_points({column(0), padded_, front.matrix.data(), front.ld, front.nodes, leading_.data(), kLd});
-  const AxisBasis& second = bases_[1];
-  kernels.grid.lagrange_nodes(
-      {column(1), padded_, second.matrix.data(), second.ld, second.nodes, lists_[0].data(), ld_});
+  kernels_.grid.chebyshev_lists({places(1) + first, count, nodes_[1], products_[0].data(), ld_});
   int from = 0;
-  std::int64_t length = second.nodes;
-  for (std::int64_t l = 2; l < axes_; ++l) {
-    const AxisBasis& basis = bases_[usize(l)];
-    kernels.grid.lagrange_nodes({column(l), padded_, basis.matrix.data(), basis.ld, basis.nodes, axis_.data(), 16});
-    kernels.grid.expand(
-        {lists_[from].data(), ld_, length, axis_.data(), 16, basis.nodes, padded_, lists_[1 - from].data(), ld_});
-    length *= basis.nodes;
+  std::int64_t length = nodes_[1];
+  for (std::size_t l = 2; l < nodes_.size(); ++l) {
+    kernels_.grid.chebyshev_lists({places(static_cast<std::int64_t>(l)) + first, count, nodes_[l], axis_.data(), 16});
+    kernels_.grid.expand(
+        {products_[from].data(), ld_, length, axis_.data(), 16, nodes_[l], count, products_[1 - from].data(), ld_});
+    length *= nodes_[l];
     from = 1 - from;
   }
-  products_ = lists_[from].data();
+  made_ = products_[from].data();
 }
 
-Field form_tensors(const CellPoints& keys, const Geometry& geometry, const std::vector<AxisBasis>& bases,
-                   std::int64_t channels, const base::Context& context) {
+Field form_tensors(const CellPoints& keys, const Geometry& geometry, std::int64_t channels,
+                   const base::Context& context) {
   std::vector<Chunk> chunks;
   std::int64_t slots = keys.cells();
   for (std::int64_t cell = 0; cell < keys.cells(); ++cell) {
@@ -111,27 +106,33 @@ Field form_tensors(const CellPoints& keys, const Geometry& geometry, const std::
       chunks.push_back({first, std::min(kCellChunk, last - first), more ? slots++ : cell});
     }
   }
-  Field field = make_field(slots, channels, nodes_of(geometry), context.memory);
+  Field field = shape_field(channels, nodes_of(geometry));
+  field.data = base::Buffer<double>(base::checked_mul(slots, field.size(), "memory"), context.memory);
   field.exponents = keys.exponents;
-  const std::int64_t axes = static_cast<std::int64_t>(geometry.axes.size());
   const std::int64_t nodes = geometry.axes.front().nodes;
   std::vector<std::unique_ptr<PointBlock>> blocks(usize(std::max(context.threads, 1)));
   std::vector<std::vector<double>> rows(blocks.size());
   base::parallel_for(context, static_cast<std::int64_t>(chunks.size()), [&](std::int64_t item, int thread) {
     const Chunk& chunk = chunks[usize(item)];
     if (blocks[usize(thread)] == nullptr) {
-      blocks[usize(thread)] = std::make_unique<PointBlock>(geometry, bases, keys.width);
+      blocks[usize(thread)] = std::make_unique<PointBlock>(geometry, keys.width, keys.first_axis);
       rows[usize(thread)].resize(usize(channels * nodes * PointBlock::kLd));
     }
     PointBlock& block = *blocks[usize(thread)];
     double* row = rows[usize(thread)].data();
+    double* tensor = field.tensor(chunk.slot);
+    std::fill(tensor, tensor + field.size(), 0.0);
     for (std::int64_t first = 0; first < chunk.count; first += PointBlock::kLd) {
       const std::int64_t count = std::min(PointBlock::kLd, chunk.count - first);
-      block.load(keys, chunk.first + first, count);
+      block.load(keys.record(chunk.first + first), count);
       block.kernels().weigh(
-          {block.leading(), nodes, block.column(axes), channels, block.padded(), PointBlock::kLd, row});
-      block.kernels().form({row, channels * nodes, PointBlock::kLd, block.products(), block.ld_products(),
-                            field.width(), count, field.tensor(chunk.slot)});
+          {block.lists(), nodes, block.column(keys.weighted ? 0 : -1), channels, block.padded(), PointBlock::kLd, row});
+      for (std::int64_t part = 0; part < count; part += block.group()) {
+        const std::int64_t points = std::min(block.group(), count - part);
+        block.make_products(part, base::round_up_to(points, 8));
+        block.kernels().form({row + part, channels * nodes, PointBlock::kLd, block.products(), block.ld_products(),
+                              field.width(), points, tensor});
+      }
     }
     if (context.progress != nullptr) {
       context.progress->add(static_cast<double>(chunk.count) * tensor_work(geometry, channels));
@@ -148,20 +149,80 @@ Field form_tensors(const CellPoints& keys, const Geometry& geometry, const std::
   return field;
 }
 
+namespace {
+
+/// C_kJ of l_J(x) = sum_k C_kJ T_k(x), [k][J].
+std::vector<long double> coefficients_of(int nodes) {
+  std::vector<long double> out;
+  for (int k = 0; k < nodes; ++k) {
+    for (int j = 0; j < nodes; ++j) {
+      const long double value = numerics::chebyshev_cosine(k * (2 * (nodes - 1 - j) + 1), nodes);
+      out.push_back((k == 0 ? 1.0L : 2.0L) * value / static_cast<long double>(nodes));
+    }
+  }
+  return out;
+}
+
+/// The matrix of cells `o` >= 0 apart.
+void fill_block(const Axis& axis, std::int64_t o, const std::vector<long double>& c, double* out) {
+  const std::size_t nodes = usize(axis.nodes);
+  std::vector<long double> node;
+  for (int i = 0; i < axis.nodes; ++i) {
+    node.push_back(numerics::chebyshev_cosine(2 * (axis.nodes - 1 - i) + 1, axis.nodes));
+  }
+  std::vector<long double> half(nodes * nodes);  // [I][k']
+  for (std::size_t i = 0; i < nodes; ++i) {
+    for (std::size_t j = 0; j < nodes; ++j) {
+      const long double u =
+          static_cast<long double>(axis.side) * (static_cast<long double>(o) + 0.5L * (node[i] - node[j]));
+      const long double kernel = std::exp(-u * u);
+      for (std::size_t k = 0; k < nodes; ++k) {
+        half[i * nodes + k] += kernel * c[k * nodes + j];
+      }
+    }
+  }
+  for (std::size_t k = 0; k < nodes; ++k) {
+    for (std::size_t l = 0; l < nodes; ++l) {
+      long double sum = 0.0L;
+      for (std::size_t i = 0; i < nodes; ++i) {
+        sum += c[k * nodes + i] * half[i * nodes + l];
+      }
+      out[k * nodes + l] = static_cast<double>(sum);
+    }
+  }
+}
+
+}  // namespace
+
 AxisMatrices node_matrices(const Axis& axis) {
   const std::int64_t nodes = axis.nodes;
   AxisMatrices out;
   out.band = axis.band;
   out.blocks.resize(usize((2 * axis.band + 1) * nodes * nodes));
-  const std::vector<double> x = numerics::chebyshev_nodes(axis.nodes);
-  for (std::int64_t o = -axis.band; o <= axis.band; ++o) {
+  const std::vector<long double> c = coefficients_of(axis.nodes);
+  for (std::int64_t o = 0; o <= axis.band; ++o) {
     double* block = out.blocks.data() + (o + axis.band) * nodes * nodes;
-    for (std::int64_t i = 0; i < nodes; ++i) {
-      for (std::int64_t j = 0; j < nodes; ++j) {
-        const double u = axis.side * (static_cast<double>(o) + 0.5 * (x[usize(i)] - x[usize(j)]));
-        block[i * nodes + j] = std::exp(-u * u);
+    double* mirrored = out.blocks.data() + (axis.band - o) * nodes * nodes;
+    fill_block(axis, o, c, block);
+    for (std::int64_t k = 0; k < nodes && o > 0; ++k) {  // T_k(-x) = (-1)^k T_k(x)
+      for (std::int64_t l = 0; l < nodes; ++l) {
+        mirrored[k * nodes + l] = (k + l) % 2 == 0 ? block[k * nodes + l] : -block[k * nodes + l];
       }
     }
+  }
+  return out;
+}
+
+std::vector<AxisMatrices> node_matrices(const Geometry& geometry) {
+  std::vector<AxisMatrices> out;
+  for (std::size_t l = 0; l < geometry.axes.size(); ++l) {
+    const Axis& axis = geometry.axes[l];
+    std::size_t same = 0;
+    while (same < l && (geometry.axes[same].nodes != axis.nodes || geometry.axes[same].side != axis.side ||
+                        geometry.axes[same].band != axis.band)) {
+      ++same;
+    }
+    out.push_back(same < l ? out[same] : node_matrices(axis));
   }
   return out;
 }

@@ -46,6 +46,12 @@ template RoundingModel rounding_model<double>(int, std::int64_t, std::int64_t) n
 
 KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
                              const RoundingModel& rounding, KeySideBounds storage) {
+  return bound_sums(frame, values, totals, rounding, static_cast<double>(totals.keys) * rounding.smallest,
+                    std::move(storage));
+}
+
+KeySideBounds bound_sums(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
+                         const RoundingModel& rounding, double lost, KeySideBounds storage) {
   KeySideBounds out = std::move(storage);
   for (std::vector<double>* array :
        {&out.low, &out.high, &out.mean, &out.deviation, &out.half_inverse, &out.absolute}) {
@@ -56,7 +62,7 @@ KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const
   out.largest_deviation = value_dim + 1 <= kChordColumns ? std::numeric_limits<double>::infinity() : 0.0;
   const double g = rounding.gamma;
   const double weight = totals.totals[usize(value_dim)];
-  const double keys_tiny = static_cast<double>(totals.keys) * rounding.smallest;
+  const double keys_tiny = lost;
   out.weight_low = std::max(0.0, weight * (1.0 - g) - keys_tiny) * (1.0 - 1e-14);
   out.weight_high = (weight / (1.0 - g) + keys_tiny) * (1.0 + 1e-14);
   if (!(g < 0.5)) {  // no statement possible: every row will be refused

@@ -52,6 +52,9 @@ struct KeySideBounds {
 /// `storage` is reused: bounds of many blocks need no memory of their own.
 KeySideBounds bound_key_side(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
                              const RoundingModel& rounding, KeySideBounds storage = {});
+/// The same where sums of weights, of w |v| and of w v^2 may have lost `lost` each by underflow.
+KeySideBounds bound_sums(const Frame& frame, const ValueRange& values, const MomentTotals& totals,
+                         const RoundingModel& rounding, double lost, KeySideBounds storage);
 
 /// scaled = fl_T(multinomial weight * total), moment by moment: what evaluate multiplies features of y with.
 template <class T>

@@ -2,6 +2,7 @@
 
 #include "base/checked.hpp"
 #include "base/error.hpp"
+#include "engines/reference/sums.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -14,30 +15,19 @@ namespace {
 
 using base::usize;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kUnit = 0x1p-53;       ///< U: |fl(x) - x| <= U |x|
-constexpr double kTiny = 0x1p-1074;     ///< absolute error of one operation that underflows (half of it, in fact)
-constexpr double kSlack = 1 + 0x1p-30;  ///< covers the roundings made in computing a bound (at most 2^20 in a row)
-constexpr double kFar = 63.0;  ///< keys below exp(-kFar)/n of the largest weight count as far; exp(-63) < 2^-90
+using reference::CompensatedSum;
+using reference::gamma_of;
+using reference::kFar;
+using reference::kInfinity;
+using reference::kSlack;
+using reference::kTiny;
+using reference::kUnit;
+using reference::storage_tiny;
+using reference::storage_unit;
+using reference::tanh_half;
+using reference::write;
+
 constexpr double kProductsPerItem = 0x1p16;  ///< keeps the time between two looks at the progress meter short
-
-/// gamma_k = kU / (1 - kU), for k up to 2^40.
-double gamma_of(double k) { return k * kUnit / (1 - k * kUnit); }
-
-/// Neumaier's compensated sum: |result - sum x| <= U |sum x| + gamma_n^2 sum |x|.
-class CompensatedSum {
- public:
-  void add(double x) {
-    const double total = sum_ + x;
-    lost_ += std::fabs(sum_) >= std::fabs(x) ? (sum_ - total) + x : (x - total) + sum_;
-    sum_ = total;
-  }
-  [[nodiscard]] double value() const { return std::isfinite(sum_) ? sum_ + lost_ : sum_; }
-
- private:
-  double sum_ = 0.0;
-  double lost_ = 0.0;
-};
 
 /// Keys, values and bias of a head in float64; those of keys with a bias of -inf are not read.
 struct KeySide {
@@ -258,19 +248,6 @@ double score_error(const HeadProblem& problem, const KeySide& side, const Row& r
     error += kUnit * std::min(side.max_abs_bias, offset + side.max_bias + row.max_mask);
   }
   return error;
-}
-
-double tanh_half(double zeta) { return zeta > 40 ? 1.0 : std::tanh(0.5 * zeta) * kSlack; }
-
-double storage_unit(DType type) { return type == DType::float64 ? 0.0 : base::unit_roundoff(type); }
-double storage_tiny(DType type) {
-  return type == DType::float16 ? 0x1p-25 : type == DType::bfloat16 ? 0x1p-134 : type == DType::float32 ? 0x1p-150 : 0;
-}
-
-void write(double* array, std::int64_t target, double value) {
-  if (array != nullptr) {
-    array[target] = value;
-  }
 }
 
 /// Stores a row and its certificate.
