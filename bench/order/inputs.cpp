@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <variant>
 
 namespace polyattn::bench::order {
@@ -31,33 +32,33 @@ double Inputs<T>::error(std::int64_t row) const {
   const auto at = [](std::int64_t i) { return static_cast<std::size_t>(i); };
   const auto wide = [](T x) { return static_cast<long double>(x); };
   const auto scale = static_cast<long double>(std::get<Dot>(options.score).scale.value());
-  const auto [first, first_end] = seen(0, row);
-  const auto [second, second_end] = seen(1, row);
-  std::vector<long double> x(at(sizes_.d));
-  std::vector<long double> scores;
-  for (std::int64_t j = first; j < first_end; ++j) {
-    for (std::int64_t l = 0; l < sizes_.d; ++l) {
-      x[at(l)] = scale * wide(q_[at(row * sizes_.d + l)]) * wide(k_[0][at(j * sizes_.d + l)]);
-    }
-    for (std::int64_t i = second; i < second_end; ++i) {
-      long double sum = 0.0L;
-      for (std::int64_t l = 0; l < sizes_.d; ++l) sum += x[at(l)] * wide(k_[1][at(i * sizes_.d + l)]);
-      scores.push_back(sum);
-    }
-  }
-  const long double largest = *std::max_element(scores.begin(), scores.end());
-  std::vector<long double> sums(at(sizes_.d_v), 0.0L);
-  long double total = 0.0L;
-  std::size_t tuple = 0;
-  for (std::int64_t j = first; j < first_end; ++j) {
-    for (std::int64_t i = second; i < second_end; ++i) {
-      const long double weight = std::exp(scores[tuple++] - largest);
-      total += weight;
-      for (std::int64_t c = 0; c < sizes_.d_v; ++c) {
-        sums[at(c)] += weight * wide(v_[0][at(j * sizes_.d_v + c)]) * wide(v_[1][at(i * sizes_.d_v + c)]);
+  const std::array<std::int64_t, 2> first = seen(0, row);
+  const std::array<std::int64_t, 2> second = seen(1, row);
+  // visit(score, first key, second key) for every tuple; there are too many scores to keep.
+  const auto walk = [&](const auto& visit) {
+    std::vector<long double> x(at(sizes_.d));
+    for (std::int64_t j = first[0]; j < first[1]; ++j) {
+      for (std::int64_t l = 0; l < sizes_.d; ++l) {
+        x[at(l)] = scale * wide(q_[at(row * sizes_.d + l)]) * wide(k_[0][at(j * sizes_.d + l)]);
+      }
+      for (std::int64_t i = second[0]; i < second[1]; ++i) {
+        long double sum = 0.0L;
+        for (std::int64_t l = 0; l < sizes_.d; ++l) sum += x[at(l)] * wide(k_[1][at(i * sizes_.d + l)]);
+        visit(sum, j, i);
       }
     }
-  }
+  };
+  long double largest = -std::numeric_limits<long double>::infinity();
+  walk([&](long double score, std::int64_t, std::int64_t) { largest = std::max(largest, score); });
+  std::vector<long double> sums(at(sizes_.d_v), 0.0L);
+  long double total = 0.0L;
+  walk([&](long double score, std::int64_t j, std::int64_t i) {
+    const long double weight = std::exp(score - largest);
+    total += weight;
+    for (std::int64_t c = 0; c < sizes_.d_v; ++c) {
+      sums[at(c)] += weight * wide(v_[0][at(j * sizes_.d_v + c)]) * wide(v_[1][at(i * sizes_.d_v + c)]);
+    }
+  });
   double worst = 0.0;
   for (std::int64_t c = 0; c < sizes_.d_v; ++c) {
     const long double error = std::abs(wide(output_[at(row * sizes_.d_v + c)]) - sums[at(c)] / total);
