@@ -59,7 +59,8 @@ std::vector<FactorGroup> groups_of_tuples(const ConstView& q, std::span<const Co
   std::vector<FactorGroup> groups;
   groups.reserve(problems.size());
   for (const engines::TupleProblem& problem : problems) {
-    groups.push_back({problem.batch, problem.head, 1, sharing, engines::make_tuple_frame(problem, axes, context)});
+    groups.push_back(
+        {problem.batch, problem.head, 1, sharing, engines::make_tuple_factor_frame(problem, axes, context)});
   }
   return groups;
 }

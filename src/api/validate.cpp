@@ -78,13 +78,6 @@ void require(Engine engine, Feature feature, std::size_t order) {
            "; engines that support it: " + able);
 }
 
-void require_order_2(const char* what, std::size_t key_sets) {
-  if (key_sets > 1) {
-    fail(ErrorCode::unsupported,
-         "order " + std::to_string(key_sets + 1) + ": not supported by " + what + "; only order 2 (one key set) is");
-  }
-}
-
 namespace {
 
 /// Checks a key set against the queries.

@@ -32,8 +32,6 @@ void check_options(const Options& options, const CallShape& shape, std::size_t k
 /// Throws Error (unsupported), naming both and who can, unless the engine (for `automatic`: some choice) has the
 /// feature.
 void require(Engine engine, engines::Feature feature, std::size_t order = 2);
-/// Throws Error (unsupported) if there are several key sets: `what` computes order 2.
-void require_order_2(const char* what, std::size_t key_sets);
 
 planning::Request make_request(const Options& options, const ConstView& q, std::span<const ConstView> keys,
                                std::span<const ConstView> values);

@@ -1,5 +1,9 @@
 #include "base/memory.hpp"
 
+#include "base/kept_blocks.hpp"
+
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 
@@ -35,23 +39,55 @@ void prefer_huge_pages([[maybe_unused]] void* pointer, [[maybe_unused]] std::siz
 #endif
 }
 
-}  // namespace
+// A sanitizer sees what is used after it was freed only if it is freed.
+#if defined(__SANITIZE_ADDRESS__)
+constexpr std::size_t kMostKept = 0;
+#else
+constexpr std::size_t kMostKept = std::size_t{256} << 20;
+#endif
 
-void* allocate_aligned(std::size_t bytes) {
-  const bool large = bytes >= kHugePage / 2;
-  const std::size_t alignment = large ? kHugePage : kAlignment;
-  const std::size_t rounded = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-  const std::size_t whole = large ? (bytes + kHugePage - 1) / kHugePage * kHugePage : rounded;
-  void* pointer = whole < bytes ? nullptr : std::aligned_alloc(alignment, whole == 0 ? kAlignment : whole);
-  if (pointer == nullptr) {
-    fail(ErrorCode::out_of_memory, "the machine has no " + std::to_string(bytes) + " bytes of memory to give");
+/// Never destroyed: other objects of static duration may free their memory later.
+KeptBlocks& kept_blocks() {
+  static auto* blocks = new KeptBlocks(kMostKept);
+  return *blocks;
+}
+
+void* allocate(std::size_t alignment, std::size_t bytes) noexcept {
+  void* pointer = std::aligned_alloc(alignment, bytes);
+  return pointer == nullptr && kept_blocks().clear(std::free) ? std::aligned_alloc(alignment, bytes) : pointer;
+}
+
+/// Of whole huge pages, on one of them.
+void* allocate_large(std::size_t bytes) {
+  if (void* kept = kept_blocks().take(bytes); kept != nullptr) {
+    return kept;
   }
-  if (large) {
-    prefer_huge_pages(pointer, whole);
+  void* pointer = allocate(kHugePage, bytes);
+  if (pointer != nullptr) {
+    prefer_huge_pages(pointer, bytes);
+    kept_blocks().know(pointer, bytes);
   }
   return pointer;
 }
 
-void free_aligned(void* pointer) noexcept { std::free(pointer); }
+}  // namespace
+
+void* allocate_aligned(std::size_t bytes) {
+  const bool large = bytes >= kHugePage / 2;
+  const std::size_t unit = large ? kHugePage : kAlignment;
+  const std::size_t whole = (std::max<std::size_t>(bytes, 1) + unit - 1) / unit * unit;
+  void* pointer = whole < bytes ? nullptr : large ? allocate_large(whole) : allocate(kAlignment, whole);
+  if (pointer == nullptr) {
+    fail(ErrorCode::out_of_memory, "the machine has no " + std::to_string(bytes) + " bytes of memory to give");
+  }
+  return pointer;
+}
+
+void free_aligned(void* pointer) noexcept {
+  const bool large = reinterpret_cast<std::uintptr_t>(pointer) % kHugePage == 0;
+  if (!large || !kept_blocks().put(pointer, std::free)) {
+    std::free(pointer);
+  }
+}
 
 }  // namespace polyattn::base

@@ -179,6 +179,10 @@ void Execution::run_polynomial() {
 
 void Execution::keep_answered(const std::vector<std::uint8_t>& answered, Engine engine) {
   std::vector<std::int64_t> failing;
+  if (std::find(answered.begin(), answered.end(), std::uint8_t{0}) == answered.end()) {
+    std::fill(rows.engine.begin(), rows.engine.end(), engine);
+    return;
+  }
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
     if (answered[usize(i)] != 0) {
       rows.engine[usize(i)] = engine;

@@ -23,7 +23,7 @@ ExpectedRows expect_rows(const engines::grid::GridHead& head, const engines::gri
   namespace grid = engines::grid;
   const auto columns = static_cast<std::int64_t>(head.knots.centre.size());
   const std::vector<std::int32_t> target = grid::find_targets(head.queries().ids, head.passes.back().targets);
-  const std::int64_t parts = sums.size() / sums.channels;
+  const std::int64_t parts = sums.width();                   // channels lead
   const std::vector<double> reach(usize(1 + columns), 0.0);  // rounding is looked at when rows are certified
   const grid::RowRules rules{head.knots, 0.0, head.range, head.largest_value, head.geometry.weight_error, false};
   std::vector<double> result(usize((columns + 2) * parts));

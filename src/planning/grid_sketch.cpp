@@ -32,10 +32,10 @@ constexpr double kMostWeightedSide = 1.4;
 constexpr double kPoint = 1.1e-8;        ///< of a point: sorting, certificate, writing
 constexpr double kPointAxis = 4.1e-9;    ///< and for each axis
 constexpr double kPointColumn = 2.7e-9;  ///< and column
-constexpr double kNode = 2.5e-11;        ///< of a multiply-add with nodes
-constexpr double kPass = 4.5e-11;        ///< of a multiply-add in passes, turning tensors included
-constexpr double kPartPasses = 5.0;      ///< of parts of cells: charges with every number of nodes tried, estimates
-constexpr double kCellPass = 9e-8;       ///< of a cell in a pass
+constexpr double kNode = 1.8e-11;        ///< of a multiply-add with nodes
+constexpr double kPass = 3.0e-11;        ///< of a multiply-add in passes, turning tensors included
+constexpr double kPartPasses = 8.0;      ///< of parts of cells: charges with every number of nodes tried, estimates
+constexpr double kCellPass = 1.5e-8;     ///< of a cell in a pass
 constexpr double kCall = 2.5e-5;
 constexpr double kLook = 7e-10;  ///< of a number, looked at before
 constexpr double kSketch = 2e-5;
@@ -159,9 +159,11 @@ double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketc
     nodes *= axis.nodes;
     parts *= axis.nodes == 1 ? 1.0 : sketch.sub_bins;
   }
-  const double padded = std::max(nodes, 8.0 * sketch.axes.front().nodes);
+  const double leading = sketch.axes.size() == 1 ? 1.0 : sketch.axes.front().nodes;
+  const double padded = leading * 8.0 * std::ceil(nodes / (8.0 * leading));  // rows of a tensor
   const double dim = static_cast<double>(sketch.axes.size());
-  double seconds = kCall + points * (kPoint + kPointAxis * dim + channels * (kPointColumn + kNode * padded));
+  double seconds =
+      kCall + points * (kPoint + kPointAxis * dim + channels * (kPointColumn + kNode * 0.5 * (nodes + padded)));
   for (std::size_t l = 0; l < passes.size(); ++l) {
     const AxisChoice& axis = sketch.axes[l];
     if (axis.nodes > 1) {

@@ -5,9 +5,11 @@
 #include "simd/dispatch.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <numeric>
 #include <string>
+#include <utility>
 
 namespace polyattn::planning {
 
@@ -44,13 +46,56 @@ void fail_not_reachable(const HeadReport& report, DType output, std::int64_t cou
                  (std::isfinite(worst) ? "; its best proved bound there is " + base::text(worst) : ""));
 }
 
+namespace {
+
+/// The first row of the largest bound, or the first whose bound is NaN: in lanes, block by block, then within one
+/// block.
+std::int64_t worst_row(const RowArrays& rows, std::int64_t count) noexcept {
+  constexpr std::int64_t kBlock = 512;
+  constexpr std::int64_t kLanes = 8;
+  double largest = -kInfinity;
+  std::int64_t first = 0;  // of the block that has it
+  bool known = true;
+  for (std::int64_t begin = 0; begin < count && known; begin += kBlock) {
+    const std::int64_t end = std::min(count, begin + kBlock);
+    double lanes[kLanes];
+    double poison[kLanes];
+    std::fill_n(lanes, kLanes, -kInfinity);
+    std::fill_n(poison, kLanes, 0.0);
+    const auto take = [&](std::int64_t lane, double bound) {
+      lanes[lane] = bound > lanes[lane] ? bound : lanes[lane];
+      poison[lane] = bound == bound ? poison[lane] : 1.0;
+    };
+    std::int64_t i = begin;
+    for (; i + kLanes <= end; i += kLanes) {
+      for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+        take(lane, rows.bound(i + lane));
+      }
+    }
+    for (; i < end; ++i) {
+      take(0, rows.bound(i));
+    }
+    known = *std::max_element(poison, poison + kLanes) == 0.0;
+    const double most = *std::max_element(lanes, lanes + kLanes);
+    if (most > largest || !known) {
+      largest = most;
+      first = begin;
+    }
+  }
+  for (std::int64_t i = first; i < count; ++i) {
+    if (known ? rows.bound(i) == largest : std::isnan(rows.bound(i))) {
+      return i;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
 void summarise(const RowArrays& rows, std::int64_t count, HeadReport& report, double* row_bounds, Engine* row_engine) {
   report.rows_total = count;
   Certificate& certificate = report.certificate;
-  std::int64_t worst = 0;
-  for (std::int64_t i = 1; i < count && !std::isnan(rows.bound(worst)); ++i) {
-    worst = rows.bound(i) <= rows.bound(worst) ? worst : i;
-  }
+  const std::int64_t worst = worst_row(rows, count);
   if (count > 0) {
     certificate.approximation = rows.approximation[usize(worst)];
     certificate.rounding = rows.rounding[usize(worst)];
@@ -60,10 +105,16 @@ void summarise(const RowArrays& rows, std::int64_t count, HeadReport& report, do
   };
   certificate.storage = std::max(certificate.storage, largest(rows.storage));
   certificate.relative = rows.relative.size() > 0 ? largest(rows.relative) : kInfinity;
-  report.rows_exact += std::count(rows.engine.begin(), rows.engine.end(), Engine::exact);
-  report.rows_polynomial += std::count(rows.engine.begin(), rows.engine.end(), Engine::polynomial);
-  report.rows_grid += std::count(rows.engine.begin(), rows.engine.end(), Engine::grid);
-  report.rows_reference += std::count(rows.engine.begin(), rows.engine.end(), Engine::reference);
+  const std::array<std::pair<Engine, std::int64_t*>, 4> counts{{{Engine::grid, &report.rows_grid},
+                                                                {Engine::exact, &report.rows_exact},
+                                                                {Engine::polynomial, &report.rows_polynomial},
+                                                                {Engine::reference, &report.rows_reference}}};
+  std::int64_t left = count;
+  for (const auto& [engine, number] : counts) {
+    const std::int64_t found = left > 0 ? std::count(rows.engine.begin(), rows.engine.end(), engine) : 0;
+    *number += found;
+    left -= found;
+  }
   for (std::size_t i = 0; i < rows.lse_bound.size(); ++i) {
     if (rows.lse[i] != -kInfinity) {
       report.lse_bound = std::max(report.lse_bound, rows.lse_bound[i]);

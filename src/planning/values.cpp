@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <utility>
 
 namespace polyattn::planning {
@@ -63,18 +64,32 @@ struct RangeBlock {
   std::vector<double> sum;
 };
 
+/// In eight lanes: chains of one would wait for each other.
 void measure_visible(const double* column, std::int64_t count, RangeBlock& out) {
-  double low = kInfinity;
-  double high = -kInfinity;
-  double sum = 0.0;
-  for (std::int64_t r = 0; r < count; ++r) {
-    low = column[r] < low ? column[r] : low;
-    high = column[r] > high ? column[r] : high;
-    sum += column[r];
+  constexpr std::int64_t kLanes = 8;
+  double low[kLanes];
+  double high[kLanes];
+  double sum[kLanes];
+  std::fill_n(low, kLanes, kInfinity);
+  std::fill_n(high, kLanes, -kInfinity);
+  std::fill_n(sum, kLanes, 0.0);
+  const auto take = [&](std::int64_t lane, double x) {
+    low[lane] = x < low[lane] ? x : low[lane];
+    high[lane] = x > high[lane] ? x : high[lane];
+    sum[lane] += x;
+  };
+  std::int64_t r = 0;
+  for (; r + kLanes <= count; r += kLanes) {
+    for (std::int64_t lane = 0; lane < kLanes; ++lane) {
+      take(lane, column[r + lane]);
+    }
   }
-  out.low.push_back(low);
-  out.high.push_back(high);
-  out.sum.push_back(sum);
+  for (; r < count; ++r) {
+    take(r % kLanes, column[r]);
+  }
+  out.low.push_back(*std::min_element(low, low + kLanes));
+  out.high.push_back(*std::max_element(high, high + kLanes));
+  out.sum.push_back(std::accumulate(sum, sum + kLanes, 0.0));
 }
 
 }  // namespace

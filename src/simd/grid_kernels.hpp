@@ -114,6 +114,22 @@ struct OwnProducts {
   double* out;
 };
 
+/// out[c * ld_out + i] = table[c * width + part of point i]: cells are cut in bins[l] on axis l, the last one fastest;
+/// x in
+/// [-1, 1] is in bin floor((x + 1) bins / 2), the last one if that is none.
+struct LookUpParts {
+  const double* places;  ///< of one axis after the other, [i]
+  std::ptrdiff_t ld;
+  const std::ptrdiff_t* bins;
+  std::ptrdiff_t axes;
+  std::ptrdiff_t points;  ///< a multiple of 8
+  const double* table;
+  std::ptrdiff_t width;
+  std::ptrdiff_t channels;
+  double* out;
+  std::ptrdiff_t ld_out;
+};
+
 /// The certificate of rows of one cell (engines/grid/row_math.hpp has the scalar twin): lanes are rows, element i of
 /// column c at c * ld + i. out: answers by column, then approximation (infinity: refused) and rounding.
 struct CertifyRows {
@@ -148,6 +164,7 @@ struct GridKernels {
   void (*form)(const FormTensor&) noexcept;
   void (*evaluate)(const EvaluateRows&) noexcept;
   void (*own)(const OwnProducts&) noexcept;
+  void (*look_up)(const LookUpParts&) noexcept;
   void (*certify)(const CertifyRows&) noexcept;
   void (*pass)(const PassTarget&) noexcept;
 };

@@ -145,6 +145,7 @@ constexpr GridKernels grid_kernels() noexcept {
           &grid_form,
           &grid_evaluate,
           &grid_own,
+          &grid_look_up,
           &grid_certify,
           &grid_pass};
 }

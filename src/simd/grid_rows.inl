@@ -112,6 +112,31 @@ inline void grid_own(const OwnProducts& block) noexcept {
   }
 }
 
+inline void grid_look_up(const LookUpParts& block) noexcept {
+  for (std::ptrdiff_t i = 0; i < block.points; i += F64::width) {
+    F64 part = F64::zero();
+    for (std::ptrdiff_t l = 0; l < block.axes; ++l) {
+      const double bins = static_cast<double>(block.bins[l]);
+      const F64 g = (F64::load(block.places + l * block.ld + i) + F64::set(1.0)) * F64::set(0.5 * bins);
+      const F64 floor = F64::zero() - ceil(F64::zero() - g);
+      part = fma(part, F64::set(bins), min(floor, F64::set(bins - 1.0)));
+    }
+    double parts[F64::width];
+    part.store(parts);
+    std::ptrdiff_t place[F64::width];
+    for (std::ptrdiff_t j = 0; j < F64::width; ++j) {
+      place[j] = static_cast<std::ptrdiff_t>(parts[j]);
+    }
+    for (std::ptrdiff_t c = 0; c < block.channels; ++c) {
+      const double* table = block.table + c * block.width;
+      double* out = block.out + c * block.ld_out + i;
+      for (std::ptrdiff_t j = 0; j < F64::width; ++j) {
+        out[j] = table[place[j]];
+      }
+    }
+  }
+}
+
 /// A column's charge at t, by its chord (row_math.cpp).
 inline F64 grid_charge(const CertifyRows& rows, std::ptrdiff_t column, std::ptrdiff_t i, F64 t, F64 mass) noexcept {
   const double centre = rows.centre[column];

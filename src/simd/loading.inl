@@ -1,9 +1,16 @@
 // Included inside the namespace of one instruction set, after its lanes. See loading_kernels.hpp.
 
+/// How far ahead rows are fetched: blocks of rows are read one by one, with other work in between, which the processor
+/// does not see through.
+constexpr std::ptrdiff_t kRowsAhead = 256;
+
 /// Rows without gaps, few numbers each.
 template <int Columns>
 void load_packed_rows(const ColumnsBlock<double>& block, std::ptrdiff_t rows) noexcept {
   for (std::ptrdiff_t r = 0; r < rows; r += F64::width) {
+    for (int line = 0; line < Columns; ++line) {  // wherever that is: rows are read in order
+      __builtin_prefetch(block.rows + (r + kRowsAhead) * Columns + line * 8);
+    }
     F64 column[static_cast<std::size_t>(Columns)];
     load_packed<Columns>(block.rows + r * Columns, column);
     for (int c = 0; c < Columns; ++c) {

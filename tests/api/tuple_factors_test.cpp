@@ -249,6 +249,29 @@ TEST(TupleFactors, RoundingDecidesWhereThePolynomialIsExact) {
   EXPECT_GT(worst, 1e-4);  // the factors are rounded at all
 }
 
+// Where scores are at the lower end and terms cancel, the roundings of float32 show: one for each side.
+TEST(TupleFactors, EverySideIsRounded) {
+  Random random(42);
+  double worst = 0.0;
+  for (const double radius : {0.5, 1.0, 2.0}) {
+    TupleCase p{.n = 24, .d = 1, .scale = -radius, .lengths = {24, 24}};
+    p.fill(random, 1.0, 1.0);
+    for (double& value : p.q) value = random.uniform(0.97, 1.0);
+    for (std::vector<double>& set : p.keys) {
+      for (double& value : set) value = random.uniform(0.97, 1.0);
+    }
+    FactorOptions options;
+    options.degree = 20;
+    options.dtype = DType::float32;
+    options.range = ScoreRange::bounded;
+    const Factors result = make(p, options);
+    EXPECT_GE(result.heads.front().rounding, 3.0 * 0x1p-24);
+    worst = std::max(worst, judge(p, options, result).product);
+  }
+  std::printf("worst clearance %.4f\n", worst);
+  EXPECT_GT(worst, 0.1);  // roundings of three sides that do not conspire
+}
+
 // A second key set of ones: order 2, which is not centred then.
 TEST(TupleFactors, OfOrderThreeWithOnesAreThoseOfOrderTwo) {
   Random random(34);

@@ -1,10 +1,12 @@
 #include "base/memory.hpp"
 
+#include "base/kept_blocks.hpp"
 #include "base/parallel.hpp"
 #include "support/expect_error.hpp"
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <limits>
@@ -109,6 +111,50 @@ TEST(Buffer, IsAlignedFilledAndCountedWhileItLives) {
   }
   EXPECT_TRUE(uses(meter, 0));
   EXPECT_EQ(meter.peak(), 1U << 20);  // `uses` took everything
+}
+
+TEST(Buffer, LargeBlocksAreUsedAgain) {
+  constexpr std::int64_t kCount = std::int64_t{3} << 20;
+  double* first = nullptr;
+  {
+    Buffer<double> buffer(kCount);
+    first = buffer.data();
+    std::fill(buffer.begin(), buffer.end(), 1.0);
+  }
+  Buffer<double> smaller(kCount - 5);
+  EXPECT_EQ(smaller.data(), first);
+  Buffer<double> other(kCount);
+  EXPECT_NE(other.data(), first) << "in use";
+  std::fill(other.begin(), other.end(), 2.0);
+  std::fill(smaller.begin(), smaller.end(), 3.0);
+  EXPECT_EQ(other[0], 2.0);
+}
+
+TEST(KeptBlocks, GiveBackTheOldestBeyondTheirLimit) {
+  static std::vector<void*> released;
+  released.clear();
+  const auto release = [](void* block) { released.push_back(block); };
+  base::KeptBlocks blocks(100);
+  char memory[4];
+  blocks.know(memory, 50);
+  blocks.know(memory + 1, 40);
+  blocks.know(memory + 2, 60);
+  blocks.know(memory + 3, 101);
+  EXPECT_EQ(blocks.take(1), nullptr) << "none is kept yet";
+  EXPECT_TRUE(blocks.put(memory, release));
+  EXPECT_TRUE(blocks.put(memory + 1, release));
+  EXPECT_FALSE(blocks.put(memory + 1, release)) << "not in use";
+  EXPECT_TRUE(released.empty());
+  EXPECT_TRUE(blocks.put(memory + 2, release));
+  EXPECT_EQ(released, std::vector<void*>{memory});
+  EXPECT_TRUE(blocks.put(memory + 3, release)) << "larger than all that is kept";
+  EXPECT_EQ(released, (std::vector<void*>{memory, memory + 3}));
+  EXPECT_EQ(blocks.take(61), nullptr);
+  EXPECT_EQ(blocks.take(20), nullptr) << "too large for that";
+  EXPECT_EQ(blocks.take(35), memory + 1);
+  EXPECT_TRUE(blocks.clear(release));
+  EXPECT_EQ(released, (std::vector<void*>{memory, memory + 3, memory + 2}));
+  EXPECT_FALSE(blocks.clear(release));
 }
 
 TEST(Buffer, MovesCarryStorageAndCount) {

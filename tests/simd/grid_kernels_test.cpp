@@ -2,6 +2,7 @@
 
 #include "simd/grid_kernels.hpp"
 
+#include "engines/grid/masses.hpp"
 #include "numerics/chebyshev_lagrange.hpp"
 #include "simd/dispatch.hpp"
 #include "simd/polynomial_kernel_checks.hpp"
@@ -203,6 +204,38 @@ TEST(GridKernels, PassesAreSumsInOneChain) {
             }
             ASSERT_EQ(out[at(e)], sum) << table->name << " nodes " << nodes << " width " << width;
           }
+        }
+      }
+    }
+  }
+}
+
+TEST(GridKernels, PartsOfCells) {
+  Random random(8);
+  const std::vector<std::vector<std::ptrdiff_t>> shapes{{1, 4}, {4, 4}, {2, 2, 2}, {1, 2, 4}};
+  constexpr std::ptrdiff_t kPoints = 24;
+  constexpr std::ptrdiff_t kLd = 32;
+  for (const std::vector<std::ptrdiff_t>& bins : shapes) {
+    const auto axes = static_cast<std::ptrdiff_t>(bins.size());
+    std::vector<double> places(at(axes * kLd));
+    for (double& x : places) {
+      x = random.chance(0.5) ? static_cast<double>(random.integer(-4, 4)) / 4.0 : random.uniform(-1.0, 1.0);
+      x = random.chance(0.2) ? std::clamp(std::nextafter(x, -9.0), -1.0, 1.0) : x;
+    }
+    constexpr std::ptrdiff_t kChannels = 4;
+    constexpr std::ptrdiff_t kWidth = 16;
+    const std::vector<double> table_of = numbers(random, kChannels * kWidth);
+    for (const simd::KernelTable* table : simd::available()) {
+      std::vector<double> out(at(kChannels * kLd), kNan);
+      table->grid.look_up(
+          {places.data(), kLd, bins.data(), axes, kPoints, table_of.data(), kWidth, kChannels, out.data(), kLd});
+      for (std::ptrdiff_t i = 0; i < kPoints; ++i) {
+        std::ptrdiff_t part = 0;
+        for (std::ptrdiff_t l = 0; l < axes; ++l) {
+          part = part * bins[at(l)] + engines::grid::bin_of(places[at(l * kLd + i)], bins[at(l)]);
+        }
+        for (std::ptrdiff_t c = 0; c < kChannels; ++c) {
+          ASSERT_EQ(out[at(c * kLd + i)], table_of[at(c * kWidth + part)]) << table->name;
         }
       }
     }

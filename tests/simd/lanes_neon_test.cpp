@@ -165,6 +165,31 @@ TYPED_TEST(LanesNeon, Powers) {
   }
 }
 
+TEST(LanesNeonOfDoubles, TransposeAndPackedRows) {
+  std::array<double, 64> numbers{};
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    numbers[i] = static_cast<double>(i);
+  }
+  neon::F64 square[8];
+  scalar::F64 expected[8];
+  for (std::size_t i = 0; i < 8; ++i) {
+    square[i] = neon::F64::load(numbers.data() + 8 * i);
+    expected[i] = scalar::F64::load(numbers.data() + 8 * i);
+  }
+  transpose(square);
+  transpose(expected);
+  for (std::size_t i = 0; i < 8; ++i) {
+    EXPECT_TRUE(same<double>(values_of(square[i]), values_of(expected[i])));
+  }
+  neon::F64 columns[5];
+  scalar::F64 wanted[5];
+  neon::load_packed<5>(numbers.data(), columns);
+  scalar::load_packed<5>(numbers.data(), wanted);
+  for (std::size_t i = 0; i < 5; ++i) {
+    EXPECT_TRUE(same<double>(values_of(columns[i]), values_of(wanted[i])));
+  }
+}
+
 TYPED_TEST(LanesNeon, ColumnsAndSums) {
   using T = TypeParam;
   using Neon = typename Types<T>::Neon;

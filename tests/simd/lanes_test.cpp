@@ -9,6 +9,7 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 namespace polyattn::test {
 namespace {
@@ -57,6 +58,26 @@ TEST(Lanes, SumsOfManyAddHalvesInFloat32) {
     const float even = ((a[0] + a[8]) + (a[4] + a[12])) + ((a[2] + a[10]) + (a[6] + a[14]));
     const float odd = ((a[1] + a[9]) + (a[5] + a[13])) + ((a[3] + a[11]) + (a[7] + a[15]));
     EXPECT_EQ(found[r], static_cast<double>(even + odd)) << r;
+  }
+}
+
+TEST(Lanes, TransposeAndPackedRowsChangePlaces) {
+  std::array<double, 64> numbers{};
+  std::iota(numbers.begin(), numbers.end(), 0.0);
+  lanes::F64 square[8];
+  for (std::size_t i = 0; i < 8; ++i) {
+    square[i] = lanes::F64::load(numbers.data() + 8 * i);
+  }
+  lanes::transpose(square);
+  lanes::F64 columns[3];
+  lanes::load_packed<3>(numbers.data(), columns);
+  for (std::size_t i = 0; i < 8; ++i) {
+    for (std::size_t j = 0; j < 8; ++j) {
+      EXPECT_EQ(square[i].v[j], static_cast<double>(8 * j + i));
+    }
+    for (std::size_t c = 0; c < 3; ++c) {
+      EXPECT_EQ(columns[c].v[i], static_cast<double>(3 * i + c));
+    }
   }
 }
 

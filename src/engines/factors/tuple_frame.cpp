@@ -82,7 +82,8 @@ std::vector<bool> axes_in_use(const TupleProblem& problem) {
   return used;
 }
 
-FactorFrame make_tuple_frame(const TupleProblem& problem, const std::vector<bool>& axes, const base::Context& context) {
+FactorFrame make_tuple_factor_frame(const TupleProblem& problem, const std::vector<bool>& axes,
+                                    const base::Context& context) {
   std::vector<std::size_t> active;
   for (std::size_t l = 0; l < axes.size(); ++l) {
     if (axes[l]) active.push_back(l);

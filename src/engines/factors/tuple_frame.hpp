@@ -23,6 +23,7 @@ std::vector<bool> axes_in_use(const TupleProblem& problem);
 /// The frame with these axes, which hold those in use (heads that share keys have to have the same ones). Scores are
 /// bounded by norms (numerics/product_sum_bound.hpp). Throws Error (not_reachable) where magnitudes are beyond those
 /// the factors are proved for. Cost: a few passes over each side.
-FactorFrame make_tuple_frame(const TupleProblem& problem, const std::vector<bool>& axes, const base::Context& context);
+FactorFrame make_tuple_factor_frame(const TupleProblem& problem, const std::vector<bool>& axes,
+                                    const base::Context& context);
 
 }  // namespace polyattn::engines

@@ -223,7 +223,11 @@ using Columns = std::vector<const double*>;
 template <int Width>
 void scatter_rows(const double* const* columns, std::int64_t count, const std::uint32_t* place,
                   double* records) noexcept {
+  constexpr std::int64_t kAhead = 16;
   for (std::int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count && place[i + kAhead] != kNowhere) {
+      __builtin_prefetch(records + static_cast<std::int64_t>(place[i + kAhead]) * Width, 1);
+    }
     if (place[i] != kNowhere) {
       double* record = records + static_cast<std::int64_t>(place[i]) * Width;
       for (int c = 0; c < Width; ++c) {

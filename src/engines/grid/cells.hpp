@@ -17,6 +17,8 @@ struct PassCells {
   /// sources[t * (2 band + 1) + o + band]: place, among the cells before the pass, of the cell `o` cells before target
   /// t; -1 if there is none. The band is the axis's `far_band`.
   std::vector<std::int32_t> sources;
+  /// Targets in an order in which neighbours share most of their sources; empty: as they are.
+  std::vector<std::int32_t> order;
 };
 
 /// The passes from cells with keys to cells with queries, axis by axis: pass l makes the cells that keys reach through

@@ -16,6 +16,9 @@ using base::usize;
 /// charged for a kernel is still below 1.
 constexpr std::int64_t kMostLoss = 900;
 
+/// Tensors of fewer numbers together lie in the second cache, in whichever order they are gone through.
+constexpr std::int64_t kOrdered = std::int64_t{1} << 18;
+
 /// [channel][I][(J, rest)] -> [channel][J][(rest, I)].
 void turn(const double* from, std::int64_t channels, std::int64_t leading, std::int64_t second, std::int64_t rest,
           std::int64_t width_from, std::int64_t width_to, double* to) noexcept {
@@ -98,10 +101,12 @@ Field run_pass(std::span<const PassInput> inputs, const PassCells& cells, const 
   std::vector<Workspace> spaces(usize(std::max(context.threads, 1)));
   const std::int64_t row = 2 * axis.far_band + 1;
   const simd::GridKernels& kernels = simd::kernels().grid;
+  const bool ordered = numbers >= kOrdered && !cells.order.empty();
   base::parallel_for(context, base::blocks_of(targets, 8), [&](std::int64_t block, int thread) {
     Workspace& space = spaces[usize(thread)];
     space.made.resize(usize(first.size()));
-    for (std::int64_t t = block * 8; t < std::min(targets, block * 8 + 8); ++t) {
+    for (std::int64_t item = block * 8; item < std::min(targets, block * 8 + 8); ++item) {
+      const std::int64_t t = ordered ? cells.order[usize(item)] : item;
       space.sources.clear();
       space.matrices.clear();
       space.scaled.resize(inputs.size() * usize(row * nodes * nodes));

@@ -131,7 +131,7 @@ double rounding_factor(const Geometry& geometry, const std::vector<AxisMatrices>
     evaluate += nodes;
   }
   const double chunks = static_cast<double>(most) / static_cast<double>(kCellChunk);
-  const double form = 64.0 + std::min(static_cast<double>(most), static_cast<double>(kCellChunk)) / 64.0 + chunks + 8.0;
+  const double form = 64.0 + std::min(static_cast<double>(most), static_cast<double>(kCellChunk)) / 32.0 + chunks + 8.0;
   computed *= (1.0 + gamma(std::ceil(form), kU64)) * (1.0 + gamma(evaluate, kU64));
   return (computed - exact) * (1.0 + 1e-12) + 64.0 * kU64 * exact;
 }

@@ -11,6 +11,23 @@ namespace {
 
 using base::usize;
 
+/// Axes of parts, then one of channels.
+std::vector<std::int64_t> with_channels(std::vector<std::int64_t> bins, std::int64_t channels) {
+  bins.push_back(channels);
+  return bins;
+}
+
+/// Parts of a cell whose masses lie side by side, [leading][parts][channels].
+struct Parts {
+  std::int64_t leading;
+  std::int64_t others;
+  explicit Parts(const Field& masses) : leading(masses.nodes.front()), others(1) {
+    for (std::size_t l = 1; l + 1 < masses.nodes.size(); ++l) {
+      others *= masses.nodes[l];
+    }
+  }
+};
+
 /// Factor that turns a computed sum of a cell's non-negative terms into an upper bound of it.
 double upward(const CellPoints& keys, std::int64_t cell) noexcept {
   const std::int64_t points = keys.starts[usize(cell) + 1] - keys.starts[usize(cell)];
@@ -36,9 +53,9 @@ std::vector<std::int64_t> bins_of(const Geometry& geometry) {
 Field make_masses(const CellPoints& keys, const Geometry& geometry, std::int64_t columns,
                   const base::Context& context) {
   const std::vector<std::int64_t> bins = bins_of(geometry);
-  Field field = make_field(keys.cells(), 1 + 2 * columns, bins, context.memory);
+  const std::int64_t channels = 1 + 2 * columns;
+  Field field = make_field(keys.cells(), 1, with_channels(bins, channels), context.memory);
   field.exponents = keys.exponents;
-  const std::int64_t stride = bins.front() * field.width();
   const auto axes = static_cast<std::int64_t>(bins.size());
   base::parallel_for(context, base::blocks_of(keys.cells(), 8), [&](std::int64_t block, int) {
     for (std::int64_t cell = block * 8; cell < std::min(keys.cells(), block * 8 + 8); ++cell) {
@@ -49,12 +66,12 @@ Field make_masses(const CellPoints& keys, const Geometry& geometry, std::int64_t
         for (std::int64_t l = 1; l < axes; ++l) {
           rest = rest * bins[usize(l)] + bin_of(place[l], bins[usize(l)]);
         }
-        double* out = tensor + bin_of(place[0], bins[0]) * field.width() + rest;
+        double* out = tensor + bin_of(place[0], bins[0]) * field.width() + rest * channels;
         out[0] += keys.channel(i, 0);
         for (std::int64_t c = 0; c < columns; ++c) {
           const double value = place[c - columns];
-          out[(1 + c) * stride] += value;
-          out[(1 + columns + c) * stride] += std::fabs(value);
+          out[1 + c] += value;
+          out[1 + columns + c] += std::fabs(value);
         }
       }
     }
@@ -64,26 +81,30 @@ Field make_masses(const CellPoints& keys, const Geometry& geometry, std::int64_t
 
 Field charged_masses(const Field& masses, const CellPoints& keys, const ColumnKnots& knots, base::MemoryMeter* memory) {
   const auto columns = static_cast<std::int64_t>(knots.centre.size());
-  Field out = make_field(keys.cells(), 1 + 3 * columns, masses.nodes, memory);
+  std::vector<std::int64_t> shape = masses.nodes;
+  shape.back() = 1 + 3 * columns;
+  Field out = make_field(keys.cells(), 1, shape, memory);
   out.exponents = masses.exponents;
-  const std::int64_t stride = masses.size() / masses.channels;
+  const Parts parts(masses);
   for (std::int64_t cell = 0; cell < keys.cells(); ++cell) {
     const double up = upward(keys, cell);
     const double lost = rounding_of(keys, cell);
-    const double* from = masses.tensor(cell);
-    double* to = out.tensor(cell);
-    for (std::int64_t b = 0; b < stride; ++b) {
-      const double mass = from[b] * up;
-      to[b] = mass;
+    for (std::int64_t part = 0; part < parts.leading * parts.others; ++part) {
+      const std::int64_t lead = part / parts.others;
+      const std::int64_t rest = part % parts.others;
+      const double* from = masses.tensor(cell) + lead * masses.width() + rest * masses.nodes.back();
+      double* to = out.tensor(cell) + lead * out.width() + rest * shape.back();
+      const double mass = from[0] * up;
+      to[0] = mass;
       for (std::int64_t c = 0; c < columns; ++c) {
-        const double first = from[(1 + c) * stride + b];
-        const double spread = from[(1 + columns + c) * stride + b] * up;
+        const double first = from[1 + c];
+        const double spread = from[1 + columns + c] * up;
         const double below = (knots.centre[usize(c)] - knots.low[usize(c)]) * mass;
         const double above = (knots.high[usize(c)] - knots.centre[usize(c)]) * mass;
-        double* knot = to + (1 + 3 * c) * stride + b;
+        double* knot = to + 1 + 3 * c;
         knot[0] = std::max(0.0, below + first + lost * (spread + below)) * up;
-        knot[stride] = spread;
-        knot[2 * stride] = std::max(0.0, above - first + lost * (spread + above)) * up;
+        knot[1] = spread;
+        knot[2] = std::max(0.0, above - first + lost * (spread + above)) * up;
       }
     }
   }
@@ -91,19 +112,22 @@ Field charged_masses(const Field& masses, const CellPoints& keys, const ColumnKn
 }
 
 Field cell_masses(const Field& masses, const CellPoints& keys, std::int64_t columns, base::MemoryMeter* memory) {
-  Field out = make_field(keys.cells(), 1 + columns, std::vector<std::int64_t>(masses.nodes.size(), 1), memory);
+  std::vector<std::int64_t> shape(masses.nodes.size(), 1);
+  shape.back() = 1 + columns;
+  Field out = make_field(keys.cells(), 1, shape, memory);
   out.exponents = masses.exponents;
-  const std::int64_t stride = masses.size() / masses.channels;
-  const std::int64_t step = out.size() / out.channels;
+  const Parts parts(masses);
   for (std::int64_t cell = 0; cell < keys.cells(); ++cell) {
     const double up = upward(keys, cell);
     for (std::int64_t c = 0; c <= columns; ++c) {
-      const double* from = masses.tensor(cell) + (c == 0 ? 0 : columns + c) * stride;
+      const double* from = masses.tensor(cell) + (c == 0 ? 0 : columns + c);
       double sum = 0.0;
-      for (std::int64_t b = 0; b < stride; ++b) {
-        sum += from[b];
+      for (std::int64_t lead = 0; lead < parts.leading; ++lead) {
+        for (std::int64_t rest = 0; rest < parts.others; ++rest) {
+          sum += from[lead * masses.width() + rest * masses.nodes.back()];
+        }
       }
-      out.tensor(cell)[c * step] = sum * up;
+      out.tensor(cell)[c] = sum * up;
     }
   }
   return out;

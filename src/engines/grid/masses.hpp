@@ -22,6 +22,9 @@ inline std::int64_t bin_of(double local, std::int64_t bins) noexcept {
   return bin < bins ? bin : bins - 1;
 }
 
+/// Numbers that keys sum up to in the parts of their cells. They are one more axis, so that a tensor has few gaps: the
+/// last one here, the leading one once passes along all other axes are done.
+///
 /// Channels: sum w; for every column sum w (v - centre); then for every column sum w |v - centre|.
 Field make_masses(const CellPoints& keys, const Geometry& geometry, std::int64_t columns, const base::Context& context);
 

@@ -20,9 +20,9 @@ double steepest(double gap) noexcept {
   return (gap <= turn ? 0.85777 : 2.0 * gap * std::exp(-gap * gap)) * (1.0 + 1e-13);
 }
 
-/// Gap between part i of a cell and part j of the cell `o` cells before it, in units of h; positions may be off.
-double gap_of(const Axis& axis, int bins, std::int64_t o, int i, int j) noexcept {
-  const double apart = std::fabs(static_cast<double>(o * bins + i - j)) - 1.0;
+/// Gap between two parts of cells, `parts` apart (0: the same one), in units of h; positions may be off.
+double gap_of(const Axis& axis, int bins, std::int64_t parts) noexcept {
+  const double apart = static_cast<double>(parts) - 1.0;
   return std::max(0.0, apart * axis.side / bins * (1.0 - 1e-15) - axis.position_error);
 }
 
@@ -30,6 +30,7 @@ template <class Value>
 AxisMatrices fill(std::int64_t band, int bins, const Value& value) {
   AxisMatrices out;
   out.band = band;
+  out.blocks.reserve(usize((2 * band + 1) * bins * bins));
   for (std::int64_t o = -band; o <= band; ++o) {
     for (int i = 0; i < bins; ++i) {
       for (int j = 0; j < bins; ++j) {
@@ -43,6 +44,23 @@ AxisMatrices fill(std::int64_t band, int bins, const Value& value) {
 /// Upper bound of kappa at that gap: never 0, since an exponent of two may make much of what underflows.
 double peak_at(double gap) noexcept {
   return std::clamp(std::exp(-gap * gap) * (1.0 + 1e-13), std::numeric_limits<double>::min(), 1.0);
+}
+
+/// What two parts of cells do to each other, by how many parts they are apart.
+struct AtDistance {
+  double peak;      ///< upper bound of kappa
+  double steepest;  ///< of |kappa'|
+  double middle;    ///< kappa between the middles
+};
+std::vector<AtDistance> distances(const Axis& axis, int bins) {
+  std::vector<AtDistance> out;
+  out.reserve(usize((axis.far_band + 1) * bins));
+  for (std::int64_t parts = 0; parts < (axis.far_band + 1) * bins; ++parts) {
+    const double gap = gap_of(axis, bins, parts);
+    const double middle = static_cast<double>(parts) * axis.side / bins;
+    out.push_back({peak_at(gap), parts < (axis.band + 1) * bins ? steepest(gap) : 0.0, std::exp(-middle * middle)});
+  }
+  return out;
 }
 
 const Axis& axis_of(const Geometry& geometry, std::size_t pass) noexcept { return geometry.axes[pass]; }
@@ -80,23 +98,22 @@ PartMatrices part_matrices(const Axis& axis, int sub_bins) {
     return out;
   }
   const numerics::AxisBounds table = numerics::axis_bounds(axis.nodes, axis.lattice, bins, static_cast<int>(axis.band));
-  const auto peak = [&](std::int64_t o, int i, int j) { return peak_at(gap_of(axis, bins, o, i, j)); };
-  const auto error = [&](std::int64_t o, int i, int j) {
+  const std::vector<AtDistance> at = distances(axis, bins);
+  const auto apart = [&](std::int64_t o, int i, int j) -> const AtDistance& {
+    return at[usize(std::abs(o * bins + i - j))];
+  };
+  out.peak = fill(axis.far_band, bins, [&](std::int64_t o, int i, int j) { return apart(o, i, j).peak; });
+  out.error = fill(axis.far_band, bins, [&](std::int64_t o, int i, int j) {
     if (std::abs(o) > axis.band) {  // taken for 0
-      return peak(o, i, j);
+      return apart(o, i, j).peak;
     }
     const std::int64_t place = ((o + axis.band) * bins + i) * bins + j;
-    return (table.eta[usize(place)] + axis.position_error * steepest(gap_of(axis, bins, o, i, j))) * (1.0 + 1e-13);
-  };
-  out.peak = fill(axis.far_band, bins, peak);
-  out.error = fill(axis.far_band, bins, error);
+    return (table.eta[usize(place)] + axis.position_error * apart(o, i, j).steepest) * (1.0 + 1e-13);
+  });
   out.sum = out.peak;
   std::transform(out.error.blocks.begin(), out.error.blocks.end(), out.peak.blocks.begin(), out.sum.blocks.begin(),
                  [](double e, double p) { return (e + p) * (1.0 + 1e-13); });
-  out.middle = fill(axis.far_band, bins, [&](std::int64_t o, int i, int j) {
-    const double apart = static_cast<double>(o * bins + i - j) * axis.side / bins;
-    return std::exp(-apart * apart);
-  });
+  out.middle = fill(axis.far_band, bins, [&](std::int64_t o, int i, int j) { return apart(o, i, j).middle; });
   return out;
 }
 
@@ -131,8 +148,9 @@ Field reach_rows(const Field& cells, const std::vector<PassCells>& passes, const
       cells, passes, geometry,
       [](const Axis& axis) {
         return axis.nodes == 1 ? part_matrices(axis, 1).peak
-                               : fill(axis.far_band, 1,
-                                      [&](std::int64_t o, int i, int j) { return peak_at(gap_of(axis, 1, o, i, j)); });
+                               : fill(axis.far_band, 1, [&](std::int64_t o, int i, int j) {
+                                   return peak_at(gap_of(axis, 1, std::abs(o + i - j)));
+                                 });
       },
       context);
   inflate(out);

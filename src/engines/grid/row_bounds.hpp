@@ -24,7 +24,7 @@ struct PartMatrices {
 PartMatrices part_matrices(const Axis& axis, int sub_bins);
 
 /// sum_B [prod (peak + error) - prod peak] mass_B at the parts of the queries' cells, by positive passes: (X, Y) ->
-/// (peak X, (peak + error) Y + error X). Upper bounds, rounding included.
+/// (peak X, (peak + error) Y + error X). Upper bounds, rounding included. Tensors: [channel][part of the cell].
 Field charge_rows(const Field& charged, const std::vector<PassCells>& passes, const Geometry& geometry,
                   const base::Context& context);
 

@@ -22,12 +22,6 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::int64_t kLd = PointBlock::kLd;
 constexpr std::int64_t kStored = 512;  ///< rows written at a time
 
-void put(double* array, std::int64_t row, double value) noexcept {
-  if (array != nullptr) {
-    array[row] = value;
-  }
-}
-
 /// Blocks of queries of one cell that have a key within reach.
 struct Block {
   std::int64_t cell;
@@ -92,30 +86,10 @@ void leave_out(const RowSources& from, const std::vector<AxisMatrices>& self, st
 }
 
 /// Charges of the parts of the cell that the points are in.
-void look_up(const RowSources& from, const std::vector<std::int64_t>& bins, std::int64_t target, std::int64_t count,
-             Worker& worker) {
-  const double* charges = from.charges.tensor(target);
-  const std::int64_t width = from.charges.width();
-  const std::int64_t stride = bins.front() * width;
-  std::int64_t part[kLd];
-  for (std::int64_t i = 0; i < count; ++i) {
-    part[i] = 0;
-  }
-  for (std::size_t l = 1; l < bins.size(); ++l) {
-    const double* x = worker.block.places(static_cast<std::int64_t>(l));
-    for (std::int64_t i = 0; i < count; ++i) {
-      part[i] = part[i] * bins[l] + bin_of(x[i], bins[l]);
-    }
-  }
-  for (std::int64_t i = 0; i < count; ++i) {
-    part[i] += bin_of(worker.block.places(0)[i], bins.front()) * width;
-  }
-  for (std::int64_t c = 0; c < from.charges.channels; ++c) {
-    double* out = worker.charges.data() + c * kLd;
-    for (std::int64_t i = 0; i < count; ++i) {
-      out[i] = charges[c * stride + part[i]];
-    }
-  }
+void look_up(const RowSources& from, const std::vector<std::ptrdiff_t>& bins, std::int64_t target, Worker& worker) {
+  worker.block.kernels().look_up({worker.block.places(0), kLd, bins.data(), static_cast<std::ptrdiff_t>(bins.size()),
+                                  worker.block.padded(), from.charges.tensor(target), from.charges.width(),
+                                  from.charges.nodes.front(), worker.charges.data(), kLd});
 }
 
 /// Results of rows in the order of the queries' records: [columns] answers, approximation, rounding, and with
@@ -147,14 +121,13 @@ void certify(const RowRules& rules, const RowBatch& batch, Worker& worker, Resul
   }
 }
 
-void answer_block(const RowSources& from, const Block& block, const std::vector<std::int64_t>& bins,
+void answer_block(const RowSources& from, const Block& block, const std::vector<std::ptrdiff_t>& bins,
                   const std::vector<AxisMatrices>& self, const RowRules& rules, Worker& worker, Results& results) {
   const std::int64_t target = from.target[usize(block.cell)];
   const std::int64_t channels = from.tensors.channels;
-  const std::int64_t step = from.reach.size() / from.reach.channels;
   std::vector<double> reach(usize(channels));
   for (std::int64_t c = 0; c < channels; ++c) {
-    reach[usize(c)] = from.reach.tensor(target)[c * step];
+    reach[usize(c)] = from.reach.tensor(target)[c * from.reach.width()];
   }
   const double unit = from.tensors.exponents.empty() ? 0.0 : static_cast<double>(from.tensors.exponents[usize(target)]);
   for (std::int64_t first = 0; first < block.count; first += kLd) {
@@ -170,7 +143,7 @@ void answer_block(const RowSources& from, const Block& block, const std::vector<
     if (!self.empty()) {
       leave_out(from, self, block.first + first, count, channels, worker);
     }
-    look_up(from, bins, target, count, worker);
+    look_up(from, bins, target, worker);
     const RowBatch batch{worker.sums.data(),
                          worker.charges.data(),
                          self.empty() ? nullptr : worker.values.data(),
@@ -183,6 +156,22 @@ void answer_block(const RowSources& from, const Block& block, const std::vector<
   }
 }
 
+/// One block of rows, column by column.
+struct Rows {
+  std::vector<double> answers;
+  std::vector<double> approximation;
+  std::vector<double> rounding;
+  std::vector<double> largest;
+  std::vector<std::uint8_t> good;
+
+  explicit Rows(std::int64_t columns)
+      : answers(usize(std::max<std::int64_t>(columns, 1) * kStored)),
+        approximation(usize(kStored)),
+        rounding(usize(kStored)),
+        largest(usize(kStored), 0.0),
+        good(usize(kStored), 0) {}
+};
+
 /// Where accepted rows are written.
 struct Writer {
   const HeadProblem& problem;
@@ -193,27 +182,21 @@ struct Writer {
   const Results& results;
   std::vector<std::uint8_t>& answered;
 
-  /// Rows [first, first + count) of the head.
-  EvaluationSummary write(std::int64_t first, std::int64_t count) const;
+  /// Rows [first, first + count) of the head, `rows` for room.
+  EvaluationSummary write(std::int64_t first, std::int64_t count, Rows& rows) const;
+  /// `count` answered rows, from the `begin`-th of a block on.
+  void write_run(std::int64_t first, std::int64_t begin, std::int64_t count, const StorageRounding& stored,
+                 const Rows& rows) const;
   [[nodiscard]] bool accept_lse(std::int64_t row, const double* result, const double* query) const;
 };
 
-/// One block of rows, column by column.
-struct Rows {
-  std::vector<double> answers;
-  std::vector<double> approximation;
-  std::vector<double> rounding;
-  std::vector<double> largest;
-
-  explicit Rows(std::int64_t columns)
-      : answers(usize(std::max<std::int64_t>(columns, 1) * kStored)),
-        approximation(usize(kStored)),
-        rounding(usize(kStored)),
-        largest(usize(kStored), 0.0) {}
-};
-
+/// Results lie cell by cell: each is fetched before its turn.
 void gather(const Results& results, const std::uint32_t* place, std::int64_t count, Rows& rows) {
+  constexpr std::int64_t kAhead = 32;
   for (std::int64_t i = 0; i < count; ++i) {
+    if (i + kAhead < count) {
+      __builtin_prefetch(results.row(static_cast<std::int64_t>(place[i + kAhead])));
+    }
     const double* result = results.row(static_cast<std::int64_t>(place[i]));
     double largest = 0.0;
     for (std::int64_t c = 0; c < results.columns; ++c) {
@@ -244,9 +227,8 @@ bool Writer::accept_lse(std::int64_t row, const double* result, const double* qu
   return true;
 }
 
-EvaluationSummary Writer::write(std::int64_t first, std::int64_t count) const {
+EvaluationSummary Writer::write(std::int64_t first, std::int64_t count, Rows& rows) const {
   EvaluationSummary summary;
-  Rows rows(results.columns);
   const std::uint32_t* place = from.queries.place.data() + first;
   gather(results, place, count, rows);
   std::vector<double> queries;  // [row][dim]
@@ -255,29 +237,50 @@ EvaluationSummary Writer::write(std::int64_t first, std::int64_t count) const {
     base::load_rows(problem.queries, first, count, queries.data(), problem.dim());
   }
   const StorageRounding stored = storage_of(out.output.dtype);
-  std::int64_t begin = 0;  // of a run of answered rows
+  std::int64_t good = 0;
   for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t row = first + i;
-    const double approximation = rows.approximation[usize(i)];
-    const double rounding = (rows.rounding[usize(i)] + stored.rounding.at(rows.largest[usize(i)])) * (1.0 + 1e-13);
-    const double bound = approximation + rounding;
-    const bool good = bound <= acceptance.tolerance && bound < kInfinity &&
-                      (!rules.wants_lse || accept_lse(row, results.row(static_cast<std::int64_t>(place[i])),
-                                                      queries.data() + (queries.empty() ? 0 : i * problem.dim())));
-    if (!good) {
-      base::store_columns(out.output, first + begin, i - begin, rows.answers.data() + begin, kStored, results.columns);
-      begin = i + 1;
-      continue;
-    }
-    answered[usize(row)] = 1;
-    ++summary.answered;
-    put(out.approximation, row, approximation);
-    put(out.rounding, row, rounding);
-    put(out.storage, row, stored.storage.at(rows.largest[usize(i)]));
-    put(out.relative, row, kInfinity);
+    double& rounding = rows.rounding[usize(i)];
+    rounding = (rounding + stored.rounding.at(rows.largest[usize(i)])) * (1.0 + 1e-13);
+    const double bound = rows.approximation[usize(i)] + rounding;
+    rows.good[usize(i)] = static_cast<std::uint8_t>(bound <= acceptance.tolerance && bound < kInfinity);
   }
-  base::store_columns(out.output, first + begin, count - begin, rows.answers.data() + begin, kStored, results.columns);
+  for (std::int64_t i = 0; i < count; ++i) {
+    if (rules.wants_lse && rows.good[usize(i)] != 0) {
+      const double* query = queries.data() + (queries.empty() ? 0 : i * problem.dim());
+      const bool accepted = accept_lse(first + i, results.row(static_cast<std::int64_t>(place[i])), query);
+      rows.good[usize(i)] = static_cast<std::uint8_t>(accepted);
+    }
+    good += rows.good[usize(i)];
+  }
+  summary.answered = good;
+  std::int64_t begin = 0;  // of a run of answered rows
+  while (begin < count) {
+    const auto* flags = rows.good.data();
+    const std::int64_t run = std::find(flags + begin, flags + count, std::uint8_t{0}) - flags - begin;
+    write_run(first, begin, run, stored, rows);
+    begin += run;
+    begin = std::find(flags + begin, flags + count, std::uint8_t{1}) - flags;
+  }
   return summary;
+}
+
+void Writer::write_run(std::int64_t first, std::int64_t begin, std::int64_t count, const StorageRounding& stored,
+                       const Rows& rows) const {
+  const std::int64_t row = first + begin;
+  base::store_columns(out.output, row, count, rows.answers.data() + begin, kStored, results.columns);
+  std::fill_n(answered.begin() + row, count, std::uint8_t{1});
+  if (out.approximation != nullptr) {
+    std::copy_n(rows.approximation.data() + begin, count, out.approximation + row);
+  }
+  if (out.rounding != nullptr) {
+    std::copy_n(rows.rounding.data() + begin, count, out.rounding + row);
+  }
+  if (out.relative != nullptr) {
+    std::fill_n(out.relative + row, count, kInfinity);
+  }
+  for (std::int64_t i = 0; i < count && out.storage != nullptr; ++i) {
+    out.storage[row + i] = stored.storage.at(rows.largest[usize(begin + i)]);
+  }
 }
 
 }  // namespace
@@ -332,7 +335,8 @@ EvaluationSummary answer_rows(const HeadProblem& problem, const RowSources& from
       std::fill_n(results.row(i), results.width, kInfinity);
     }
   }
-  const std::vector<std::int64_t> bins = bins_of(from.geometry);
+  const std::vector<std::int64_t> cut = bins_of(from.geometry);
+  const std::vector<std::ptrdiff_t> bins(cut.begin(), cut.end());
   std::vector<AxisMatrices> self;
   if (problem.mask.exclude_self) {
     for (Axis axis : from.geometry.axes) {
@@ -353,9 +357,14 @@ EvaluationSummary answer_rows(const HeadProblem& problem, const RowSources& from
   });
   const Writer writer{problem, from, acceptance, out, rules, results, answered};
   std::vector<EvaluationSummary> parts(usize(base::blocks_of(problem.n_q(), kStored)));
-  base::parallel_for(context, static_cast<std::int64_t>(parts.size()), [&](std::int64_t part, int) {
+  std::vector<std::unique_ptr<Rows>> spaces(workers.size());
+  base::parallel_for(context, static_cast<std::int64_t>(parts.size()), [&](std::int64_t part, int thread) {
+    std::unique_ptr<Rows>& space = spaces[usize(thread)];
+    if (space == nullptr) {
+      space = std::make_unique<Rows>(columns);
+    }
     const std::int64_t first = part * kStored;
-    parts[usize(part)] = writer.write(first, std::min(kStored, problem.n_q() - first));
+    parts[usize(part)] = writer.write(first, std::min(kStored, problem.n_q() - first), *space);
   });
   EvaluationSummary summary;
   for (const EvaluationSummary& part : parts) {

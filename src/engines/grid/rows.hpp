@@ -36,8 +36,8 @@ struct RowSources {
   std::int64_t record_width;
   std::vector<std::int32_t> target;
   const Field& tensors;
-  const Field& charges;  ///< charge_rows
-  const Field& reach;    ///< reach_rows
+  const Field& charges;  ///< charge_rows, [channel][part]
+  const Field& reach;    ///< reach_rows, [channel]
   const ColumnKnots& knots;
   double rounding;  ///< of numerator and denominator, over `reach`
   Outside outside;

@@ -52,7 +52,9 @@ PointBlock::PointBlock(const Geometry& geometry, std::int64_t width, std::int64_
     nodes_.push_back(axis.nodes);
   }
   lists_.assign(usize(all * kLd), 0.0);
-  ld_ = base::round_up_to(length, 8) + 16;
+  // Lists may spill into the next one's place, which is made later; an odd number of cache lines shares few of them.
+  ld_ = base::round_up_to(length, 8);
+  ld_ += ld_ % 16 == 0 ? 8 : 0;
 }
 
 void PointBlock::load(const double* records, std::int64_t count) {
@@ -73,20 +75,20 @@ void PointBlock::make_lists() {
   }
 }
 
-void PointBlock::make_products() {
+void PointBlock::make_products(std::int64_t first, std::int64_t count) {
   if (axis_.empty()) {
     axis_.assign(usize(kLd * 16), 0.0);
     for (std::vector<double>& list : products_) {
-      list.assign(usize(kLd * ld_ + 16), 0.0);
+      list.assign(usize(group() * ld_ + 16), 0.0);
     }
   }
-  kernels_.grid.chebyshev_lists({places(1), padded_, nodes_[1], products_[0].data(), ld_});
+  kernels_.grid.chebyshev_lists({places(1) + first, count, nodes_[1], products_[0].data(), ld_});
   int from = 0;
   std::int64_t length = nodes_[1];
   for (std::size_t l = 2; l < nodes_.size(); ++l) {
-    kernels_.grid.chebyshev_lists({places(static_cast<std::int64_t>(l)), padded_, nodes_[l], axis_.data(), 16});
+    kernels_.grid.chebyshev_lists({places(static_cast<std::int64_t>(l)) + first, count, nodes_[l], axis_.data(), 16});
     kernels_.grid.expand(
-        {products_[from].data(), ld_, length, axis_.data(), 16, nodes_[l], padded_, products_[1 - from].data(), ld_});
+        {products_[from].data(), ld_, length, axis_.data(), 16, nodes_[l], count, products_[1 - from].data(), ld_});
     length *= nodes_[l];
     from = 1 - from;
   }
@@ -104,7 +106,8 @@ Field form_tensors(const CellPoints& keys, const Geometry& geometry, std::int64_
       chunks.push_back({first, std::min(kCellChunk, last - first), more ? slots++ : cell});
     }
   }
-  Field field = make_field(slots, channels, nodes_of(geometry), context.memory);
+  Field field = shape_field(channels, nodes_of(geometry));
+  field.data = base::Buffer<double>(base::checked_mul(slots, field.size(), "memory"), context.memory);
   field.exponents = keys.exponents;
   const std::int64_t nodes = geometry.axes.front().nodes;
   std::vector<std::unique_ptr<PointBlock>> blocks(usize(std::max(context.threads, 1)));
@@ -117,14 +120,19 @@ Field form_tensors(const CellPoints& keys, const Geometry& geometry, std::int64_
     }
     PointBlock& block = *blocks[usize(thread)];
     double* row = rows[usize(thread)].data();
+    double* tensor = field.tensor(chunk.slot);
+    std::fill(tensor, tensor + field.size(), 0.0);
     for (std::int64_t first = 0; first < chunk.count; first += PointBlock::kLd) {
       const std::int64_t count = std::min(PointBlock::kLd, chunk.count - first);
       block.load(keys.record(chunk.first + first), count);
-      block.make_products();
       block.kernels().weigh(
           {block.lists(), nodes, block.column(keys.weighted ? 0 : -1), channels, block.padded(), PointBlock::kLd, row});
-      block.kernels().form({row, channels * nodes, PointBlock::kLd, block.products(), block.ld_products(),
-                            field.width(), count, field.tensor(chunk.slot)});
+      for (std::int64_t part = 0; part < count; part += block.group()) {
+        const std::int64_t points = std::min(block.group(), count - part);
+        block.make_products(part, base::round_up_to(points, 8));
+        block.kernels().form({row + part, channels * nodes, PointBlock::kLd, block.products(), block.ld_products(),
+                              field.width(), points, tensor});
+      }
     }
     if (context.progress != nullptr) {
       context.progress->add(static_cast<double>(chunk.count) * tensor_work(geometry, channels));
@@ -159,6 +167,7 @@ std::vector<long double> coefficients_of(int nodes) {
 void fill_block(const Axis& axis, std::int64_t o, const std::vector<long double>& c, double* out) {
   const std::size_t nodes = usize(axis.nodes);
   std::vector<long double> node;
+  node.reserve(nodes);
   for (int i = 0; i < axis.nodes; ++i) {
     node.push_back(numerics::chebyshev_cosine(2 * (axis.nodes - 1 - i) + 1, axis.nodes));
   }

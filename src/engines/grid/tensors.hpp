@@ -28,9 +28,10 @@ class PointBlock {
   PointBlock(const Geometry& geometry, std::int64_t width, std::int64_t first_axis);
   /// `count` records of a cell, at most kGridBlock, as columns; T_k of the first axis.
   void load(const double* records, std::int64_t count);
-  /// T_k of the other axes, for tensors to be evaluated, or their products, for tensors to be formed.
+  /// T_k of the other axes, for tensors to be evaluated, or their products, for tensors to be formed: of `count` points
+  /// from `first` on, a multiple of 8.
   void make_lists();
-  void make_products();
+  void make_products(std::int64_t first, std::int64_t count);
 
   [[nodiscard]] const simd::GridKernels& kernels() const noexcept { return kernels_.grid; }
   /// Column c of the records: [kLd], zeros behind the last point. Column -1 is all ones.
@@ -40,9 +41,11 @@ class PointBlock {
   /// T_k of the axes, one after the other: [node][kLd].
   [[nodiscard]] const double* lists() const noexcept { return lists_.data(); }
   [[nodiscard]] const std::vector<std::ptrdiff_t>& nodes() const noexcept { return nodes_; }
-  /// Products over all axes but the first: [point][ld_products()].
+  /// Products over all axes but the first: [point][ld_products()], of at most group() points, for which they lie in the
+  /// first cache.
   [[nodiscard]] const double* products() const noexcept { return made_; }
   [[nodiscard]] std::int64_t ld_products() const noexcept { return ld_; }
+  [[nodiscard]] std::int64_t group() const noexcept { return ld_ <= 48 ? kLd : kLd / 2; }
   [[nodiscard]] std::int64_t padded() const noexcept { return padded_; }
   static constexpr std::int64_t kLd = 64;
 

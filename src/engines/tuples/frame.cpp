@@ -83,7 +83,15 @@ void set_virtual_frame(const TupleProblem& problem, const Rescaling& rescaling, 
   frame.key_centre.assign(dim, 0.0);
   frame.key_scale.assign(dim, 1.0);  // of virtual keys: they have their sets' own
   frame.query_half = queries.half;
-  frame.key_norm = scale * least_product(norms) * rescaling.slack * (1.0 + 1e-12);
+  double before = 1.0;
+  for (const SetNorms& norm : norms) {
+    before *= norm.before;
+  }
+  // Factors that a sample suggests may be a little worse than none.
+  const double rescaled = least_product(norms) * rescaling.slack;
+  const bool plain = queries.norm_before * before <= queries.norm * rescaled;
+  const double query_norm = plain ? queries.norm_before : queries.norm;
+  frame.key_norm = scale * (plain ? before : rescaled) * (1.0 + 1e-12);
   double box = 0.0;
   bool sound = true;
   for (std::size_t l = 0; l < dim; ++l) {
@@ -95,7 +103,7 @@ void set_virtual_frame(const TupleProblem& problem, const Rescaling& rescaling, 
       z *= set.frame.key_scale[l];
       sound = sound && set.frame.key_half[l] < 0x1p990;
     }
-    const double metric = rescaling.query[l] * rescaling.query[l];
+    const double metric = plain ? 1.0 : rescaling.query[l] * rescaling.query[l];
     frame.metric.push_back(metric);
     frame.key_half.push_back(reach / metric * (1.0 + 1e-12));
     frame.query_scale.push_back(power_of_two_above(queries.half[l]));
@@ -104,11 +112,8 @@ void set_virtual_frame(const TupleProblem& problem, const Rescaling& rescaling, 
     sound = sound && std::isfinite(z);
   }
   const double least = static_cast<double>(dim) * kRadiusUnderflow;
-  frame.radius = std::min(queries.norm * frame.key_norm, box + least) * (1.0 + 1e-5);
-  frame.radius_before = scale * queries.norm_before;
-  for (const SetNorms& norm : norms) {
-    frame.radius_before *= norm.before;
-  }
+  frame.radius = std::min(query_norm * frame.key_norm, box + least) * (1.0 + 1e-5);
+  frame.radius_before = scale * queries.norm_before * before * (1.0 + 1e-5);
   for (const TupleSet& set : out.sets) {
     frame.weight_error += set.frame.weight_error;
     frame.log_scale += set.frame.log_scale;

@@ -2,6 +2,7 @@
 
 #include "numerics/exp_polynomial.hpp"
 #include "numerics/rounding.hpp"
+#include "numerics/tensor_products.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -14,14 +15,14 @@ using numerics::kU64;
 
 namespace {
 
+/// The moments of tuples are the Hadamard product of the sets' ([AS24] Lemma C.3).
 void multiply(MomentTotals& into, const MomentTotals& by) noexcept {
-  for (std::size_t i = 0; i < into.totals.size(); ++i) {
-    into.totals[i] *= by.totals[i];
-  }
-  for (std::size_t c = 0; c < into.absolute.size(); ++c) {
-    into.absolute[c] *= by.absolute[c];
-    into.square[c] *= by.square[c];
-  }
+  const auto product = [](auto& out, const auto& factor) {
+    numerics::hadamard_in_place(out.data(), factor.data(), static_cast<std::int64_t>(out.size()));
+  };
+  product(into.totals, by.totals);
+  product(into.absolute, by.absolute);
+  product(into.square, by.square);
 }
 
 /// Divides by a power of two near W, so that products of many sets stay in range.

@@ -8,9 +8,9 @@
 
 namespace polyattn::engines {
 
-using base::usize;
-
 namespace {
+
+constexpr int kMostDegree = 64;  // of the kernels
 
 bool sees_everything(const TupleProblem& problem) noexcept {
   return std::all_of(problem.sets.begin(), problem.sets.end(),
@@ -35,7 +35,7 @@ EvaluationSummary all_keys(const TupleFrame& frame, const TupleChoice& choice, c
   const RoundingModel rounding = tuple_rounding<T>(choice.degree, features.rank(), key_counts(frame));
   const PreparedMoments<T> prepared = prepare_tuples<T>(frame, features, table, rounding, moments, context.memory);
   Frame units;
-  static_cast<FrameShape&>(units) = frame.frame;
+  static_cast<FrameShape&>(units) = static_cast<const FrameShape&>(frame.frame);
   units.log_scale += moments.exponent * 0x1.62e42fefa39efp-1;  // ln 2
   return evaluate_rows(frame.problem, units, frame.values, prepared, acceptance, out, answered, context);
 }
@@ -45,6 +45,9 @@ EvaluationSummary all_keys(const TupleFrame& frame, const TupleChoice& choice, c
 bool single_allowed(const TupleProblem& problem) noexcept { return sees_everything(problem); }
 
 double tuple_rank(const TupleProblem& problem, int degree) noexcept {
+  if (degree < 0 || degree > kMostDegree) {
+    return std::numeric_limits<double>::infinity();
+  }
   double rank = 1.0;
   for (int t = 1; t <= degree; ++t) {
     rank *= static_cast<double>(problem.dim() + t) / static_cast<double>(t);

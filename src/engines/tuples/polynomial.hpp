@@ -29,7 +29,7 @@ struct TupleChoice {
 /// chain.
 bool single_allowed(const TupleProblem& problem) noexcept;
 
-/// C(dim + degree, degree), or infinity where moments of that rank could not be held at all.
+/// C(dim + degree, degree), or infinity where moments of that rank could not be held at all and beyond degree 64.
 double tuple_rank(const TupleProblem& problem, int degree) noexcept;
 /// Multiply-adds of a call, moments and rows; of the arithmetic chosen.
 double tuple_work(const TupleProblem& problem, const TupleChoice& choice) noexcept;

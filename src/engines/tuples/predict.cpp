@@ -70,7 +70,7 @@ TupleFrame sample_frame(const TupleFrame& frame) {
     rows.push_back((2 * i + 1) * frame.problem.n_q() / (2 * count));
   }
   out.problem.queries = pick(frame.problem.queries, rows);
-  static_cast<FrameShape&>(out.frame) = frame.frame;
+  static_cast<FrameShape&>(out.frame) = static_cast<const FrameShape&>(frame.frame);
   out.values = frame.values;
   for (const TupleSet& set : frame.sets) {
     const std::vector<std::int64_t> keys = sample_keys(set);
@@ -79,7 +79,7 @@ TupleFrame sample_frame(const TupleFrame& frame) {
     sampled.problem.keys = pick(set.problem.keys, keys);
     sampled.problem.values = pick(set.problem.values, keys);
     sampled.problem.non_finite = set.problem.non_finite;
-    static_cast<FrameShape&>(sampled.frame) = set.frame;
+    static_cast<FrameShape&>(sampled.frame) = static_cast<const FrameShape&>(set.frame);
     sampled.frame.log_weight = base::Buffer<double>(sampled.problem.n_kv(), set.frame.log_scale, nullptr);
     sampled.values = set.values;
     out.sets.push_back(std::move(sampled));

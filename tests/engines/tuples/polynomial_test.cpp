@@ -1,7 +1,9 @@
 // The polynomial engine for tuples against its definition: orders, degrees, arithmetics, lengths, biases.
 
 #include "engines/tuples/polynomial.hpp"
+#include "simd/dispatch.hpp"
 #include "support/forced_isa.hpp"
+#include "support/polynomial_run.hpp"
 #include "support/random.hpp"
 #include "support/tuple_case.hpp"
 
@@ -124,6 +126,70 @@ TEST(TuplePolynomial, NothingIsSaidWhereNoKeyIsSeen) {
   EXPECT_EQ(run.output.front(), -7.0);
 }
 
+TEST(TuplePolynomial, DegenerateSizesAndNumbers) {
+  const auto expect_answered = [](TupleCase head, const char* what) {
+    for (const bool causal : {false, true}) {
+      for (TupleCase::Set& set : head.sets) {
+        set.mask.causal = causal;
+      }
+      for (const int degree : {0, 1, 5}) {
+        TupleAsk ask = asked(degree);
+        ask.predict = true;
+        const TupleRun run = run_tuples(head, ask);
+        EXPECT_EQ(run.summary.answered, head.n_q) << what;
+        EXPECT_LE(worst_ratio(head, run, brute_force(head)), 1.0) << what;
+      }
+    }
+  };
+  TupleCase head = uniform_case(51, 2, 5, 6, 3, 2, 0.8);
+  TupleCase other = head;
+  other.scale = 0.0;
+  expect_answered(other, "scale 0");
+  other = head;
+  other.queries.assign(15, 0.0);
+  expect_answered(other, "queries of 0");
+  other = head;
+  other.sets[1].keys.assign(18, 0.0);
+  expect_answered(other, "keys of 0");
+  other = head;
+  other.sets[0].values.assign(12, 0.0);
+  expect_answered(other, "values of 0");
+  expect_answered(uniform_case(52, 2, 5, 6, 3, 0, 0.8), "no values");
+  expect_answered(uniform_case(53, 3, 1, 1, 1, 1, 0.8), "one of everything");
+  other = head;
+  other.n_q = 0;
+  other.queries.clear();
+  expect_answered(other, "no queries");
+}
+
+TEST(TuplePolynomial, NumbersThatAreNotFiniteServeNoRowWhereTheyArePropagated) {
+  for (const int where : {0, 1, 2}) {
+    TupleCase head = uniform_case(54, 2, 5, 6, 3, 2, 0.8);
+    (where == 0 ? head.queries : where == 1 ? head.sets[0].keys : head.sets[1].values)[4] = std::nan("");
+    engines::TupleProblem problem = head.problem();
+    problem.non_finite = NonFinite::propagate;
+    const engines::TupleFrame frame = engines::make_tuple_frame(problem, {});
+    std::vector<double> output(10, -7.0);
+    std::vector<std::uint8_t> answered(5, 0);
+    engines::HeadOutputs out;
+    out.output = {output.data(), DType::float64, 2, 1};
+    const engines::TupleSummary summary =
+        engines::polynomial_tuples(problem, frame, {4, false, false}, {}, out, answered, {});
+    EXPECT_EQ(summary.answered, 0) << where;
+    EXPECT_EQ(output, std::vector<double>(10, -7.0));
+  }
+}
+
+TEST(TuplePolynomial, DegreesBeyondTheKernelsAreNotTaken) {
+  TupleCase head = uniform_case(55, 2, 5, 6, 1, 1, 0.8);
+  TupleAsk ask = asked(65);
+  ask.predict = true;
+  const TupleRun run = run_tuples(head, ask);
+  EXPECT_EQ(run.summary.answered, 0);
+  EXPECT_EQ(run.prediction.bound, kInfinity);
+  EXPECT_EQ(run_tuples(head, asked(64)).summary.answered, 5);
+}
+
 TEST(TuplePolynomial, ARowThatMissesWhatIsAskedIsLeftAlone) {
   TupleCase head = uniform_case(60, 2, 40, 9, 3, 2, 1.5);
   const TupleRun all = run_tuples(head, asked(3));
@@ -174,6 +240,37 @@ TEST(TuplePolynomial, ValuesOfLargeMeanKeepTheirBounds) {
     EXPECT_EQ(run.summary.answered, head.n_q);
     EXPECT_LE(worst_ratio(head, run, truth), 1.0);
     EXPECT_LT(worst_bound(run), single ? 200.0 : 0.1);
+  }
+}
+
+TEST(TuplePolynomial, OrderTwoAgreesWithTheEngineOfOrderTwo) {
+  for (const bool causal : {false, true}) {
+    TupleCase head = uniform_case(91, 1, 150, 150, 3, 2, 0.9);
+    head.sets[0].mask.causal = causal;
+    HeadData same;
+    same.n_q = same.n_kv = 150;
+    same.dim = 3;
+    same.value_dim = 2;
+    same.q = head.queries;
+    same.k = head.sets[0].keys;
+    same.v = head.sets[0].values;
+    same.score.scale = 0.9;
+    same.mask.causal = causal;
+    for (const int degree : {2, 5, 9}) {
+      const TupleRun a = run_tuples(head, asked(degree));
+      const PolynomialRun b = run_head<double>(same, degree);
+      int compared = 0;
+      for (std::size_t k = 0; k < a.output.size(); ++k) {
+        const std::size_t i = k / 2;
+        if (a.answered[i] != 0 && b.answered[i] != 0) {
+          EXPECT_LE(std::fabs(a.output[k] - b.output[k]),
+                    a.approximation[i] + a.rounding[i] + b.bound(static_cast<std::int64_t>(i)));
+          EXPECT_LE(std::fabs(a.lse[i] - b.lse[i]), a.lse_bound[i] + b.lse_bound[i]);
+          ++compared;
+        }
+      }
+      EXPECT_EQ(compared, 300) << "degree " << degree;
+    }
   }
 }
 
@@ -236,9 +333,9 @@ TEST(TuplePolynomial, TheSameBitsWhateverTheThreadsAndTheInstructionSet) {
           expect_same(one, run_tuples(head, ask), std::to_string(threads) + " threads");
         }
         ask.threads = 1;
-        for (const std::string isa : {"scalar", "avx2"}) {
-          const ForcedIsa forced(isa);
-          expect_same(one, run_tuples(head, ask), isa);
+        for (const simd::KernelTable* table : simd::available()) {
+          const ForcedIsa forced(table->name);
+          expect_same(one, run_tuples(head, ask), table->name);
         }
       }
     }

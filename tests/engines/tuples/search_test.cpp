@@ -110,7 +110,7 @@ TEST(TupleSearch, RandomProblemsKeepTheirBounds) {
     worst = std::max(worst, ratio);
     ASSERT_LE(ratio, 1.0) << "seed " << seed;
   }
-  std::printf("[          ] %d of 4000 answered, worst measured / certified %.4f\n", answered, worst);
+  std::printf("worst-clearance: tuples by polynomials, %d of 4000 random problems answered: %.4f\n", answered, worst);
   EXPECT_GT(answered, 3000);
   EXPECT_GT(worst, 0.5);  // a bound that nothing comes near is none that was tested
 }
@@ -135,7 +135,7 @@ TEST(TupleSearch, ClimbingTowardsABrokenBoundFindsNone) {
     }
     worst = std::max(worst, ratio);
   }
-  std::printf("[          ] %d problems, worst measured / certified %.4f\n", steps, worst);
+  std::printf("worst-clearance: tuples by polynomials, %d problems of a search: %.4f\n", steps, worst);
   EXPECT_GT(worst, 0.8);
 }
 
