@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <limits>
-#include <numeric>
 #include <type_traits>
 #include <utility>
 
@@ -20,8 +18,6 @@ using base::usize;
 using engines::RowList;
 using engines::TupleProblem;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
-constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 /// Of so many rows one is tried before float32 answers them all.
 constexpr std::int64_t kRowsForATry = 32;
 constexpr std::int64_t kMostTries = 16;

@@ -132,7 +132,7 @@ TEST_F(Tuples, VerifyTakesTheRangeOfProducts) {
   first[0] = first[1] = 1000.0;
   tuples_.v = {store(DType::float64, {1, 1, 9, 2}, first), store(DType::float64, {1, 2, 7, 2}, second)};
   add_biases(tuples_, 0.0, 0.0, 3);
-  tuples_.bias = {store(DType::float64, {1, 1, 9, 1}, {-INFINITY, 0, 0, 0, 0, 0, 0, 0, 0}),
+  tuples_.bias = {store(DType::float64, {1, 1, 9, 1}, {-kInfinity, 0, 0, 0, 0, 0, 0, 0, 0}),
                   store(DType::float64, {1, 1, 7, 1}, std::vector<double>(7, 0.0))};
   put_all();
   Words words{"-o", "out.npy", "--scale", "0.5", "--key-bias", "b1.npy,b2.npy"};

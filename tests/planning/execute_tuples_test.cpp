@@ -31,12 +31,12 @@ struct Head {
         api::make_tuple_problems(call.q.view(), keys, values, asked, api::check_shapes(call.q.view(), keys, values))
             .front();
     request = api::make_request(asked, call.q.view(), keys, values);
-    decision = decide_tuples(problem, request, {});
+    decision = decide_tuples(problem, request, {1, &memory, nullptr});
   }
   /// The decision with another degree in place of the one that was found.
   void pretend(int degree, double seconds_per_row) {
     auto other = std::make_shared<TuplePolynomials>();
-    other->frame = engines::make_tuple_frame(problem, {});
+    other->frame = engines::make_tuple_frame(problem, {1, &memory, nullptr});
     other->choice = decision.polynomials->choice;
     other->choice.degree = degree;
     other->seconds_per_row = seconds_per_row;
@@ -50,7 +50,6 @@ struct Head {
     HeadDestinations to;
     to.output = {out.output.data(), DType::float64, 3, 1};
     to.row_engine = out.engines.data();
-    base::MemoryMeter memory;
     out.report = execute_tuples(problem, decision, request, to, {2, &memory, nullptr});
     return out;
   }
@@ -58,6 +57,7 @@ struct Head {
   test::TupleCall call =
       test::random_tuples({.n = {300, 280}, .n_q = 300, .dim = 4, .value_dim = 3}, 1.5, DType::float64, 1);
   Options asked;
+  base::MemoryMeter memory;  // before the decision, which holds what it counts
   engines::TupleProblem problem;
   Request request;
   TupleDecision decision;
