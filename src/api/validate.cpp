@@ -113,9 +113,6 @@ CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std:
          "order " + std::to_string(keys.size() + 1) + ": the highest order is " + std::to_string(kMostSets + 1));
   }
   check_view("q", q);
-  if (q.shape[3] < 1 || q.shape[3] > 65535) {
-    fail(ErrorCode::invalid_argument, "q", "a dim of 1 to 65535", std::to_string(q.shape[3]));
-  }
   const ConstView& k = keys.front();
   const ConstView& v = values.front();
   CallShape shape{q.shape[0], q.shape[1], k.shape[1], q.shape[2], k.shape[2], q.shape[3], v.shape[3]};
@@ -124,6 +121,9 @@ CallShape check_shapes(const ConstView& q, std::span<const ConstView> keys, std:
     check_set(q, keys[s], values[s], "keys" + index, "values" + index);
     same("values[0]", "values" + index, "dim", v.shape[3], values[s].shape[3]);
     shape.set_keys.push_back(keys[s].shape[2]);
+  }
+  if (q.shape[3] < 1 || q.shape[3] > 65535) {
+    fail(ErrorCode::invalid_argument, "q", "a dim of 1 to 65535", std::to_string(q.shape[3]));
   }
   return shape;
 }

@@ -1,42 +1,13 @@
 #include "numerics/chebyshev_lagrange.hpp"
 
-#include "base/float_environment.hpp"
+#include "base/nearest_long_double.hpp"
 #include "numerics/rounding.hpp"
 
-#include <cfenv>
 #include <cmath>
 #include <cstddef>
 #include <numbers>
 
 namespace polyattn::numerics {
-
-namespace {
-
-/// Rounding to nearest for long double too. On x86-64 it has a mode of its own, beside the settings that entry points
-/// and parallel loops see to (base/float_environment.hpp), which stay as they are; the caller's must not change a bit
-/// of the tables.
-class NearestLongDouble {
- public:
-  NearestLongDouble() noexcept : mode_(std::fegetround()), settings_(base::FloatControl::read()) {
-    if (mode_ != FE_TONEAREST) {
-      std::fesetround(FE_TONEAREST);
-    }
-  }
-  ~NearestLongDouble() {
-    if (mode_ != FE_TONEAREST) {
-      std::fesetround(mode_);
-      base::FloatControl::write(settings_);
-    }
-  }
-  NearestLongDouble(const NearestLongDouble&) = delete;
-  NearestLongDouble& operator=(const NearestLongDouble&) = delete;
-
- private:
-  int mode_;
-  base::FloatControl::Register settings_;
-};
-
-}  // namespace
 
 // Angles are folded into [0, pi/4], where the argument's relative error of a few units is less than one unit of the
 // result.
@@ -52,7 +23,7 @@ long double chebyshev_cosine(int m, int p) noexcept {
 }
 
 std::vector<double> chebyshev_nodes(int p) {
-  const NearestLongDouble nearest;
+  const base::NearestLongDouble nearest;
   std::vector<double> nodes(static_cast<std::size_t>(p));
   for (int i = 0; i < p; ++i) {
     nodes[static_cast<std::size_t>(i)] = static_cast<double>(chebyshev_cosine(2 * (p - 1 - i) + 1, p));
@@ -68,7 +39,7 @@ double lebesgue_constant(int p) noexcept {
 }
 
 std::vector<double> lagrange_coefficients(int p) {
-  const NearestLongDouble nearest;
+  const base::NearestLongDouble nearest;
   const auto size = static_cast<std::size_t>(p);
   std::vector<double> coefficients(size * size);
   for (int k = 0; k < p; ++k) {

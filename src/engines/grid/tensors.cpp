@@ -1,5 +1,6 @@
 #include "engines/grid/tensors.hpp"
 
+#include "base/nearest_long_double.hpp"
 #include "numerics/chebyshev_lagrange.hpp"
 #include "simd/dispatch.hpp"
 #include "simd/grid_kernels.hpp"
@@ -196,6 +197,7 @@ void fill_block(const Axis& axis, std::int64_t o, const std::vector<long double>
 }  // namespace
 
 AxisMatrices node_matrices(const Axis& axis) {
+  const base::NearestLongDouble nearest;
   const std::int64_t nodes = axis.nodes;
   AxisMatrices out;
   out.band = axis.band;

@@ -31,13 +31,13 @@ Part part_of(const double* record, const std::vector<std::int64_t>& bins) {
   return part;
 }
 
-/// Place of a part in a tensor: the first axis by rows.
+/// Place of a part's first channel in a tensor: the first axis by rows, channels side by side.
 std::int64_t place_of(const Field& field, const Part& part) {
   std::int64_t rest = 0;
   for (std::size_t l = 1; l < part.size(); ++l) {
     rest = rest * field.nodes[l] + part[l];
   }
-  return part.front() * field.width() + rest;
+  return part.front() * field.width() + rest * field.nodes.back();
 }
 
 struct Sums {
@@ -73,25 +73,24 @@ void expect_masses(GridFamily family, std::uint64_t seed) {
   const Field charged = charged_masses(masses, keys, knots, nullptr);
   const Field whole = cell_masses(masses, keys, grid.value_dim, nullptr);
   const std::vector<std::int64_t> bins = bins_of(*geometry);
-  ASSERT_EQ(masses.channels, 1 + 2 * grid.value_dim);
-  ASSERT_EQ(charged.channels, 1 + 3 * grid.value_dim);
-  const std::int64_t axes = static_cast<std::int64_t>(bins.size());
+  ASSERT_EQ(masses.nodes.back(), 1 + 2 * grid.value_dim);
+  ASSERT_EQ(charged.nodes.back(), 1 + 3 * grid.value_dim);
   for (std::int64_t cell = 0; cell < keys.cells(); ++cell) {
     std::map<Part, Sums> parts;
     const std::int64_t points = keys.starts[usize(cell) + 1] - keys.starts[usize(cell)];
     Sums all;
     all.centre.assign(columns, 0.0L);
     for (std::int64_t i = keys.starts[usize(cell)]; i < keys.starts[usize(cell) + 1]; ++i) {
-      const double* record = keys.record(i);
-      Sums& part = parts[part_of(record, bins)];
+      Sums& part = parts[part_of(keys.record(i) + keys.first_axis, bins)];
       for (auto* sums : {&part.signed_values, &part.low, &part.centre, &part.high}) {
         sums->resize(columns, 0.0L);
       }
-      const auto weight = static_cast<long double>(record[axes]);
+      const auto weight = static_cast<long double>(keys.channel(i, 0));
       part.weight += weight;
       all.weight += weight;
       for (std::size_t c = 0; c < columns; ++c) {
-        const auto moved = static_cast<long double>(record[usize(axes) + 1 + c]);  // w (v - centre)
+        const auto moved =
+            static_cast<long double>(keys.channel(i, 1 + static_cast<std::int64_t>(c)));  // w (v - centre)
         const auto below = static_cast<long double>(knots.centre[c]) - static_cast<long double>(knots.low[c]);
         const auto above = static_cast<long double>(knots.high[c]) - static_cast<long double>(knots.centre[c]);
         part.signed_values[c] += moved;
@@ -102,40 +101,38 @@ void expect_masses(GridFamily family, std::uint64_t seed) {
       }
     }
     long double in_tensor = 0.0L;
-    const std::int64_t stride = masses.size() / masses.channels;
-    for (std::int64_t at = 0; at < stride; ++at) {
-      in_tensor += static_cast<long double>(masses.tensor(cell)[at]);
+    for (std::int64_t lead = 0; lead < masses.nodes.front(); ++lead) {
+      for (std::int64_t at = 0; at < masses.width(); at += masses.nodes.back()) {
+        in_tensor += static_cast<long double>(masses.tensor(cell)[lead * masses.width() + at]);
+      }
     }
     const auto lost = static_cast<long double>(points + 16) * 0x1p-52L;
     EXPECT_LE(std::fabs(in_tensor - all.weight), lost * all.weight);  // nothing beside the parts
     for (const auto& [part, sums] : parts) {
-      const std::int64_t at = place_of(masses, part);
-      const double* from = masses.tensor(cell) + at;
-      const double* bound = charged.tensor(cell) + at;
+      const double* from = masses.tensor(cell) + place_of(masses, part);
+      const double* bound = charged.tensor(cell) + place_of(charged, part);
       EXPECT_LE(std::fabs(static_cast<long double>(from[0]) - sums.weight), lost * sums.weight);
       EXPECT_GE(static_cast<long double>(bound[0]), sums.weight);
       for (std::size_t c = 0; c < columns; ++c) {
         const auto k = static_cast<std::int64_t>(c);
-        EXPECT_LE(std::fabs(static_cast<long double>(from[(1 + k) * stride]) - sums.signed_values[c]),
+        EXPECT_LE(std::fabs(static_cast<long double>(from[1 + k]) - sums.signed_values[c]), lost * sums.centre[c]);
+        EXPECT_LE(std::fabs(static_cast<long double>(from[1 + grid.value_dim + k]) - sums.centre[c]),
                   lost * sums.centre[c]);
-        EXPECT_LE(std::fabs(static_cast<long double>(from[(1 + grid.value_dim + k) * stride]) - sums.centre[c]),
-                  lost * sums.centre[c]);
-        const double* knot = bound + (1 + 3 * k) * stride;
+        const double* knot = bound + 1 + 3 * k;
         // Centred values are rounded: what they are off by is no part of the masses (the answer is about the same
         // centred values), so the sums of them are what is bounded, up to the rounding of this sum.
         const long double slack = 1.0L - 0x1p-60L * static_cast<long double>(points + 4);
         EXPECT_GE(static_cast<long double>(knot[0]), sums.low[c] * slack) << "low";
-        EXPECT_GE(static_cast<long double>(knot[stride]), sums.centre[c] * slack) << "centre";
-        EXPECT_GE(static_cast<long double>(knot[2 * stride]), sums.high[c] * slack) << "high";
+        EXPECT_GE(static_cast<long double>(knot[1]), sums.centre[c] * slack) << "centre";
+        EXPECT_GE(static_cast<long double>(knot[2]), sums.high[c] * slack) << "high";
         // And not by much: twice the rounding at most.
-        EXPECT_LE(static_cast<long double>(knot[stride]), sums.centre[c] * (1.0L + 4.0L * lost));
+        EXPECT_LE(static_cast<long double>(knot[1]), sums.centre[c] * (1.0L + 4.0L * lost));
       }
     }
-    const std::int64_t step = whole.size() / whole.channels;
     EXPECT_GE(static_cast<long double>(whole.tensor(cell)[0]), all.weight);
     EXPECT_LE(static_cast<long double>(whole.tensor(cell)[0]), all.weight * (1.0L + 4.0L * lost));
     for (std::size_t c = 0; c < columns; ++c) {
-      EXPECT_GE(static_cast<long double>(whole.tensor(cell)[(1 + static_cast<std::int64_t>(c)) * step]),
+      EXPECT_GE(static_cast<long double>(whole.tensor(cell)[1 + static_cast<std::int64_t>(c)]),
                 all.centre[c] * (1.0L - 0x1p-60L * static_cast<long double>(points)));
     }
   }
