@@ -28,9 +28,12 @@ constexpr double kCheaper = 0.8;
 constexpr double kPolynomialRadius = 6.0;
 /// The most that a grid, and finding it, may take of the time of exact to be worth a look.
 constexpr double kWorthwhile = 0.5;
-/// Where it may be in vain, finding out may take this part; not where so much is to be won.
+/// Where it may be in vain, finding out may take this part; not where so much is to be won, nor where scores are so
+/// small that a grid is sure to serve.
 constexpr double kSearchShare = 0.06;
 constexpr double kSureGain = 0.2;
+constexpr double kSureRadius = 4.0;
+constexpr double kSureFlatRadius = 12.0;  ///< the same in one or two dimensions
 
 void adopt(const engines::HeadProblem& problem, const base::Context& context, std::shared_ptr<GridChoice> choice,
            double exact_seconds, bool forced, HeadDecision& decision) {
@@ -106,7 +109,10 @@ bool affordable(double least, double search, double other, double saved) noexcep
 }
 
 /// The same beside exact. Where polynomials would be searched for next, a grid that is found saves that.
-bool affordable(double least, double search, const Glance& seen) noexcept {
+bool affordable(const engines::HeadProblem& problem, double least, double search, const Glance& seen) noexcept {
+  if (seen.radius > 0.0 && seen.radius <= (problem.dim() <= 2 ? kSureFlatRadius : kSureRadius)) {
+    return least < kClear * seen.exact_seconds;
+  }
   return affordable(least, search, seen.exact_seconds, seen.worth ? seen.search_seconds : 0.0);
 }
 
@@ -117,7 +123,7 @@ bool worth_a_look(const engines::HeadProblem& problem, const Request& request, G
   const double search = cost.slowness() * grid_search_seconds(problem, known.seen->radius);
   const double least = cost.slowness() * least_grid_seconds(problem) + search;
   const bool polynomial = known.seen->worth && known.seen->degree >= 0 && known.seen->radius <= kPolynomialRadius;
-  return affordable(least, search, *known.seen) &&
+  return affordable(problem, least, search, *known.seen) &&
          !(polynomial && known.seen->seconds + known.seen->search_seconds < least);
 }
 
@@ -137,7 +143,7 @@ double search_seconds(const engines::HeadProblem& problem, const GridTry& known)
 /// The same as worth_a_look once the extents are known.
 bool worth_a_sketch(const engines::HeadProblem& problem, const GridTry& known) {
   const double search = search_seconds(problem, known);
-  return affordable(known.slowness * least_grid_seconds(problem) + search, search, *known.seen);
+  return affordable(problem, known.slowness * least_grid_seconds(problem) + search, search, *known.seen);
 }
 
 /// Whether to look for a grid beside what was decided, which takes `other` seconds of one thread.

@@ -29,14 +29,14 @@ constexpr double kMostWeightedSide = 1.4;
 
 // Seconds on the core that the other engines' costs are of (cost_model.cpp): measured on a Zen 4 and divided by 2.2,
 // which is what exact takes there over its prediction.
-constexpr double kPoint = 1.1e-8;        ///< of a point: sorting, certificate, writing
-constexpr double kPointAxis = 4.1e-9;    ///< and for each axis
-constexpr double kPointColumn = 2.7e-9;  ///< and column
+constexpr double kPoint = 5.0e-9;        ///< of a point: sorting, certificate, writing
+constexpr double kPointAxis = 2.0e-9;    ///< and for each axis
+constexpr double kPointColumn = 3.3e-9;  ///< and column
 constexpr double kNode = 1.8e-11;        ///< of a multiply-add with nodes
 constexpr double kPass = 3.0e-11;        ///< of a multiply-add in passes, turning tensors included
 constexpr double kPartPasses = 8.0;      ///< of parts of cells: charges with every number of nodes tried, estimates
 constexpr double kCellPass = 1.5e-8;     ///< of a cell in a pass
-constexpr double kCall = 2.5e-5;
+constexpr double kCall = 1.5e-5;
 constexpr double kLook = 7e-10;  ///< of a number, looked at before
 constexpr double kSketch = 2e-5;
 constexpr double kSketchRadius = 3e-6;      ///< and for a unit of the scores' radius

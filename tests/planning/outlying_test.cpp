@@ -57,9 +57,10 @@ std::vector<std::vector<std::int64_t>> sets_of(const HeadData& head, int threads
 }
 
 /// What the decision holds is counted until it goes.
-planning::HeadDecision decide(const HeadData& head, double tolerance = 1e-3) {
+planning::HeadDecision decide(const HeadData& head, double tolerance = 1e-3, Engine engine = Engine::automatic) {
   planning::Request request;
   request.tolerance = {tolerance, ToleranceKind::of_value_range};
+  request.engine = engine;
   return planning::decide(head.problem(), request, serial_context());
 }
 
@@ -128,13 +129,13 @@ TEST(Outlying, SinksAreSummedExactly) {
 }
 
 TEST(Outlying, NoKeyIsSetApartWithoutNeed) {
-  const planning::HeadDecision plain = decide(ball_head(40000, 3, 0, 0.0));
+  const planning::HeadDecision plain = decide(ball_head(40000, 3, 0, 0.0), 1e-3, Engine::polynomial);
   ASSERT_EQ(plain.plan.engine, Engine::polynomial) << plain.plan.why;
   EXPECT_EQ(plain.polynomial->frame.outlying, nullptr);
   HeadData smoothing = ball_head(40000, 3, 8, 14.0);  // far keys weigh nothing and are left out
   smoothing.score.kind = engines::ScoreKind::gaussian;
   smoothing.score.bandwidth.assign(3, 1.0);
-  const planning::HeadDecision left_out = decide(smoothing);
+  const planning::HeadDecision left_out = decide(smoothing, 1e-3, Engine::polynomial);
   ASSERT_EQ(left_out.plan.engine, Engine::polynomial) << left_out.plan.why;
   EXPECT_EQ(left_out.polynomial->frame.outlying, nullptr);
 }
