@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <new>
 #include <string>
 
 #if defined(__linux__)
@@ -40,8 +41,14 @@ void prefer_huge_pages([[maybe_unused]] void* pointer, [[maybe_unused]] std::siz
 }
 
 // A sanitizer sees what is used after it was freed only if it is freed.
-#if defined(__SANITIZE_ADDRESS__)
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 constexpr std::size_t kMostKept = 0;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+constexpr std::size_t kMostKept = 0;
+#else
+constexpr std::size_t kMostKept = std::size_t{256} << 20;
+#endif
 #else
 constexpr std::size_t kMostKept = std::size_t{256} << 20;
 #endif
@@ -65,7 +72,10 @@ void* allocate_large(std::size_t bytes) {
   void* pointer = allocate(kHugePage, bytes);
   if (pointer != nullptr) {
     prefer_huge_pages(pointer, bytes);
-    kept_blocks().know(pointer, bytes);
+    try {
+      kept_blocks().know(pointer, bytes);
+    } catch (const std::bad_alloc&) {  // then it is freed as a block that is not known
+    }
   }
   return pointer;
 }

@@ -27,6 +27,14 @@ constexpr double inflate(double x, std::int64_t operations) noexcept {
 /// The next double above x: an upper bound of the exact result of one operation that was rounded to x, in any mode.
 inline double round_up(double x) noexcept { return std::nextafter(x, std::numeric_limits<double>::infinity()); }
 
+/// An upper bound of a b for upper bounds a, b >= 0 that further factors will multiply: at least 2^-900 unless a factor
+/// is 0, so that no factor that comes later brings back what underflow would have lost. Rounded like a product.
+constexpr double product_above(double a, double b) noexcept {
+  if (a == 0.0 || b == 0.0) return 0.0;
+  const double product = a * b;
+  return product < 0x1p-900 ? 0x1p-900 : product;  // a NaN stays one
+}
+
 /// gamma_k = k u / (1 - k u), rounded up; infinite where k u >= 1 (no bound). For u = kU32 or kU64 and whole k >= 0.
 ///
 /// k u is exact (u is a power of two) and so is 1 - k u (a multiple of u in (0, 1]): the division is the one rounding.

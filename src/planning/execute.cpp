@@ -141,7 +141,12 @@ void Execution::hand_over(std::vector<std::int64_t> list) {
       not_reachable(refused, kNaN, (prepared ? alone + " (which serves the prepared domain only)" : alone).c_str());
     }
   }
-  run_exact(std::move(failing), true);
+  const bool all = request.engine == Engine::automatic && blind.empty() &&
+                   static_cast<std::int64_t>(failing.rows.size()) == problem.n_q();
+  run_exact(std::move(failing), !all);
+  if (all) {
+    credit_exact(report);
+  }
   for (const std::int64_t row : blind) {
     rows.engine[usize(row)] = decision.plan.engine;
   }

@@ -147,7 +147,11 @@ void TupleExecution::run_polynomial() {
     fail_not_reachable(report, request.output, static_cast<std::int64_t>(missing.size()), problem.n_q(),
                        std::numeric_limits<double>::quiet_NaN(), "polynomial alone");
   }
-  run_exact(list_of(std::move(missing)), true);
+  const bool all = request.engine == Engine::automatic && static_cast<std::int64_t>(missing.size()) == problem.n_q();
+  run_exact(list_of(std::move(missing)), !all);
+  if (all) {
+    credit_exact(report);
+  }
 }
 
 }  // namespace polyattn::planning

@@ -172,6 +172,9 @@ void look(const engines::HeadProblem& problem, const Request& request, const bas
 void look_at_near(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                   double tolerance, double limit, GridTry& known) {
   known.near.reset();
+  if (known.extents->visible == 0) {
+    return;
+  }
   std::vector<double> extents;
   for (std::size_t l = 0; l < known.extents->key_low.size(); ++l) {
     extents.push_back(known.extents->key_high[l] - known.extents->key_low[l]);

@@ -199,7 +199,7 @@ double rest_seconds(const HeadProblem& problem, const Request& request, double r
   }
   // How many keys are near is not known here: rows that are left lie apart, as a rule.
   const CostModel cost(request.calibration, 1);
-  return std::min(exact, cost.slowness() * fixed_seconds(problem) + kRestShare * exact);
+  return cost.slowness() * fixed_seconds(problem) + kRestShare * exact;
 }
 
 }  // namespace polyattn::planning

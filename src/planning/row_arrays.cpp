@@ -92,6 +92,13 @@ std::int64_t worst_row(const RowArrays& rows, std::int64_t count) noexcept {
 
 }  // namespace
 
+void credit_exact(HeadReport& report) {
+  report.why = "engine " + std::string(name_of(report.engine)) + " certified no row: exact answered all";
+  report.engine = Engine::exact;
+  report.degree = -1;
+  report.rank = 0;
+}
+
 void summarise(const RowArrays& rows, std::int64_t count, HeadReport& report, double* row_bounds, Engine* row_engine) {
   report.rows_total = count;
   Certificate& certificate = report.certificate;

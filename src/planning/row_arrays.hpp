@@ -49,6 +49,9 @@ bool row_meets(const Request& request, const RowArrays& rows, double tolerance, 
 [[noreturn]] void fail_not_reachable(const HeadReport& report, DType output, std::int64_t count, std::int64_t all,
                                      double worst, const char* engine);
 
+/// The report of a head whose approximate engine, the planner's choice, certified no row: exact has answered all.
+void credit_exact(HeadReport& report);
+
 /// Certificate of the worst row, rows by engine and bound of log-sum-exp into the report; bounds and engines of rows to
 /// where the caller wants them, if anywhere.
 void summarise(const RowArrays& rows, std::int64_t count, HeadReport& report, double* row_bounds, Engine* row_engine);

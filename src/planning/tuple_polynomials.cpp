@@ -212,9 +212,11 @@ void TuplePlanner::consider(TupleFind find) {
   const bool forced = request.engine == Engine::polynomial;
   candidate.usable = candidate.degree >= 0 && (forced || candidate.fallback_share < 0.5);
   if (candidate.degree >= 0 && candidate.fallback_share >= 0.5 && candidate.seconds < kInfinity) {
-    candidate.reason = "at degree " + std::to_string(candidate.degree) + ", the dearest looked at, " +
-                       percent(candidate.fallback_share) + " of rows miss the tolerance: radius " +
-                       base::text(plan().statistics.radius_after) + " is too large";
+    candidate.reason = "at degree " + std::to_string(candidate.degree) + ", the best looked at, " +
+                       percent(candidate.fallback_share) + " of rows miss the tolerance: " +
+                       (find.rounding <= kMargin * plan().tolerance
+                            ? "radius " + base::text(plan().statistics.radius_after) + " is too large"
+                            : "rounding alone is too much");
   }
   plan().candidates.push_back(candidate);
   found.push_back(std::move(find));
@@ -270,7 +272,9 @@ void TuplePlanner::explain() {
                                             ? base::text(std::round(times)) + " times faster than exact, as predicted"
                                             : "at " + share_of_exact(plan()));
   } else {
-    why = !ineligible.empty() ? ineligible : "no polynomial is cheaper at this tolerance";
+    why = !ineligible.empty() ? ineligible
+          : nothing           ? "nothing to compute"
+                              : "no polynomial is cheaper at this tolerance";
   }
 }
 

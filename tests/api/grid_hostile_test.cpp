@@ -4,11 +4,13 @@
 
 #include "polyattn/attention.hpp"
 #include "support/answer.hpp"
+#include "support/expect_error.hpp"
 #include "support/judge.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <string>
 
 namespace polyattn::test {
@@ -115,6 +117,43 @@ TEST(GridHostile, TinyValuesLoseToUnderflow) {
       judged_rows(points.stored(Gaussian{{0.05}}, true), 1e-3, ToleranceKind::of_value_range);
     }
   }
+}
+
+// Every bias hides its key, and only log-sum-exp is asked of: there is no point to put into a cell or a block.
+TEST(GridHostile, NoVisibleKeyIsNoGrid) {
+  Points points{0, 0, 2, {}, {}, {}, {}};
+  for (int i = 0; i < 4200; ++i) {
+    points.query({0.01 * i, std::sin(i)});
+    points.key({0.01 * i, std::cos(i)}, std::sin(0.1 * i), -std::numeric_limits<double>::infinity());
+  }
+  const Problem problem = points.stored(Gaussian{{0.01}}, true);
+  Options options = with_certificates({});
+  options.engine = Engine::grid;
+  options.tolerance.value = 1e-4;
+  options.lse_tolerance = 1e-4;
+  const Result result = attend(problem, options);
+  for (const double lse : values_of(result.lse.value())) {
+    ASSERT_EQ(lse, -std::numeric_limits<double>::infinity());
+  }
+}
+
+// All cells along eight axes would not fit any machine.
+TEST(GridHostile, MoreCellsThanCanBeListedAreRefused) {
+  Random random(5);
+  std::vector<double> points(1024 * 8);
+  for (double& x : points) {
+    x = 2.0 * random.unit() - 1.0;
+  }
+  Problem problem;
+  problem.q = problem.k = store(DType::float64, {1, 1, 1024, 8}, points);
+  problem.v = store(DType::float64, {1, 1, 1024, 1}, std::vector<double>(points.begin(), points.begin() + 1024));
+  problem.score = Dot{12.5};
+  Options options;
+  options.tolerance = {1e-2, ToleranceKind::of_value_range};
+  options.engine = Engine::grid;
+  EXPECT_TRUE(fails_with(ErrorCode::out_of_memory, {"cells"}, [&] { attend(problem, options); }));
+  options.engine = Engine::automatic;
+  EXPECT_TRUE(within_bounds(problem, options));
 }
 
 TEST(GridHostile, BandwidthsOfAnySize) {

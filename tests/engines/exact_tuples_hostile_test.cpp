@@ -175,6 +175,34 @@ TYPED_TEST(ExactTuplesHostile, ExtremeCoordinates) {
   clearance.print("extreme coordinates");
 }
 
+// Products over the first sets underflow, a later one brings them back: bounds must not be lost on the way.
+TYPED_TEST(ExactTuplesHostile, SizesThatMakeUpForEachOther) {
+  Clearance clearance;
+  const double sizes[][5] = {
+      {1e170, 1e-170, 1e-170, 1e170, 1.0}, {1e-170, 1e-170, 1e170, 1e170, 1.0}, {1e170, 1e-170, 1e170, 1e-170, 1.0}};
+  std::uint64_t seed = 500;
+  for (const auto& size : sizes) {
+    TupleHead head = random_tuples(seed++, 3, {2, 3, 2, 20}, 3, 2);
+    head.scale = 20.0;
+    for (double& q : head.q) {
+      q *= size[0];
+    }
+    for (std::size_t s = 0; s < 4; ++s) {
+      for (double& k : head.sets[s].k) {
+        k *= size[s + 1];
+      }
+    }
+    run<TypeParam>(head, clearance, "sizes from " + std::to_string(std::log10(size[1])));
+    const PreparedTuples prepared(head);
+    const ExactBound known = exact_tuple_bound<TypeParam>(prepared.problem, DType::float64);
+    const Answer answer = exact_tuples_of<TypeParam>(head);
+    for (const double rounding : answer.rounding) {
+      EXPECT_LE(rounding, known.rounding);
+    }
+  }
+  clearance.print("sizes that make up for each other");
+}
+
 TYPED_TEST(ExactTuplesHostile, TinyShapes) {
   Clearance clearance;
   std::uint64_t seed = 900;

@@ -40,7 +40,7 @@ void weigh_blocks(const std::vector<double>& bias, NearKeys& keys) {
     }
     const auto in_block = static_cast<double>(std::min<std::int64_t>(count - b * kKeyBlock, kKeyBlock));
     const double log_mass = heaviest + std::log(in_block);
-    keys.log_mass[usize(b)] = log_mass + 1e-14 * (std::fabs(heaviest) + std::fabs(log_mass) + 1.0);
+    keys.log_mass[usize(b)] = log_mass + (1e-14 * std::fabs(heaviest) + 1e-14 * std::fabs(log_mass) + 1e-14);
   }
 }
 

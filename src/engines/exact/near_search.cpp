@@ -66,7 +66,9 @@ void NearSearch::sort(double window) {
     return x != y ? x > y : a < b;
   });
   rest_.assign(order_.size() + 1, 0.0);
-  rest_.back() = all() ? 0.0 : static_cast<double>(blocks() - ready()) * std::exp(-window) * kMassSlack;
+  rest_.back() = all() ? 0.0
+                       : static_cast<double>(blocks() - ready()) *
+                             (std::exp(-window) + std::numeric_limits<double>::min()) * kMassSlack;
   for (std::size_t i = order_.size(); i > 0; --i) {
     // The least number for what underflows.
     const double mass = std::exp(log_mass_[usize(order_[i - 1])] - top_) + std::numeric_limits<double>::min();
@@ -76,8 +78,11 @@ void NearSearch::sort(double window) {
 
 double NearSearch::log_rest(std::int64_t i) const noexcept {
   const double rest = rest_[usize(i)];
-  if (!(rest > 0.0)) {
+  if (rest == 0.0) {
     return -kInfinity;
+  }
+  if (!(rest > 0.0)) {
+    return kInfinity;  // not a number: nothing is known
   }
   const double log = std::log(rest * kMassSlack);
   return top_ + log + 1e-14 * (std::fabs(top_) + std::fabs(log) + 1.0);

@@ -1,10 +1,12 @@
 #include "engines/grid/cells.hpp"
 
 #include "base/checked.hpp"
+#include "base/error.hpp"
 
 #include <algorithm>
 #include <iterator>
 #include <numeric>
+#include <string>
 
 namespace polyattn::engines::grid {
 
@@ -14,6 +16,15 @@ using base::usize;
 
 /// A table of the whole box is made up to this many cells; beyond, lists are merged.
 constexpr std::int64_t kMostTable = std::int64_t{1} << 21;
+/// Cells, and ways between them, that are listed at most: half a gigabyte. A grid of more is dearer than exact.
+constexpr std::int64_t kMostListed = std::int64_t{1} << 26;
+
+void require_listable(std::size_t cells, std::int64_t band) {
+  if (static_cast<double>(cells) * static_cast<double>(2 * band + 1) > static_cast<double>(kMostListed)) {
+    base::fail(ErrorCode::out_of_memory,
+               "the grid's passes would reach more than " + std::to_string(kMostListed) + " cells");
+  }
+}
 
 /// Cells within `band` of one of `cells` along an axis. Lines end in `far_band` cells that hold nothing, so what wraps
 /// around into the next line is none of the cells anyone asks for.
@@ -39,6 +50,7 @@ CellList dilate(const CellList& cells, std::int64_t stride, std::int64_t band, s
     }
     return out;
   }
+  require_listable(cells.size(), band);
   out.reserve(cells.size() * usize(2 * band + 1));
   for (std::int64_t o = -band; o <= band; ++o) {
     std::transform(cells.begin(), cells.end(), std::back_inserter(out),
@@ -58,6 +70,7 @@ CellList common(const CellList& a, const CellList& b) {
 std::vector<std::int32_t> find_sources(const CellList& targets, const CellList& before, std::int64_t stride,
                                        std::int64_t band, std::int64_t box) {
   const std::int64_t row = 2 * band + 1;
+  require_listable(targets.size(), band);
   std::vector<std::int32_t> out(targets.size() * usize(row), -1);
   if (box <= kMostTable) {
     std::vector<std::int32_t> place(usize(box), -1);

@@ -15,6 +15,7 @@ namespace polyattn::engines {
 namespace {
 
 using base::usize;
+using numerics::product_above;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kLog2E = simd::kLog2E;
@@ -79,10 +80,10 @@ void TupleCertifier<T>::take_set(const SetFacts& facts, bool outer, double grown
   double largest = 0.0;
   for (std::size_t l = 0; l < corner_.size() && set.visible > 0; ++l) {
     const double key = largest_magnitude(set.key_min[l], set.key_max[l]) * grown + added;
-    corner_[l] *= key;
+    corner_[l] = product_above(corner_[l], key);
     largest = std::max(largest, key);
   }
-  holder_ *= facts.holder * grown + added * dim_;
+  holder_ = product_above(holder_, facts.holder * grown + added * dim_);
   const double bias = largest_magnitude(set.bias_min, set.bias_max) * kLog2E * kSlack;
   const double value = set.largest_value();
   bias_range_ += (set.bias_max - set.bias_min) * kLog2E * kSlack;
@@ -91,10 +92,10 @@ void TupleCertifier<T>::take_set(const SetFacts& facts, bool outer, double grown
   all_values_ *= std::max(1.0, value);
   all_smallest_ *= std::min(1.0, set.smallest_value);
   if (outer) {
-    outer_norm_ *= largest;
+    outer_norm_ = product_above(outer_norm_, largest);
     outer_keys_ *= std::max(1.0, largest);
     outer_bias_ += bias;
-    outer_values_ *= value;
+    outer_values_ = product_above(outer_values_, value);
     all_rows_ *= static_cast<double>(set.keys);
   } else {
     inner_key_ = largest;
@@ -117,7 +118,9 @@ void TupleCertifier<T>::take_columns(const std::vector<SetFacts>& sets) {
       multiply(low, high, from - wider, to + wider);
     }
     const double magnitude = largest_magnitude(low, high) * kSlack;
-    all.push_back({(high - low) + 8 * (outer_ + 1) * kU * magnitude, magnitude});
+    const double range = (high - low) + 8 * (outer_ + 1) * kU * magnitude;
+    const bool known = std::isfinite(range) && std::isfinite(magnitude);
+    all.push_back(known ? Column{range, magnitude} : Column{kInfinity, kInfinity});
   }
   std::sort(all.begin(), all.end(), [](const Column& a, const Column& b) {
     return a.range != b.range ? a.range > b.range : a.magnitude > b.magnitude;

@@ -14,6 +14,7 @@ namespace polyattn::engines {
 namespace {
 
 using base::usize;
+using numerics::product_above;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
@@ -22,25 +23,19 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 double least_product(const std::vector<SetNorms>& norms) noexcept {
   double best = 1.0;
   for (const SetNorms& norm : norms) {
-    best *= norm.all;
+    best = product_above(best, norm.all);
   }
   for (std::size_t a = 0; a < norms.size(); ++a) {
     for (std::size_t b = a; b < norms.size(); ++b) {
       double product = 1.0;
       for (std::size_t s = 0; s < norms.size(); ++s) {
         const SetNorms& norm = norms[s];
-        product *= s != a && s != b ? norm.largest : a == b ? norm.two : norm.four;
+        product = product_above(product, s != a && s != b ? norm.largest : a == b ? norm.two : norm.four);
       }
       best = std::min(best, product);
     }
   }
   return best;
-}
-
-/// Every row sees every key of the set; intervals of rows only ever move on.
-bool sees_all(const TupleProblem& problem, std::size_t set) noexcept {
-  const std::int64_t keys = problem.sets[set].size();
-  return problem.n_q() == 0 || (problem.range(set, 0).last == keys && problem.range(set, problem.n_q() - 1).first == 0);
 }
 
 /// [low, high] becomes the hull of the products of its numbers and those of [other_low, other_high].
@@ -50,7 +45,12 @@ void multiply_hull(double& low, double& high, double other_low, double other_hig
   for (const double a : {low, high}) {
     for (const double b : {other_low, other_high}) {
       const double product = a * b;
-      const bool exact = std::fma(a, b, -product) == 0.0 && (product == 0.0 || std::fabs(product) > 0x1p-900);
+      if (std::isnan(product)) {  // 0 times a product that overflowed: nothing is known
+        low = -kInfinity;
+        high = kInfinity;
+        return;
+      }
+      const bool exact = a == 0.0 || b == 0.0 || (std::fabs(product) > 0x1p-900 && std::fma(a, b, -product) == 0.0);
       least = std::min(least, exact ? product : std::nextafter(product, -kInfinity));
       most = std::max(most, exact ? product : std::nextafter(product, kInfinity));
     }
@@ -85,13 +85,13 @@ void set_virtual_frame(const TupleProblem& problem, const Rescaling& rescaling, 
   frame.query_half = queries.half;
   double before = 1.0;
   for (const SetNorms& norm : norms) {
-    before *= norm.before;
+    before = product_above(before, norm.before);
   }
   // Factors that a sample suggests may be a little worse than none.
   const double rescaled = least_product(norms) * rescaling.slack;
   const bool plain = queries.norm_before * before <= queries.norm * rescaled;
   const double query_norm = plain ? queries.norm_before : queries.norm;
-  frame.key_norm = scale * (plain ? before : rescaled) * (1.0 + 1e-12);
+  frame.key_norm = product_above(scale, plain ? before : rescaled) * (1.0 + 1e-12);
   double box = 0.0;
   bool sound = true;
   for (std::size_t l = 0; l < dim; ++l) {
@@ -99,8 +99,9 @@ void set_virtual_frame(const TupleProblem& problem, const Rescaling& rescaling, 
     double z = problem.scale * power_of_two_above(queries.half[l]);
     sound = sound && queries.half[l] < 0x1p990;
     for (const TupleSet& set : out.sets) {
-      reach *= set.frame.key_half[l];
+      reach = product_above(reach, set.frame.key_half[l]);
       z *= set.frame.key_scale[l];
+      sound = sound && (problem.scale == 0.0 || std::fabs(z) >= 0x1p-1000);  // no later set brings back what is lost
       sound = sound && set.frame.key_half[l] < 0x1p990;
     }
     const double metric = plain ? 1.0 : rescaling.query[l] * rescaling.query[l];
@@ -113,7 +114,7 @@ void set_virtual_frame(const TupleProblem& problem, const Rescaling& rescaling, 
   }
   const double least = static_cast<double>(dim) * kRadiusUnderflow;
   frame.radius = std::min(query_norm * frame.key_norm, box + least) * (1.0 + 1e-5);
-  frame.radius_before = scale * queries.norm_before * before * (1.0 + 1e-5);
+  frame.radius_before = queries.norm_before * product_above(scale, before) * (1.0 + 1e-5);
   for (const TupleSet& set : out.sets) {
     frame.weight_error += set.frame.weight_error;
     frame.log_scale += set.frame.log_scale;
@@ -125,6 +126,16 @@ void set_virtual_frame(const TupleProblem& problem, const Rescaling& rescaling, 
 
 }  // namespace
 
+// Intervals of rows only ever move on.
+bool sees_everything(const TupleProblem& problem) noexcept {
+  for (std::size_t s = 0; s < problem.sets.size() && problem.n_q() > 0; ++s) {
+    if (problem.range(s, 0).last != problem.sets[s].size() || problem.range(s, problem.n_q() - 1).first != 0) {
+      return false;
+    }
+  }
+  return true;
+}
+
 TupleFrame make_tuple_frame(const TupleProblem& problem, const base::Context& context) {
   TupleFrame out;
   out.problem.batch = problem.batch;
@@ -132,9 +143,9 @@ TupleFrame make_tuple_frame(const TupleProblem& problem, const base::Context& co
   out.problem.queries = problem.queries;
   out.problem.values.columns = problem.value_dim();
   out.problem.non_finite = problem.non_finite;
+  out.everything_seen = sees_everything(problem);
   std::vector<KeyRange> seen;
   for (std::size_t s = 0; s < problem.sets.size(); ++s) {
-    out.everything_seen = out.everything_seen && sees_all(problem, s);
     seen.push_back(problem.n_q() == 0 ? KeyRange{}
                                       : KeyRange{problem.range(s, 0).first, problem.range(s, problem.n_q() - 1).last});
   }

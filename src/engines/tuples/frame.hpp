@@ -39,6 +39,9 @@ struct TupleFrame {
   bool everything_seen = true;            ///< every row sees every key of every set, hidden ones apart
 };
 
+/// Whether every row sees, by position, every key of every set.
+bool sees_everything(const TupleProblem& problem) noexcept;
+
 /// Cost: a few passes over Q, K and V; 8 bytes of memory a key. Error (non_finite) names the first number that is not
 /// finite among queries and keys that are not hidden, unless the problem propagates them: then the radius is infinite
 /// and no row will be served.

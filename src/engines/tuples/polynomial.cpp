@@ -12,11 +12,6 @@ namespace {
 
 constexpr int kMostDegree = 64;  // of the kernels
 
-bool sees_everything(const TupleProblem& problem) noexcept {
-  return std::all_of(problem.sets.begin(), problem.sets.end(),
-                     [](const KeySet& set) { return !set.mask.causal && set.mask.window == 0; });
-}
-
 std::vector<std::int64_t> key_counts(const TupleFrame& frame) {
   std::vector<std::int64_t> counts;
   for (const TupleSet& set : frame.sets) {

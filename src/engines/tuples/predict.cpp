@@ -13,6 +13,8 @@ namespace {
 
 using base::usize;
 
+/// Underflow is not in the bound of all rows: below this there is none.
+constexpr double kLeastValues = 0x1p-60;
 constexpr std::int64_t kSampledKeys = 128;
 constexpr std::int64_t kSampledRows = 48;  // beside those of largest norm
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
@@ -92,6 +94,9 @@ TupleFrame sample_frame(const TupleFrame& frame) {
 double bound_all_rows(const TupleFrame& frame, const PolynomialTable& table, const RoundingModel& rounding,
                       DType output) noexcept {
   const double radius = frame.frame.radius;
+  if (frame.values.max_abs > 0.0 && frame.values.max_abs < kLeastValues) {
+    return kInfinity;
+  }
   if (!(radius <= table.radii.front()) || !(radius < 15.0)) {
     return kInfinity;
   }

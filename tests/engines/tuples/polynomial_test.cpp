@@ -180,6 +180,33 @@ TEST(TuplePolynomial, NumbersThatAreNotFiniteServeNoRowWhereTheyArePropagated) {
   }
 }
 
+// Products over the first sets underflow, the last one brings them back: bounds must not be lost on the way.
+TEST(TuplePolynomial, SizesThatMakeUpForEachOtherAreRefusedOrRight) {
+  const double sizes[][4] = {{1e170, 1e-170, 1e-170, 1e170},
+                             {1e170, 1e-170, 1e170, 1e-170},
+                             {1e-170, 1e-170, 1e170, 1e170},
+                             {1e150, 1e-300, 1.0, 1e150}};
+  for (const auto& size : sizes) {
+    TupleCase head = uniform_case(77, 3, 12, keys_of(3), 3, 2, 0.7);
+    for (double& q : head.queries) q *= size[0];
+    for (std::size_t s = 0; s < 3; ++s) {
+      for (double& k : head.sets[s].keys) k *= size[s + 1];
+    }
+    const TupleTruth truth = brute_force(head);
+    for (const int degree : {0, 1, 4, 9}) {
+      EXPECT_LE(worst_ratio(head, run_tuples(head, asked(degree)), truth), 1.0) << size[1] << " degree " << degree;
+    }
+  }
+  TupleCase head = uniform_case(78, 2, 12, keys_of(2), 3, 2, 0x1p-500);
+  for (double& q : head.queries) q *= 0x1p500;
+  for (double& k : head.sets[0].keys) k *= 0x1p-600;
+  for (double& k : head.sets[1].keys) k *= 0x1p600;
+  const TupleTruth truth = brute_force(head);
+  for (const int degree : {0, 1, 4, 9}) {
+    EXPECT_LE(worst_ratio(head, run_tuples(head, asked(degree)), truth), 1.0) << "scale, degree " << degree;
+  }
+}
+
 TEST(TuplePolynomial, DegreesBeyondTheKernelsAreNotTaken) {
   TupleCase head = uniform_case(55, 2, 5, 6, 1, 1, 0.8);
   TupleAsk ask = asked(65);
