@@ -145,7 +145,7 @@ void TupleExecution::run_polynomial() {
   }
   if (request.strict && request.engine == Engine::polynomial) {
     fail_not_reachable(report, request.output, static_cast<std::int64_t>(missing.size()), problem.n_q(),
-                       std::numeric_limits<double>::quiet_NaN(), "polynomial alone");
+                       "polynomial alone");
   }
   run_exact(list_of(std::move(missing)), true);
 }
