@@ -67,7 +67,7 @@ void TupleExecution::attempt(const engines::TupleChoice& choice) {
   const engines::Acceptance wanted = tuple_acceptance(request, report.tolerance, 1.0);
   std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
   const engines::TupleSummary summary =
-      engines::polynomial_tuples(problem, decision.polynomials->frame, choice, wanted, outputs, answered, context);
+      engines::polynomial_tuples(problem, *decision.polynomials->frame, choice, wanted, outputs, answered, context);
   if (summary.answered == 0) {
     return;
   }

@@ -261,7 +261,7 @@ TYPED_TEST(ExactTuples, BoundKnownBeforehandIsNeverBelow) {
         head.output = spread > 1 ? DType::float32 : DType::float64;
         seed += 2;
         const PreparedTuples prepared(head);
-        const ExactBound bound = exact_tuple_bound<TypeParam>(prepared.problem, head.output);
+        const ExactBound bound = bound_of<TypeParam>(exact_tuple_bounds(prepared.problem, head.output));
         const Answer answer = exact_tuples_of<TypeParam>(head);
         for (std::size_t i = 0; i < answer.rounding.size(); ++i) {
           ASSERT_LE(answer.rounding[i], bound.rounding) << spread;

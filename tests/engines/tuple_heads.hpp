@@ -73,6 +73,12 @@ Answer exact_tuples_of(const TupleHead& head, int threads = 1, const RowList& li
   });
 }
 
+/// The bound of exact in T.
+template <class T>
+ExactBound bound_of(const TupleBounds& bounds) {
+  return sizeof(T) == sizeof(float) ? bounds.single : bounds.wide;
+}
+
 inline long double to_wide(long double x) { return x; }
 inline long double to_wide(polyattn::test::Quad x) { return static_cast<long double>(x); }
 
