@@ -1,7 +1,6 @@
 #include "engines/tuples/exact_certificate.hpp"
 
 #include "base/checked.hpp"
-#include "base/rows.hpp"
 #include "engines/exact/arithmetic.hpp"
 #include "engines/tuple_problem.hpp"
 #include "numerics/interval.hpp"
