@@ -72,8 +72,9 @@ HeadSweep sweep_head(const detail::PlanState& state, std::size_t i, std::span<co
     head.head = problem.head;
   } else {
     const engines::TupleProblem& problem = state.tuples[i];
-    series = planning::decide_each_tuple(problem, state.request, tolerances, context);
-    api::estimate_mean_answer(problem, planning::measure_tuples(problem, context), mean, context);
+    planning::MeasuredTuples measured = planning::look_at_tuples(problem, context);
+    series = planning::decide_each_tuple(problem, state.request, tolerances, measured, context);
+    api::estimate_mean_answer(problem, measured.facts, mean, context);
     head.batch = problem.batch;
     head.head = problem.head;
     head.order = static_cast<int>(problem.order());

@@ -37,25 +37,19 @@ void Execution::know_range(double range) noexcept {
   report.tolerance = tolerance;
 }
 
-void Execution::not_reachable(std::int64_t count, double worst, const char* engine) const {
-  fail_not_reachable(report, request.output, count, problem.n_q(), worst, engine);
-}
-
 void Execution::run_reference() {
   engines::require_finite_inputs(problem);
   engines::reference_rows(problem, RowList{}, outputs, context);
   std::fill(rows.engine.begin(), rows.engine.end(), Engine::reference);
   know_range(value_range(problem, nullptr, 0.0, context).range());
-  std::int64_t missing = 0;
-  double worst = 0.0;
+  std::vector<std::int64_t> missing;
   for (std::int64_t i = 0; i < problem.n_q(); ++i) {
     if (asks_for_bound() && !row_meets(i)) {
-      ++missing;
-      worst = std::max(worst, rows.bound(i));
+      missing.push_back(i);
     }
   }
-  if (missing > 0) {
-    not_reachable(missing, worst, "reference");
+  if (!missing.empty()) {
+    fail_not_reachable(report, request, rows, missing, "reference");
   }
 }
 
@@ -138,7 +132,8 @@ void Execution::hand_over(std::vector<std::int64_t> list) {
       const PolynomialChoice* choice = decision.polynomial.get();
       const bool prepared = choice != nullptr && (choice->moments32 != nullptr || choice->moments64 != nullptr);
       const std::string alone = std::string(name_of(decision.plan.engine)) + " alone";
-      not_reachable(refused, kNaN, (prepared ? alone + " (which serves the prepared domain only)" : alone).c_str());
+      fail_not_reachable(report, request.output, refused, problem.n_q(),
+                         (prepared ? alone + " (which serves the prepared domain only)" : alone).c_str());
     }
   }
   const bool all = request.engine == Engine::automatic && blind.empty() &&

@@ -9,7 +9,6 @@
 #include "planning/values.hpp"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <type_traits>
@@ -34,18 +33,6 @@ constexpr std::int64_t kGuessRows = 4;
 constexpr double kSurelyMeets = 0.25;
 constexpr double kSurelyMisses = 3.0;
 static_assert(kMostTries <= engines::kFewRows);
-
-/// Up to `count` rows of the list, evenly spaced.
-RowList some_of(const RowList& list, std::int64_t rows, std::int64_t count) {
-  RowList some;
-  some.all = false;
-  const std::int64_t stride = rows / count;
-  for (std::int64_t i = 0; i < count; ++i) {
-    some.rows.push_back(list.row(i * stride + stride / 2));
-    some.targets.push_back(list.target(i * stride + stride / 2));
-  }
-  return some;
-}
 
 }  // namespace
 
@@ -154,26 +141,7 @@ RowList Execution::exact_pass(const RowList& list, bool last) {
     }
     engines::exact_rows(problem, packed, list, outputs, context);
   }
-  RowList missing;
-  missing.all = false;
-  const std::int64_t count = list.count(problem.n_q());
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t row = list.target(i);
-    rows.engine[usize(row)] = Engine::exact;
-    const bool known = std::isfinite(rows.rounding[usize(row)]);
-    if (last && !known && std::is_same_v<T, float> && problem.non_finite == NonFinite::error) {
-      base::fail(ErrorCode::non_finite, "arithmetic", "float64 or auto for numbers of this size",
-                 "float32, whose range batch " + std::to_string(problem.batch) + ", head " +
-                     std::to_string(problem.head) + ", row " + std::to_string(row) + " exceeds");
-    }
-    // NaN or infinity that is to propagate has no bound in any arithmetic.
-    const bool hopeless_row = last && !known && problem.non_finite == NonFinite::propagate;
-    if (!hopeless_row && ((wants && !row_meets(row)) || (!last && !known))) {
-      missing.rows.push_back(row);
-      missing.targets.push_back(row);
-    }
-  }
-  return missing;
+  return missed_by_exact<T>(list, request, report, problem.non_finite, last, rows);
 }
 
 void Execution::run_exact(RowList list, bool handed_over) {
@@ -197,7 +165,7 @@ void Execution::run_exact(RowList list, bool handed_over) {
       used = Arithmetic::float32;
     }
     if (!free && (missing.all || !missing.rows.empty())) {
-      not_reachable(missing.count(problem.n_q()), kNaN, "exact in float32");
+      fail_not_reachable(report, request, rows, missing.rows, "exact in float32");
     }
   }
   if (missing.all || !missing.rows.empty()) {
@@ -205,12 +173,10 @@ void Execution::run_exact(RowList list, bool handed_over) {
       used = Arithmetic::float64;
     }
     missing = exact_pass<double>(missing, true);
-    if (!missing.rows.empty() && report.value_range > 0.0) {
-      double worst = 0.0;
-      for (const std::int64_t row : missing.rows) {
-        worst = std::max(worst, rows.bound(row));
-      }
-      not_reachable(static_cast<std::int64_t>(missing.rows.size()), worst, "exact in float64");
+    // Without values only denominators can miss: their best bounds are reported, and density(), which asks for a little
+    // more than it needs, judges them itself.
+    if (!missing.rows.empty() && problem.value_dim() > 0) {
+      fail_not_reachable(report, request, rows, missing.rows, "exact in float64");
     }
   }
   if (!handed_over) {

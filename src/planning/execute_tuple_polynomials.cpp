@@ -67,7 +67,7 @@ void TupleExecution::attempt(const engines::TupleChoice& choice) {
   const engines::Acceptance wanted = tuple_acceptance(request, report.tolerance, 1.0);
   std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
   const engines::TupleSummary summary =
-      engines::polynomial_tuples(problem, decision.polynomials->frame, choice, wanted, outputs, answered, context);
+      engines::polynomial_tuples(problem, *decision.polynomials->frame, choice, wanted, outputs, answered, context);
   if (summary.answered == 0) {
     return;
   }
@@ -145,7 +145,7 @@ void TupleExecution::run_polynomial() {
   }
   if (request.strict && request.engine == Engine::polynomial) {
     fail_not_reachable(report, request.output, static_cast<std::int64_t>(missing.size()), problem.n_q(),
-                       std::numeric_limits<double>::quiet_NaN(), "polynomial alone");
+                       "polynomial alone");
   }
   const bool all = request.engine == Engine::automatic && static_cast<std::int64_t>(missing.size()) == problem.n_q();
   run_exact(list_of(std::move(missing)), !all);

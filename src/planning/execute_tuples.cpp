@@ -1,12 +1,10 @@
 #include "planning/tuple_execution.hpp"
 
-#include "base/error.hpp"
 #include "engines/reference/tuples.hpp"
 #include "engines/tuples/exact.hpp"
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <type_traits>
 #include <utility>
 
@@ -14,7 +12,6 @@ namespace polyattn::planning {
 
 namespace {
 
-using base::usize;
 using engines::RowList;
 using engines::TupleProblem;
 
@@ -22,27 +19,7 @@ using engines::TupleProblem;
 constexpr std::int64_t kRowsForATry = 32;
 constexpr std::int64_t kMostTries = 16;
 
-/// `count` rows of the list, evenly spaced.
-RowList some_of(const RowList& list, std::int64_t rows, std::int64_t count) {
-  RowList some;
-  some.all = false;
-  const std::int64_t stride = rows / count;
-  for (std::int64_t i = 0; i < count; ++i) {
-    some.rows.push_back(list.row(i * stride + stride / 2));
-    some.targets.push_back(list.target(i * stride + stride / 2));
-  }
-  return some;
-}
-
 }  // namespace
-
-void TupleExecution::not_reachable(const std::vector<std::int64_t>& missing, const char* engine) const {
-  double worst = 0.0;
-  for (const std::int64_t row : missing) {
-    worst = std::max(worst, rows.bound(row));
-  }
-  fail_not_reachable(report, request.output, static_cast<std::int64_t>(missing.size()), problem.n_q(), worst, engine);
-}
 
 void TupleExecution::run_reference() {
   engines::reference_tuples(problem, RowList{}, outputs, context);
@@ -54,7 +31,7 @@ void TupleExecution::run_reference() {
     }
   }
   if (!missing.empty()) {
-    not_reachable(missing, "reference");
+    fail_not_reachable(report, request, rows, missing, "reference");
   }
 }
 
@@ -82,26 +59,7 @@ RowList TupleExecution::exact_pass(const RowList& list, bool last) {
     return list;
   }
   engines::exact_tuples<T>(problem, list, outputs, context);
-  RowList missing;
-  missing.all = false;
-  const std::int64_t count = list.count(problem.n_q());
-  for (std::int64_t i = 0; i < count; ++i) {
-    const std::int64_t row = list.target(i);
-    rows.engine[usize(row)] = Engine::exact;
-    const bool known = std::isfinite(rows.rounding[usize(row)]);
-    if (last && !known && std::is_same_v<T, float> && problem.non_finite == NonFinite::error) {
-      base::fail(ErrorCode::non_finite, "arithmetic", "float64 or auto for numbers of this size",
-                 "float32, whose range batch " + std::to_string(problem.batch) + ", head " +
-                     std::to_string(problem.head) + ", row " + std::to_string(row) + " exceeds");
-    }
-    // NaN or infinity that is to propagate has no bound in any arithmetic.
-    const bool hopeless = last && !known && problem.non_finite == NonFinite::propagate;
-    if (!hopeless && ((asks_for_bound() && !meets(row)) || (!last && !known))) {
-      missing.rows.push_back(row);
-      missing.targets.push_back(row);
-    }
-  }
-  return missing;
+  return missed_by_exact<T>(list, request, report, problem.non_finite, last, rows);
 }
 
 void TupleExecution::run_exact(RowList list, bool handed_over) {
@@ -123,14 +81,15 @@ void TupleExecution::run_exact(RowList list, bool handed_over) {
       used = Arithmetic::float32;
     }
     if (!free && (missing.all || !missing.rows.empty())) {
-      not_reachable(missing.rows, "exact in float32");
+      fail_not_reachable(report, request, rows, missing.rows, "exact in float32");
     }
   }
   if (missing.all || !missing.rows.empty()) {
     used = Arithmetic::float64;
     missing = exact_pass<double>(missing, true);
+    // Without values too, unlike at order 2: no density of order k makes up for what is missed.
     if (!missing.rows.empty()) {
-      not_reachable(missing.rows, "exact in float64");
+      fail_not_reachable(report, request, rows, missing.rows, "exact in float64");
     }
   }
   if (!handed_over) {

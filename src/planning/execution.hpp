@@ -43,9 +43,7 @@ struct Execution {
   std::int64_t visible = 0;                                         ///< how many there are
   double float32_guess = std::numeric_limits<double>::quiet_NaN();  ///< of its bound, in units of the tolerance
 
-  [[nodiscard]] bool asks_for_bound() const noexcept {
-    return request.tolerance.value > 0.0 || request.lse_tolerance || request.density_tolerance;
-  }
+  [[nodiscard]] bool asks_for_bound() const noexcept { return planning::asks_for_bound(request); }
   [[nodiscard]] bool row_meets(std::int64_t i) const noexcept;
   void know_range(double range) noexcept;
   void run_reference();
@@ -100,7 +98,6 @@ struct Execution {
   bool most_miss(const engines::RowList& list, const engines::PackedKeys<T>* packed);
   template <class T>
   engines::RowList exact_pass(const engines::RowList& list, bool last);
-  [[noreturn]] void not_reachable(std::int64_t count, double worst, const char* engine) const;
 };
 
 }  // namespace polyattn::planning

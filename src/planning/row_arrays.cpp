@@ -9,6 +9,7 @@
 #include <cmath>
 #include <numeric>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace polyattn::planning {
@@ -18,8 +19,13 @@ namespace {
 using base::usize;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 }  // namespace
+
+bool asks_for_bound(const Request& request) noexcept {
+  return request.tolerance.value > 0.0 || request.lse_tolerance || request.density_tolerance;
+}
 
 bool row_meets(const Request& request, const RowArrays& rows, double tolerance, std::int64_t i) noexcept {
   if (request.tolerance.value > 0.0 && tolerance > 0.0 && !(rows.bound(i) <= tolerance)) {
@@ -36,15 +42,104 @@ bool row_meets(const Request& request, const RowArrays& rows, double tolerance, 
          (!request.density_tolerance || density <= *request.density_tolerance);
 }
 
-void fail_not_reachable(const HeadReport& report, DType output, std::int64_t count, std::int64_t all, double worst,
-                        const char* engine) {
+namespace {
+
+/// What rows miss, in words.
+struct Missed {
+  std::string what;     ///< the tolerance by name, and its number
+  double worst = 0.0;   ///< the rows' worst bound; NaN: not known
+  bool narrow = false;  ///< a float32 output may be to blame
+  std::int64_t count = 0;
+};
+
+[[noreturn]] void fail_on(const Missed& missed, const HeadReport& report, std::int64_t all, const char* engine) {
   base::fail(ErrorCode::not_reachable,
-             "tolerance: " + base::text(report.tolerance) + " is not reachable by " + engine +
-                 (output == DType::float32 ? " with a float32 output" : "") + " for " + std::to_string(count) + " of " +
-                 std::to_string(all) + " rows of batch " + std::to_string(report.batch) + ", head " +
-                 std::to_string(report.head) +
-                 (std::isfinite(worst) ? "; its best proved bound there is " + base::text(worst) : ""));
+             missed.what + " is not reachable by " + engine + (missed.narrow ? " with a float32 output" : "") +
+                 " for " + std::to_string(missed.count) + " of " + std::to_string(all) + " rows of batch " +
+                 std::to_string(report.batch) + ", head " + std::to_string(report.head) +
+                 (std::isfinite(missed.worst) ? "; its best proved bound there is " + base::text(missed.worst) : ""));
 }
+
+}  // namespace
+
+void fail_not_reachable(const HeadReport& report, DType output, std::int64_t count, std::int64_t all,
+                        const char* engine) {
+  fail_on({"tolerance: " + base::text(report.tolerance), kNaN, output == DType::float32, count}, report, all, engine);
+}
+
+void fail_not_reachable(const HeadReport& report, const Request& request, const RowArrays& rows,
+                        const std::vector<std::int64_t>& missing, const char* engine) {
+  const auto all = static_cast<std::int64_t>(rows.engine.size());
+  // Those beyond a tolerance, and the worst of them.
+  const auto beyond = [&](const auto& bound, double tolerance) {
+    Missed missed;
+    for (const std::int64_t row : missing) {
+      missed.count += bound(row) <= tolerance ? 0 : 1;
+      missed.worst = bound(row) <= missed.worst ? missed.worst : bound(row);
+    }
+    return missed;
+  };
+  if (request.tolerance.value > 0.0 && report.tolerance > 0.0) {
+    Missed missed = beyond([&](std::int64_t row) { return rows.bound(row); }, report.tolerance);
+    missed.what = "tolerance: " + base::text(report.tolerance);
+    missed.narrow = request.output == DType::float32;
+    if (missed.count > 0) {
+      fail_on(missed, report, all, engine);
+    }
+  }
+  if (request.lse_tolerance) {
+    Missed missed = beyond([&](std::int64_t row) { return rows.lse_bound[usize(row)]; }, *request.lse_tolerance);
+    missed.what = "lse_tolerance: " + base::text(*request.lse_tolerance);
+    if (missed.count > 0) {
+      fail_on(missed, report, all, engine);
+    }
+  }
+  fail_on({"density_tolerance: " + base::text(request.density_tolerance.value_or(0.0)), kNaN, false,
+           static_cast<std::int64_t>(missing.size())},
+          report, all, engine);
+}
+
+engines::RowList some_of(const engines::RowList& list, std::int64_t rows, std::int64_t count) {
+  engines::RowList some;
+  some.all = false;
+  const std::int64_t stride = rows / count;
+  for (std::int64_t i = 0; i < count; ++i) {
+    some.rows.push_back(list.row(i * stride + stride / 2));
+    some.targets.push_back(list.target(i * stride + stride / 2));
+  }
+  return some;
+}
+
+template <class T>
+engines::RowList missed_by_exact(const engines::RowList& list, const Request& request, const HeadReport& report,
+                                 NonFinite non_finite, bool last, RowArrays& rows) {
+  engines::RowList missing;
+  missing.all = false;
+  const bool wants = asks_for_bound(request);
+  const std::int64_t count = list.count(static_cast<std::int64_t>(rows.engine.size()));
+  for (std::int64_t i = 0; i < count; ++i) {
+    const std::int64_t row = list.target(i);
+    rows.engine[usize(row)] = Engine::exact;
+    const bool known = std::isfinite(rows.rounding[usize(row)]);
+    if (last && !known && std::is_same_v<T, float> && non_finite == NonFinite::error) {
+      base::fail(ErrorCode::non_finite, "arithmetic", "float64 or auto for numbers of this size",
+                 "float32, whose range batch " + std::to_string(report.batch) + ", head " +
+                     std::to_string(report.head) + ", row " + std::to_string(row) + " exceeds");
+    }
+    // NaN or infinity that is to propagate has no bound in any arithmetic.
+    const bool hopeless = last && !known && non_finite == NonFinite::propagate;
+    if (!hopeless && ((wants && !row_meets(request, rows, report.tolerance, row)) || (!last && !known))) {
+      missing.rows.push_back(row);
+      missing.targets.push_back(row);
+    }
+  }
+  return missing;
+}
+
+template engines::RowList missed_by_exact<float>(const engines::RowList&, const Request&, const HeadReport&, NonFinite,
+                                                 bool, RowArrays&);
+template engines::RowList missed_by_exact<double>(const engines::RowList&, const Request&, const HeadReport&, NonFinite,
+                                                  bool, RowArrays&);
 
 namespace {
 

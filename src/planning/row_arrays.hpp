@@ -1,7 +1,7 @@
 #pragma once
 
-/// Per-row results of a head, and what is read off them: whether a row meets what was asked, the certificate and counts
-/// of the report, the distance to the constant answer.
+/// Per-row results of a head, and what is read off them: which rows meet what was asked, the certificate and counts of
+/// the report, the distance to the constant answer.
 
 #include "base/memory.hpp"
 #include "base/parallel.hpp"
@@ -41,13 +41,30 @@ struct RowArrays {
   }
 };
 
+/// Whether rows must meet anything at all.
+bool asks_for_bound(const Request& request) noexcept;
+
 /// Whether row i meets the tolerances of the request; `tolerance` is that of the output, resolved, 0 for none.
 bool row_meets(const Request& request, const RowArrays& rows, double tolerance, std::int64_t i) noexcept;
 
-/// Throws Error (not_reachable): `count` of `all` rows of the report's head miss its tolerance, whose best proved bound
-/// is `worst` where that is known. `engine` in words.
+/// Throws Error (not_reachable): `count` of `all` rows of the report's head miss its tolerance. `engine` in words.
 [[noreturn]] void fail_not_reachable(const HeadReport& report, DType output, std::int64_t count, std::int64_t all,
-                                     double worst, const char* engine);
+                                     const char* engine);
+/// The same where what the rows miss is known: names the tolerance of the output if one of them misses it, with their
+/// worst bound, else that of log-sum-exp likewise, else that of the denominators. `missing` is not empty.
+[[noreturn]] void fail_not_reachable(const HeadReport& report, const Request& request, const RowArrays& rows,
+                                     const std::vector<std::int64_t>& missing, const char* engine);
+
+/// `count` rows of the list, which has `rows` of them, evenly spaced; 0 < count <= rows.
+engines::RowList some_of(const engines::RowList& list, std::int64_t rows, std::int64_t count);
+
+/// After exact in T has answered the rows of the list, for the report's head: they are its rows now. Returns those that
+/// are to be answered once more or are not reachable: that miss what was asked or, unless this was the `last`
+/// arithmetic, have no bound. Throws Error (non_finite) where they have none because this was float32, and last, and
+/// NaN and infinity are not to propagate.
+template <class T>
+engines::RowList missed_by_exact(const engines::RowList& list, const Request& request, const HeadReport& report,
+                                 NonFinite non_finite, bool last, RowArrays& rows);
 
 /// The report of a head whose approximate engine, the planner's choice, certified no row: exact has answered all.
 void credit_exact(HeadReport& report);
@@ -57,7 +74,8 @@ void credit_exact(HeadReport& report);
 void summarise(const RowArrays& rows, std::int64_t count, HeadReport& report, double* row_bounds, Engine* row_engine);
 
 /// max over rows and columns of |T~ - mean(V)|, read back from the output. Rows whose bound is 0 are passed over: they
-/// see no key, or all keys of the head have one value, which is the mean.
+/// see no key or, at order 2, all keys of the head have one value, which is the mean. At order k >= 3 rounding of the
+/// products keeps the bound of a row that sees a tuple above 0, unless all products are 0, as the mean is then.
 double distance_from_mean(const base::RowSink& output, std::int64_t count, const RowArrays& arrays,
                           const std::vector<double>& mean, const base::Context& context);
 

@@ -20,17 +20,15 @@ struct TupleExecution {
   engines::HeadOutputs outputs{};
   HeadReport report{};
 
-  [[nodiscard]] bool asks_for_bound() const noexcept {
-    return request.tolerance.value > 0.0 || request.lse_tolerance || request.density_tolerance;
-  }
+  [[nodiscard]] bool asks_for_bound() const noexcept { return planning::asks_for_bound(request); }
   [[nodiscard]] bool meets(std::int64_t i) const noexcept { return row_meets(request, rows, report.tolerance, i); }
   void run_reference();
-  /// Polynomials of rising degree for what the ones before refused, as long as that is cheaper than exact.
   void run_polynomial();
   /// Rows that this choice certifies are answered by it.
   void attempt(const engines::TupleChoice& choice);
   /// Rows that no polynomial has answered.
   [[nodiscard]] std::vector<std::int64_t> refused() const;
+  /// Polynomials of rising degree for what the ones before refused, as long as that is cheaper than exact.
   void try_higher(std::vector<std::int64_t>& missing);
   /// float32 where it may do, float64 where it must.
   void run_exact(engines::RowList list, bool handed_over);
@@ -38,9 +36,10 @@ struct TupleExecution {
   /// computed where this arithmetic is seen not to do.
   template <class T>
   engines::RowList exact_pass(const engines::RowList& list, bool last);
+  /// Whether most of a few rows miss what was asked in T. Their answers are written to the destinations; whoever
+  /// answers the list writes them anew.
   template <class T>
   bool most_miss(const engines::RowList& list);
-  [[noreturn]] void not_reachable(const std::vector<std::int64_t>& missing, const char* engine) const;
 };
 
 }  // namespace polyattn::planning

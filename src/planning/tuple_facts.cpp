@@ -1,12 +1,11 @@
 #include "planning/tuple_facts.hpp"
 
 #include "engines/tuple_sets.hpp"
+#include "numerics/interval.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <tuple>
-#include <utility>
 
 namespace polyattn::planning {
 
@@ -146,12 +145,6 @@ Part measure_queries(const TupleProblem& problem) {
   return part;
 }
 
-/// Least and largest product of a number of one interval and one of the other: they are at corners.
-std::pair<double, double> product(double low, double high, double other_low, double other_high) noexcept {
-  const auto [least, largest] = std::minmax({low * other_low, low * other_high, high * other_low, high * other_high});
-  return {least, largest};
-}
-
 }  // namespace
 
 double TupleFacts::range() const noexcept {
@@ -176,7 +169,10 @@ TupleFacts measure_tuples(const TupleProblem& problem, const base::Context& cont
     facts.sets.push_back(measure_set(problem, s, context));
     const SetFacts& set = facts.sets.back();
     for (std::size_t c = 0; c < columns; ++c) {
-      std::tie(facts.low[c], facts.high[c]) = product(facts.low[c], facts.high[c], set.low[c], set.high[c]);
+      const numerics::Interval product =
+          numerics::interval_product({facts.low[c], facts.high[c]}, {set.low[c], set.high[c]});
+      facts.low[c] = product.low;
+      facts.high[c] = product.high;
       facts.mean[c] *= set.mean[c];
     }
   }

@@ -2,7 +2,6 @@
 
 #include "base/error.hpp"
 #include "engines/tuple_sets.hpp"
-#include "engines/tuples/exact.hpp"
 #include "planning/chosen.hpp"
 #include "planning/cost_model.hpp"
 #include "planning/planner.hpp"
@@ -22,11 +21,15 @@ constexpr double kReferenceSlowness = 30.0;
 
 }  // namespace
 
-TuplePlanner::TuplePlanner(const engines::TupleProblem& given, const Request& asked, const base::Context& run)
-    : problem(given), request(asked), context(run), cost(asked.calibration, 1) {
-  decision.facts = measure_tuples(problem, context);
+MeasuredTuples look_at_tuples(const engines::TupleProblem& problem, const base::Context& context) {
+  return {measure_tuples(problem, context), engines::visible_tuples(problem, engines::RowList{})};
+}
+
+TuplePlanner::TuplePlanner(const engines::TupleProblem& given, const Request& asked, const base::Context& run,
+                           MeasuredTuples& measured_before)
+    : problem(given), request(asked), context(run), known(measured_before), cost(asked.calibration, 1) {
+  decision.facts = known.facts;
   decision.exact_arithmetic = request.arithmetic;
-  tuples = engines::visible_tuples(problem, engines::RowList{});
   HeadPlan& head = plan();
   head.batch = problem.batch;
   head.head = problem.head;
@@ -34,7 +37,7 @@ TuplePlanner::TuplePlanner(const engines::TupleProblem& given, const Request& as
   head.statistics = tuple_statistics(problem, decision.facts);
   head.statistics_known = true;
   head.tolerance = absolute_tolerance(request.tolerance, decision.facts.range());
-  nothing = decision.facts.empty() || tuples == 0.0;
+  nothing = decision.facts.empty() || known.tuples == 0.0;
 }
 
 double TuplePlanner::exact_seconds(double of_tuples, Arithmetic arithmetic) const noexcept {
@@ -49,10 +52,10 @@ void TuplePlanner::reference_candidate() {
   Candidate reference;
   reference.engine = Engine::reference;
   reference.arithmetic = Arithmetic::float64;
-  reference.seconds = exact_seconds(tuples, Arithmetic::float64) * kReferenceSlowness;
+  reference.seconds = exact_seconds(known.tuples, Arithmetic::float64) * kReferenceSlowness;
   reference.usable = true;
   reference.reason = "textbook loops, asked for by name";
-  plan().exact_seconds = exact_seconds(tuples, Arithmetic::float64);
+  plan().exact_seconds = exact_seconds(known.tuples, Arithmetic::float64);
   plan().candidates.push_back(reference);
 }
 
@@ -64,7 +67,7 @@ void TuplePlanner::exact_candidates() {
     Candidate exact;
     exact.engine = Engine::exact;
     exact.arithmetic = arithmetic;
-    exact.seconds = exact_seconds(tuples, arithmetic);
+    exact.seconds = exact_seconds(known.tuples, arithmetic);
     exact.bytes =
         static_cast<double>(engines::exact_tuple_bytes(problem, problem.n_q(), context.threads, single ? 4 : 8));
     exact.usable = true;
@@ -74,8 +77,10 @@ void TuplePlanner::exact_candidates() {
       exact.predicted_bound = exact.a_priori_bound = kInfinity;
       exact.reason = native ? "tolerance 0 asks for exact in the input's own type" : "not the input's own type";
     } else {
-      const double bound = single ? engines::exact_tuple_bound<float>(problem, request.output).rounding
-                                  : engines::exact_tuple_bound<double>(problem, request.output).rounding;
+      if (!known.bounds) {
+        known.bounds = engines::exact_tuple_bounds(problem, request.output);
+      }
+      const double bound = (single ? known.bounds->single : known.bounds->wide).rounding;
       decision.float32_bound = single ? bound : decision.float32_bound;
       exact.predicted_bound = exact.a_priori_bound = bound;
       const bool meets = bound <= plan().tolerance && (plan().tolerance > 0.0 || !single);
@@ -89,9 +94,11 @@ void TuplePlanner::exact_candidates() {
   plan().exact_seconds = fastest;
 }
 
-TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request& request,
-                            const base::Context& context) {
-  TuplePlanner planner(problem, request, context);
+namespace {
+
+TupleDecision decide_measured(const engines::TupleProblem& problem, const Request& request, MeasuredTuples& measured,
+                              const base::Context& context) {
+  TuplePlanner planner(problem, request, context, measured);
   HeadPlan& plan = planner.plan();
   if (request.engine == Engine::reference) {
     planner.reference_candidate();
@@ -106,10 +113,19 @@ TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request&
   return std::move(planner.decision);
 }
 
+}  // namespace
+
+TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request& request,
+                            const base::Context& context) {
+  MeasuredTuples measured = look_at_tuples(problem, context);
+  return decide_measured(problem, request, measured, context);
+}
+
 PlanSeries decide_each_tuple(const engines::TupleProblem& problem, const Request& request,
-                             std::span<const double> tolerances, const base::Context& context) {
+                             std::span<const double> tolerances, MeasuredTuples& measured,
+                             const base::Context& context) {
   return decide_series(request, tolerances,
-                       [&](const Request& one) { return decide_tuples(problem, one, context).plan; });
+                       [&](const Request& one) { return decide_measured(problem, one, measured, context).plan; });
 }
 
 }  // namespace polyattn::planning

@@ -5,6 +5,7 @@
 
 #include "base/parallel.hpp"
 #include "engines/tuple_problem.hpp"
+#include "engines/tuples/exact.hpp"
 #include "engines/tuples/polynomial.hpp"
 #include "planning/decide.hpp"
 #include "planning/request.hpp"
@@ -13,13 +14,14 @@
 
 #include <limits>
 #include <memory>
+#include <optional>
 #include <span>
 
 namespace polyattn::planning {
 
 /// Polynomials that were chosen, and what was measured for them.
 struct TuplePolynomials {
-  engines::TupleFrame frame;
+  std::shared_ptr<const engines::TupleFrame> frame;
   engines::TupleChoice choice;
   double seconds_per_row = 0.0;  ///< of an exact row, predicted: what a refused row may cost
 };
@@ -34,13 +36,25 @@ struct TupleDecision {
   double float32_bound = std::numeric_limits<double>::infinity();
 };
 
+/// What planning measures of a head whatever the tolerance: once for all tolerances, and what not every one needs when
+/// the first asks for it.
+struct MeasuredTuples {
+  TupleFacts facts;
+  double tuples = 0.0;                                 ///< all rows may see together
+  std::optional<engines::TupleBounds> bounds{};        ///< of exact
+  std::shared_ptr<const engines::TupleFrame> frame{};  ///< for polynomials
+};
+MeasuredTuples look_at_tuples(const engines::TupleProblem& problem, const base::Context& context);
+
 /// What rows must meet to count as answered by polynomials, `share` of what the request allows.
 engines::Acceptance tuple_acceptance(const Request& request, double tolerance, double share) noexcept;
 
 TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request& request, const base::Context& context);
 
-/// The plans for several tolerances of the request's kind, as decide_each (decide.hpp).
+/// The plans for several tolerances of the request's kind, as decide_each (decide.hpp). `measured` is of this problem
+/// and takes in what they need.
 PlanSeries decide_each_tuple(const engines::TupleProblem& problem, const Request& request,
-                             std::span<const double> tolerances, const base::Context& context);
+                             std::span<const double> tolerances, MeasuredTuples& measured,
+                             const base::Context& context);
 
 }  // namespace polyattn::planning

@@ -23,8 +23,8 @@ struct TuplePlanner {
   const engines::TupleProblem& problem;
   const Request& request;
   const base::Context& context;
+  MeasuredTuples& known;
   CostModel cost;        ///< of one thread: the number of threads must not change the choice
-  double tuples = 0.0;   ///< all rows may see together
   bool nothing = false;  ///< no row sees a tuple
   TupleDecision decision;
   std::shared_ptr<TuplePolynomials> measured{};  ///< once polynomials were looked for
@@ -32,7 +32,8 @@ struct TuplePlanner {
   double left = 0.0;                             ///< seconds that looking may still take
   std::string ineligible{};                      ///< why no polynomial is considered unasked; empty: it is
 
-  TuplePlanner(const engines::TupleProblem& given, const Request& asked, const base::Context& run);
+  TuplePlanner(const engines::TupleProblem& given, const Request& asked, const base::Context& run,
+               MeasuredTuples& measured_before);
   [[nodiscard]] HeadPlan& plan() noexcept { return decision.plan; }
   [[nodiscard]] const HeadPlan& plan() const noexcept { return decision.plan; }
 

@@ -76,7 +76,7 @@ TupleFind TuplePlanner::predicted(const engines::TupleChoice& choice) {
   const double own = own_seconds(choice);
   left -= look_seconds(choice);
   const engines::TuplePrediction expected = engines::predict_tuples(
-      problem, measured->frame, choice, tuple_acceptance(request, plan().tolerance, kMargin), request.output, context);
+      problem, *measured->frame, choice, tuple_acceptance(request, plan().tolerance, kMargin), request.output, context);
   find.rounding = expected.rounding;
   candidate.fallback_share = 1.0 - expected.served;
   candidate.seconds = own + candidate.fallback_share * plan().exact_seconds;
@@ -244,9 +244,12 @@ void TuplePlanner::polynomial_candidates() {
     return;
   }
   measured = std::make_shared<TuplePolynomials>();
-  measured->frame = engines::make_tuple_frame(problem, context);
-  plan().statistics.radius_before = measured->frame.frame.radius_before;
-  plan().statistics.radius_after = measured->frame.frame.radius;
+  if (known.frame == nullptr) {
+    known.frame = std::make_shared<const engines::TupleFrame>(engines::make_tuple_frame(problem, context));
+  }
+  measured->frame = known.frame;
+  plan().statistics.radius_before = measured->frame->frame.radius_before;
+  plan().statistics.radius_after = measured->frame->frame.radius;
   left = kSearchShare * plan().exact_seconds;
   for (const Arithmetic arithmetic : arithmetics(request)) {  // float32 first: where it serves it is the cheaper one
     if (arithmetic == Arithmetic::float32 && !engines::single_allowed(problem)) {

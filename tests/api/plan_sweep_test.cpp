@@ -3,6 +3,7 @@
 #include "polyattn/attention.hpp"
 #include "support/expect_error.hpp"
 #include "support/problem.hpp"
+#include "support/tuple_call.hpp"
 
 #include <gtest/gtest.h>
 
@@ -20,8 +21,13 @@ SweepReport sweep_of(const Problem& problem, const std::vector<double>& toleranc
   return sweep(problem.q.view(), keys, values, tolerances, problem.options(base));
 }
 
+SweepReport sweep_of(const TupleCall& tuples, const std::vector<double>& tolerances, const Options& base = {}) {
+  return sweep(tuples.q.view(), tuples.keys(), tuples.values(), tolerances, tuples.options(base));
+}
+
 /// Each row is what plan() says of that tolerance alone.
-void expect_as_planned(const Problem& problem, const std::vector<double>& tolerances, const Options& base) {
+template <class Call>
+void expect_as_planned(const Call& problem, const std::vector<double>& tolerances, const Options& base) {
   const SweepReport report = sweep_of(problem, tolerances, base);
   for (std::size_t t = 0; t < tolerances.size(); ++t) {
     Options options = base;
@@ -60,6 +66,24 @@ TEST(PlanSweep, SaysWhatPlanSaysInAnyOrder) {
     expect_as_planned(problem, {1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6}, options);
   }
   expect_as_planned(problem, {1e-5, 1e-1, 0.0, 1e-3, 1e-1}, options);
+}
+
+TEST(PlanSweep, SaysWhatPlanSaysOfTuples) {
+  TupleCall tuples = random_tuples({.n = {300, 280}, .n_q = 300, .dim = 4, .heads = 2}, 1.5, DType::float32, 5);
+  Options options;
+  options.threads = 1;
+  for (const double bias : {0.0, 1.0}) {
+    if (bias > 0.0) {
+      add_biases(tuples, -bias, bias, 6);
+    }
+    for (const ToleranceKind kind : {ToleranceKind::absolute, ToleranceKind::of_value_range}) {
+      options.tolerance.kind = kind;
+      expect_as_planned(tuples, {1e-2, 0.0, 1e-4, 1e-13, 1e-2}, options);
+    }
+  }
+  const std::vector<SweepRow> rows = sweep_of(tuples, {1e-2, 1e-13}, options).heads.at(0).rows;
+  EXPECT_EQ(rows.front().engine, Engine::polynomial);  // so its frame is among what is measured once
+  EXPECT_EQ(rows.back().engine, Engine::exact);
 }
 
 TEST(PlanSweep, IsNotMisledByKeysThatOneToleranceLeavesOut) {

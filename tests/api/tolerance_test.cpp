@@ -199,6 +199,29 @@ TEST(Tolerance, LogSumExpOutOfReach) {
   EXPECT_LE(result.report.heads.at(0).lse_bound, 1e-9);
 }
 
+// A number of the output says nothing of log-sum-exp: what is missed is named, with its own bound.
+TEST(Tolerance, WhatIsMissedIsNamed) {
+  const Problem problem = random_problem({.n_q = 20, .n_kv = 30, .dim = 2}, 2.0, DType::float64, 115);
+  Problem equal = problem;  // values that do not vary ask for nothing of the output
+  equal.v = store(DType::float64, equal.v.shape, std::vector<double>(equal.v.values.size(), 0.5));
+  for (const Engine engine : {Engine::exact, Engine::reference}) {
+    Options options = with_certificates({});
+    options.engine = engine;
+    options.tolerance.value = 1e-3;
+    options.lse_tolerance = 1e-20;
+    for (const Problem& one : {problem, equal}) {
+      EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"lse_tolerance: 1e-20", "20 of 20 rows", "bound there is"},
+                             [&] { attend(one, options); }));
+    }
+    options.lse_tolerance.reset();
+    EXPECT_TRUE(within_bounds(equal, options));
+    options.density_tolerance = 1e-20;
+    EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"density_tolerance: 1e-20"}, [&] { attend(equal, options); }));
+    options.tolerance.value = 1e-20;
+    EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"tolerance: 1e-20"}, [&] { attend(problem, options); }));
+  }
+}
+
 TEST(Tolerance, DensityRelativeAndAbsolute) {
   // |D~ - D| <= tolerance * D, or <= tolerance * unit: judged through log-sum-exp, D = exp(lse).
   const Problem problem = random_problem({.n_q = 50, .n_kv = 80, .dim = 2}, 2.0, DType::float64, 114);

@@ -1,6 +1,6 @@
 // A row's bits depend on its query, the keys, values, biases and its visible prefix, and on nothing else.
 
-#include "engines/heads.hpp"
+#include "engines/exact_bits.hpp"
 #include "simd/dispatch.hpp"
 
 #include <numeric>
@@ -37,15 +37,6 @@ std::vector<Head> zoo(std::int64_t scale) {
   return heads;
 }
 
-void expect_same(const Answer& a, const Answer& b, const std::string& what) {
-  EXPECT_EQ(a.output, b.output) << what;
-  EXPECT_EQ(a.lse, b.lse) << what;
-  EXPECT_EQ(a.row_max, b.row_max) << what;
-  EXPECT_EQ(a.rounding, b.rounding) << what;
-  EXPECT_EQ(a.relative, b.relative) << what;
-  EXPECT_EQ(a.lse_bound, b.lse_bound) << what;
-}
-
 TYPED_TEST(ExactBits, SameForEveryInstructionSet) {
   for (const Head& head : zoo(1)) {
     const Answer first = exact<TypeParam>(head);
@@ -66,31 +57,9 @@ TYPED_TEST(ExactBits, SameForAnyThreads) {
 
 TYPED_TEST(ExactBits, SameAloneOrInCompany) {
   for (const Head& head : zoo(3)) {
-    const Answer all = exact<TypeParam>(head);
-    // Every third row, backwards, into targets of its own; then single rows.
-    RowList list;
-    list.all = false;
-    for (std::int64_t i = head.n_q - 1; i >= 0; i -= 3) {
-      list.rows.push_back(i);
-      list.targets.push_back(static_cast<std::int64_t>(list.targets.size()));
-    }
-    const auto check = [&](const Answer& some) {
-      for (std::size_t t = 0; t < list.rows.size(); ++t) {
-        const auto row = static_cast<std::size_t>(list.rows[t]);
-        const auto d_v = static_cast<std::size_t>(head.d_v);
-        for (std::size_t c = 0; c < d_v; ++c) {
-          ASSERT_EQ(some.output[t * d_v + c], all.output[row * d_v + c]) << "row " << row;
-        }
-        ASSERT_EQ(some.lse[t], all.lse[row]) << "row " << row;
-        ASSERT_EQ(some.rounding[t], all.rounding[row]) << "row " << row;
-      }
-    };
-    check(exact<TypeParam>(head, 2, list, static_cast<std::int64_t>(list.rows.size())));
-    for (const std::int64_t row : {std::int64_t{0}, head.n_q / 2, head.n_q - 1}) {
-      list.rows = {row};
-      list.targets = {0};
-      check(exact<TypeParam>(head, 1, list, 1));
-    }
+    expect_same_alone_or_in_company(head.n_q, 3, [&](int threads, const RowList& list, std::int64_t rows) {
+      return exact<TypeParam>(head, threads, list, rows);
+    });
   }
 }
 

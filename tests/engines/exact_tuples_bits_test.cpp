@@ -1,5 +1,6 @@
 // A query's bits depend on it, the keys it sees, their values and biases, and the sets' lengths and windows.
 
+#include "engines/exact_bits.hpp"
 #include "engines/tuple_heads.hpp"
 #include "simd/dispatch.hpp"
 
@@ -37,15 +38,6 @@ std::vector<TupleHead> zoo() {
   return heads;
 }
 
-void expect_same(const Answer& a, const Answer& b, const std::string& what) {
-  EXPECT_EQ(a.output, b.output) << what;
-  EXPECT_EQ(a.lse, b.lse) << what;
-  EXPECT_EQ(a.row_max, b.row_max) << what;
-  EXPECT_EQ(a.rounding, b.rounding) << what;
-  EXPECT_EQ(a.relative, b.relative) << what;
-  EXPECT_EQ(a.lse_bound, b.lse_bound) << what;
-}
-
 TYPED_TEST(ExactTuplesBits, SameForEveryInstructionSet) {
   for (const TupleHead& head : zoo()) {
     const Answer first = exact_tuples_of<TypeParam>(head);
@@ -66,31 +58,9 @@ TYPED_TEST(ExactTuplesBits, SameForAnyThreads) {
 
 TYPED_TEST(ExactTuplesBits, SameAloneOrInCompany) {
   for (const TupleHead& head : zoo()) {
-    const Answer all = exact_tuples_of<TypeParam>(head);
-    // Every seventh row, backwards, into targets of its own; then single rows.
-    RowList list;
-    list.all = false;
-    for (std::int64_t i = head.n_q - 1; i >= 0; i -= 7) {
-      list.rows.push_back(i);
-      list.targets.push_back(static_cast<std::int64_t>(list.targets.size()));
-    }
-    const auto check = [&](const Answer& some) {
-      for (std::size_t t = 0; t < list.rows.size(); ++t) {
-        const auto row = static_cast<std::size_t>(list.rows[t]);
-        const auto d_v = static_cast<std::size_t>(head.d_v);
-        for (std::size_t c = 0; c < d_v; ++c) {
-          ASSERT_EQ(some.output[t * d_v + c], all.output[row * d_v + c]) << "row " << row;
-        }
-        ASSERT_EQ(some.lse[t], all.lse[row]) << "row " << row;
-        ASSERT_EQ(some.rounding[t], all.rounding[row]) << "row " << row;
-      }
-    };
-    check(exact_tuples_of<TypeParam>(head, 2, list, static_cast<std::int64_t>(list.rows.size())));
-    for (const std::int64_t row : {std::int64_t{0}, head.n_q / 2, head.n_q - 1}) {
-      list.rows = {row};
-      list.targets = {0};
-      check(exact_tuples_of<TypeParam>(head, 1, list, 1));
-    }
+    expect_same_alone_or_in_company(head.n_q, 7, [&](int threads, const RowList& list, std::int64_t rows) {
+      return exact_tuples_of<TypeParam>(head, threads, list, rows);
+    });
   }
 }
 

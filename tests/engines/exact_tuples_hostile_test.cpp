@@ -373,7 +373,7 @@ TYPED_TEST(ExactTuplesHostile, ScoresBeyondTheRange) {
   } else {
     EXPECT_EQ(exact_tuples_of<TypeParam>(head).rounding[0], kInfinity);
     const PreparedTuples prepared(head);
-    EXPECT_EQ(exact_tuple_bound<TypeParam>(prepared.problem, DType::float64).rounding, kInfinity);
+    EXPECT_EQ(bound_of<TypeParam>(exact_tuple_bounds(prepared.problem, DType::float64)).rounding, kInfinity);
   }
   // Products of values beyond float64 have no bound, and no error.
   head = random_tuples(17, 2, {5, 6, 7}, 3, 2);

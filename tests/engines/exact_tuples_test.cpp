@@ -119,40 +119,9 @@ TYPED_TEST(ExactTuples, SetsMayChangePlaces) {
   }
 }
 
-/// A score q.k1 + q.k2 is one of order 3 in twice as many coordinates, and its softmax that of two independent keys.
 TYPED_TEST(ExactTuples, SumsOfScoresFactorise) {
-  const std::int64_t d = 20;
-  const Head first = random_head(7, 6, 110, d, 3, 1.2);
-  Head second = random_head(8, 6, 700, d, 3, 1.2);
-  second.q = first.q;
-  TupleHead head = random_tuples(9, 6, {110, 700}, 2 * d, 3);
-  head.scale = first.score.scale;
-  const auto widen = [&](const std::vector<double>& from, std::int64_t rows, int place) {
-    std::vector<double> out(static_cast<std::size_t>(rows * 2 * d), 1.0);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      std::copy_n(from.begin() + r * d, d, out.begin() + r * 2 * d + (place == 1 ? d : 0));
-      if (place == 2) {
-        std::copy_n(from.begin() + r * d, d, out.begin() + r * 2 * d + d);
-      }
-    }
-    return out;
-  };
-  head.q = widen(first.q, 6, 2);
-  head.sets[0].k = widen(first.k, 110, 0);
-  head.sets[1].k = widen(second.k, 700, 1);
-  head.sets[0].v = first.v;
-  head.sets[1].v = second.v;
-  const Answer answer = exact_tuples_of<TypeParam>(head);
-  const Answer one = reference(first);
-  const Answer two = reference(second);
-  for (std::size_t i = 0; i < answer.output.size(); ++i) {
-    const std::size_t row = i / 3;
-    const double product = one.output[i] * two.output[i];
-    const double bound = one.rounding[row] * (std::fabs(two.output[i]) + two.rounding[row]) +
-                         two.rounding[row] * std::fabs(one.output[i]) + 0x1p-53 * std::fabs(product);
-    EXPECT_LE(std::fabs(answer.output[i] - product), answer.rounding[row] + bound);
-    EXPECT_LT(answer.rounding[row], sizeof(TypeParam) == 4 ? 1e-2 : 1e-10);
-  }
+  const SumOfScores sum = sum_of_scores(6, 110, 700, 20, 1.2);
+  expect_product(sum, exact_tuples_of<TypeParam>(sum.head), sizeof(TypeParam) == 4 ? 1e-2 : 1e-10);
 }
 
 /// A head with masks and biases of the kind drawn.
@@ -261,7 +230,7 @@ TYPED_TEST(ExactTuples, BoundKnownBeforehandIsNeverBelow) {
         head.output = spread > 1 ? DType::float32 : DType::float64;
         seed += 2;
         const PreparedTuples prepared(head);
-        const ExactBound bound = exact_tuple_bound<TypeParam>(prepared.problem, head.output);
+        const ExactBound bound = bound_of<TypeParam>(exact_tuple_bounds(prepared.problem, head.output));
         const Answer answer = exact_tuples_of<TypeParam>(head);
         for (std::size_t i = 0; i < answer.rounding.size(); ++i) {
           ASSERT_LE(answer.rounding[i], bound.rounding) << spread;

@@ -117,40 +117,9 @@ TEST(ReferenceTuples, SetsMayChangePlaces) {
   }
 }
 
-/// A score q.k1 + q.k2 is one of order 3 in twice as many coordinates, and its softmax that of two independent keys.
 TEST(ReferenceTuples, SumsOfScoresFactorise) {
-  const std::int64_t d = 4;
-  const Head first = random_head(7, 6, 11, d, 3, 1.5);
-  Head second = random_head(8, 6, 7, d, 3, 1.5);
-  second.q = first.q;
-  TupleHead head = random_tuples(9, 6, {11, 7}, 2 * d, 3);
-  head.scale = first.score.scale;
-  const auto widen = [&](const std::vector<double>& from, std::int64_t rows, int place) {
-    std::vector<double> out(static_cast<std::size_t>(rows * 2 * d), 1.0);
-    for (std::int64_t r = 0; r < rows; ++r) {
-      std::copy_n(from.begin() + r * d, d, out.begin() + r * 2 * d + (place == 1 ? d : 0));
-      if (place == 2) {
-        std::copy_n(from.begin() + r * d, d, out.begin() + r * 2 * d + d);
-      }
-    }
-    return out;
-  };
-  head.q = widen(first.q, 6, 2);
-  head.sets[0].k = widen(first.k, 11, 0);
-  head.sets[1].k = widen(second.k, 7, 1);
-  head.sets[0].v = first.v;
-  head.sets[1].v = second.v;
-  const Answer answer = reference_tuples_of(head);
-  const Answer one = reference(first);
-  const Answer two = reference(second);
-  for (std::size_t i = 0; i < answer.output.size(); ++i) {
-    const std::size_t row = i / 3;
-    const double product = one.output[i] * two.output[i];
-    const double bound = one.rounding[row] * (std::fabs(two.output[i]) + two.rounding[row]) +
-                         two.rounding[row] * std::fabs(one.output[i]) + 0x1p-53 * std::fabs(product);
-    EXPECT_LE(std::fabs(answer.output[i] - product), answer.rounding[row] + bound);
-    EXPECT_LT(answer.rounding[row], 1e-11);
-  }
+  const SumOfScores sum = sum_of_scores(6, 11, 7, 4, 1.5);
+  expect_product(sum, reference_tuples_of(sum.head), 1e-11);
 }
 
 TEST(ReferenceTuples, HiddenKeysAreNeverRead) {

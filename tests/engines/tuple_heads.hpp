@@ -73,6 +73,12 @@ Answer exact_tuples_of(const TupleHead& head, int threads = 1, const RowList& li
   });
 }
 
+/// The bound of exact in T.
+template <class T>
+ExactBound bound_of(const TupleBounds& bounds) {
+  return sizeof(T) == sizeof(float) ? bounds.single : bounds.wide;
+}
+
 inline long double to_wide(long double x) { return x; }
 inline long double to_wide(polyattn::test::Quad x) { return static_cast<long double>(x); }
 
@@ -224,6 +230,56 @@ inline TupleHead random_tuples(std::uint64_t seed, std::int64_t n_q, const std::
   }
   head.scale = spread / std::sqrt(static_cast<double>(d));
   return head;
+}
+
+/// A head of order 3 whose scores are q.k1 + q.k2 in twice as many coordinates: softmax is that of two independent
+/// keys, and the answer the product of two of order 2.
+struct SumOfScores {
+  TupleHead head;
+  Head first, second;
+};
+
+inline SumOfScores sum_of_scores(std::int64_t n_q, std::int64_t n_1, std::int64_t n_2, std::int64_t d, double spread) {
+  SumOfScores sum;
+  sum.first = random_head(7, n_q, n_1, d, 3, spread);
+  sum.second = random_head(8, n_q, n_2, d, 3, spread);
+  sum.second.q = sum.first.q;
+  const auto widen = [d](const std::vector<double>& from, std::int64_t rows, bool left, bool right) {
+    std::vector<double> out(static_cast<std::size_t>(rows * 2 * d), 1.0);
+    for (std::int64_t r = 0; r < rows; ++r) {
+      if (left) {
+        std::copy_n(from.begin() + r * d, d, out.begin() + r * 2 * d);
+      }
+      if (right) {
+        std::copy_n(from.begin() + r * d, d, out.begin() + r * 2 * d + d);
+      }
+    }
+    return out;
+  };
+  sum.head = random_tuples(9, n_q, {n_1, n_2}, 2 * d, 3);
+  sum.head.scale = sum.first.score.scale;
+  sum.head.q = widen(sum.first.q, n_q, true, true);
+  sum.head.sets[0].k = widen(sum.first.k, n_1, true, false);
+  sum.head.sets[1].k = widen(sum.second.k, n_2, false, true);
+  sum.head.sets[0].v = sum.first.v;
+  sum.head.sets[1].v = sum.second.v;
+  return sum;
+}
+
+/// Every output is the product, within its bound and those of the reference; bounds themselves are below `most`.
+inline void expect_product(const SumOfScores& sum, const Answer& answer, double most) {
+  const Answer one = reference(sum.first);
+  const Answer two = reference(sum.second);
+  const auto columns = static_cast<std::size_t>(sum.head.d_v);
+  ASSERT_EQ(answer.output.size(), one.output.size());
+  for (std::size_t i = 0; i < answer.output.size(); ++i) {
+    const std::size_t row = i / columns;
+    const double product = one.output[i] * two.output[i];
+    const double bound = one.rounding[row] * (std::fabs(two.output[i]) + two.rounding[row]) +
+                         two.rounding[row] * std::fabs(one.output[i]) + 0x1p-53 * std::fabs(product);
+    EXPECT_LE(std::fabs(answer.output[i] - product), answer.rounding[row] + bound);
+    EXPECT_LT(answer.rounding[row], most);
+  }
 }
 
 }  // namespace polyattn::engines::test

@@ -36,7 +36,7 @@ struct Head {
   /// The decision with another degree in place of the one that was found.
   void pretend(int degree, double seconds_per_row) {
     auto other = std::make_shared<TuplePolynomials>();
-    other->frame = engines::make_tuple_frame(problem, {1, &memory, nullptr});
+    other->frame = decision.polynomials->frame;
     other->choice = decision.polynomials->choice;
     other->choice.degree = degree;
     other->seconds_per_row = seconds_per_row;

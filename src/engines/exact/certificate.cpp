@@ -46,6 +46,26 @@ KeyStatistics as_rounded(KeyStatistics keys) {
 
 }  // namespace
 
+TileSums tile_sums(std::int64_t keys, bool from_start) noexcept {
+  const auto count = static_cast<double>(keys);
+  const double cut = from_start ? 0.0 : 1.0;
+  const double blocks = std::ceil(count / static_cast<double>(simd::kKeyBlock)) + cut;
+  const double in_block = std::min(count, static_cast<double>(simd::kKeyBlock));
+  const double in_superblock = std::min(blocks, static_cast<double>(simd::kSuperblock)) - 1;
+  return {in_block + in_superblock, std::ceil(blocks / static_cast<double>(simd::kSuperblock)) + cut + 1};
+}
+
+double storage_bound(DType output, double largest) noexcept {
+  if (size_of(output) != 2) {
+    return 0.0;
+  }
+  const bool half = output == DType::float16;
+  if (!(largest <= (half ? 65504.0 : 0x1.fep127))) {
+    return kInfinity;
+  }
+  return (base::unit_roundoff(output) * largest + (half ? 0x1p-25 : 0x1p-134)) * kSlack;
+}
+
 template <class T>
 RowCertifier<T>::RowCertifier(const HeadScore& score, std::int64_t dim, const KeyStatistics& keys, double shift,
                               bool queries_exact, DType output, double soft_cap)
@@ -162,13 +182,8 @@ typename RowCertifier<T>::Weights RowCertifier<T>::weights(const RowMeasures& ro
 /// Section 5: sums of weights, and of weights times values, relative to the sums of absolute values.
 template <class T>
 double RowCertifier<T>::sums(const RowMeasures& row) const noexcept {
-  const auto count = static_cast<double>(row.keys);
-  const double cut = row.from_start ? 0.0 : 1.0;  // an interval may touch one block, and one superblock, more
-  const double blocks = std::ceil(count / static_cast<double>(simd::kKeyBlock)) + cut;
-  const double in_block = std::min(count, static_cast<double>(simd::kKeyBlock));
-  const double in_superblock = std::min(blocks, static_cast<double>(simd::kSuperblock)) - 1;
-  const double flushes = std::ceil(blocks / static_cast<double>(simd::kSuperblock)) + cut + 1;
-  return numerics::gamma(in_block + in_superblock, ExactArithmetic<T>::unit) + 1.01 * numerics::gamma(flushes, kU);
+  const TileSums sums = tile_sums(row.keys, row.from_start);
+  return numerics::gamma(sums.in_t, ExactArithmetic<T>::unit) + 1.01 * numerics::gamma(sums.flushes, kU);
 }
 
 template <class T>
@@ -228,18 +243,6 @@ ExactBound RowCertifier<T>::certify(const RowMeasures& row, bool with_relative) 
     bound.relative = (std::expm1(2 * weight.zeta) + growth * (ratio + stored) * (1 + 0x1p-18)) * kSlack;
   }
   return bound;
-}
-
-template <class T>
-double RowCertifier<T>::storage(double largest) const noexcept {
-  if (size_of(output_) != 2) {
-    return 0.0;
-  }
-  const bool half = output_ == DType::float16;
-  if (largest > (half ? 65504.0 : 0x1.fep127)) {
-    return kInfinity;
-  }
-  return (base::unit_roundoff(output_) * largest + (half ? 0x1p-25 : 0x1p-134)) * kSlack;
 }
 
 /// Section 7: the row whose every measure is the worst the statistics allow.

@@ -42,6 +42,19 @@ template <class T>
 ExactBound exact_bound(const HeadScore& score, const KeyStatistics& keys, const QueryStatistics& queries, DType output,
                        const ScoreFacts& facts = {});
 
+/// Roundings behind a sum over the keys of one row in tiles: relative to the sum of the absolute values it is off by at
+/// most gamma_(in_t) in T and gamma_(flushes) in float64. `keys` is the length of its interval of keys, `from_start`
+/// whether it starts at the first: one that does not may touch a block, and a superblock, more.
+struct TileSums {
+  double in_t = 0.0;
+  double flushes = 0.0;
+};
+TileSums tile_sums(std::int64_t keys, bool from_start) noexcept;
+
+/// Bound on the error of storing numbers up to `largest` as a 16-bit `output`, infinite if one might not fit; 0 for
+/// wider types.
+double storage_bound(DType output, double largest) noexcept;
+
 /// What the bound of one row depends on. Scores in log2 units (natural scores times log2 e).
 struct RowMeasures {
   /// dot: at least max_j |s_ij| without bias. gaussian: at least max_j |s_ij|, infinite if unknown.
@@ -70,8 +83,8 @@ class RowCertifier {
   [[nodiscard]] ExactBound certify(const RowMeasures& row, bool with_relative = true) const noexcept;
   /// True if a score of this row might leave the range of T.
   [[nodiscard]] bool may_overflow(const RowMeasures& row) const noexcept;
-  /// Bound on the error of storing numbers up to `largest` in 16 bits; 0 for wider types.
-  [[nodiscard]] double storage(double largest) const noexcept;
+  /// storage_bound of the output.
+  [[nodiscard]] double storage(double largest) const noexcept { return storage_bound(output_, largest); }
 
  private:
   struct Column {

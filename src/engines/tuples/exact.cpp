@@ -173,13 +173,12 @@ void exact_tuples(const TupleProblem& problem, const RowList& rows, const HeadOu
   }
 }
 
-template <class T>
-ExactBound exact_tuple_bound(const TupleProblem& problem, DType output) {
+TupleBounds exact_tuple_bounds(const TupleProblem& problem, DType output) {
   const base::FloatEnvironment environment;
   const std::vector<SetFacts> facts = gather_sets(problem);
   for (const SetFacts& set : facts) {
     if (set.statistics.visible == 0) {
-      return {0.0, 0.0, 0.0};
+      return {{0.0, 0.0, 0.0}, {0.0, 0.0, 0.0}};
     }
   }
   double norm = 0.0;
@@ -194,8 +193,10 @@ ExactBound exact_tuple_bound(const TupleProblem& problem, DType output) {
     }
     norm = std::isnan(norm) || std::sqrt(square) <= norm ? norm : std::sqrt(square);
   }
-  const TupleCertifier<T> certifier(problem, order_of_sets(problem), facts, output);
-  return certifier.certify(certifier.worst(norm, largest));
+  const SetOrder order = order_of_sets(problem);
+  const TupleCertifier<float> single(problem, order, facts, output);
+  const TupleCertifier<double> wide(problem, order, facts, output);
+  return {single.certify(single.worst(norm, largest)), wide.certify(wide.worst(norm, largest))};
 }
 
 double exact_tuple_work(const TupleProblem& problem, const RowList& rows) noexcept {
@@ -222,7 +223,5 @@ std::int64_t exact_tuple_bytes(const TupleProblem& problem, std::int64_t rows, i
 
 template void exact_tuples<float>(const TupleProblem&, const RowList&, const HeadOutputs&, const base::Context&);
 template void exact_tuples<double>(const TupleProblem&, const RowList&, const HeadOutputs&, const base::Context&);
-template ExactBound exact_tuple_bound<float>(const TupleProblem&, DType);
-template ExactBound exact_tuple_bound<double>(const TupleProblem&, DType);
 
 }  // namespace polyattn::engines

@@ -27,10 +27,16 @@ template <class T>
 void exact_tuples(const TupleProblem& problem, const RowList& rows, const HeadOutputs& out,
                   const base::Context& context);
 
-/// A bound that holds for every row of the problem, known before running: one pass over Q, K and V, at cost
-/// O((n_q + n_1 + ...) (d + d_v)). Infinite where scores might overflow T.
-template <class T>
-ExactBound exact_tuple_bound(const TupleProblem& problem, DType output);
+/// Bounds of exact in float32 and in float64.
+struct TupleBounds {
+  ExactBound single;
+  ExactBound wide;
+};
+
+/// Bounds that hold for every row of the problem, known before running: one pass over Q, K and V for both, at cost
+/// O((n_q + n_1 + ...) (d + d_v)). Infinite where scores might overflow the arithmetic. Throws Error (non_finite) for
+/// K and V as exact_tuples does.
+TupleBounds exact_tuple_bounds(const TupleProblem& problem, DType output);
 
 /// Work in the unit of `exact_work`, of what the rows may see by position: what is added to the progress meter.
 double exact_tuple_work(const TupleProblem& problem, const RowList& rows) noexcept;

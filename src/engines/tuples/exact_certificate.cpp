@@ -1,9 +1,9 @@
 #include "engines/tuples/exact_certificate.hpp"
 
 #include "base/checked.hpp"
-#include "base/rows.hpp"
 #include "engines/exact/arithmetic.hpp"
 #include "engines/tuple_problem.hpp"
+#include "numerics/interval.hpp"
 #include "numerics/rounding.hpp"
 
 #include <algorithm>
@@ -28,13 +28,6 @@ constexpr double kSlack = 1 + 0x1p-30;
 constexpr double kMore = 1 + 0x1p-27;
 
 double largest_magnitude(double low, double high) { return std::max(std::fabs(low), std::fabs(high)); }
-
-/// The products of numbers in two intervals.
-void multiply(double& low, double& high, double other_low, double other_high) {
-  const double corners[] = {low * other_low, low * other_high, high * other_low, high * other_high};
-  low = *std::min_element(std::begin(corners), std::end(corners));
-  high = *std::max_element(std::begin(corners), std::end(corners));
-}
 
 /// A whole number no smaller than log2 n, at most 1 larger; n >= 1.
 double log2_above_real(double n) { return std::floor(std::log2(n)) + 1; }
@@ -115,7 +108,9 @@ void TupleCertifier<T>::take_columns(const std::vector<SetFacts>& sets) {
       const double from = set.statistics.value_min[c];
       const double to = set.statistics.value_max[c];
       const double wider = values_exact_ ? 0.0 : A::unit * (1 + 0x1p-20) * largest_magnitude(from, to) + A::tiny;
-      multiply(low, high, from - wider, to + wider);
+      const numerics::Interval product = numerics::interval_product({low, high}, {from - wider, to + wider});
+      low = product.low;
+      high = product.high;
     }
     const double magnitude = largest_magnitude(low, high) * kSlack;
     const double range = (high - low) + 8 * (outer_ + 1) * kU * magnitude;
@@ -182,16 +177,10 @@ typename TupleCertifier<T>::Weights TupleCertifier<T>::weights(const TupleMeasur
 /// Section 5: sums of weights, and of weights times values, relative to the sums of absolute values.
 template <class T>
 double TupleCertifier<T>::sums(const TupleMeasures& row) const noexcept {
-  const auto count = static_cast<double>(row.keys);
-  const double cut = row.from_start ? 0.0 : 1.0;  // an interval may touch one block, and one superblock, more
-  const double blocks = std::ceil(count / static_cast<double>(simd::kKeyBlock)) + cut;
-  const double in_block = std::min(count, static_cast<double>(simd::kKeyBlock));
-  const double in_superblock = std::min(blocks, static_cast<double>(simd::kSuperblock)) - 1;
-  const double flushes = std::ceil(blocks / static_cast<double>(simd::kSuperblock)) + cut + 1;
+  const TileSums sums = tile_sums(row.keys, row.from_start);
   const auto piece = static_cast<double>(kJoinedRows);
   const double joined = std::min(row.rows, piece) + std::ceil(row.rows / piece) + 2 * outer_ + 1;
-  return numerics::gamma(in_block + in_superblock, ExactArithmetic<T>::unit) +
-         1.01 * numerics::gamma(flushes + joined, kU);
+  return numerics::gamma(sums.in_t, ExactArithmetic<T>::unit) + 1.01 * numerics::gamma(sums.flushes + joined, kU);
 }
 
 template <class T>
@@ -242,18 +231,6 @@ ExactBound TupleCertifier<T>::certify(const TupleMeasures& row, bool with_relati
     bound.relative = (std::expm1(2 * weight.zeta) + growth * (ratio + stored) * (1 + 0x1p-18)) * kSlack;
   }
   return bound;
-}
-
-template <class T>
-double TupleCertifier<T>::storage(double largest) const noexcept {
-  if (polyattn::size_of(output_) != 2) {
-    return 0.0;
-  }
-  const bool half = output_ == DType::float16;
-  if (!(largest <= (half ? 65504.0 : 0x1.fep127))) {
-    return kInfinity;
-  }
-  return (base::unit_roundoff(output_) * largest + (half ? 0x1p-25 : 0x1p-134)) * kSlack;
 }
 
 template <class T>

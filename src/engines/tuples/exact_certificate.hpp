@@ -44,8 +44,8 @@ class TupleCertifier {
   [[nodiscard]] ExactBound certify(const TupleMeasures& row, bool with_relative = true) const noexcept;
   /// True if a score of this row might leave the range of T.
   [[nodiscard]] bool may_overflow(const TupleMeasures& row) const noexcept;
-  /// Bound on the error of storing numbers up to `largest` in 16 bits; 0 for wider types.
-  [[nodiscard]] double storage(double largest) const noexcept;
+  /// storage_bound of the output.
+  [[nodiscard]] double storage(double largest) const noexcept { return storage_bound(output_, largest); }
   /// The row whose every measure is the worst there could be among queries of these norms and coordinates.
   [[nodiscard]] TupleMeasures worst(double query_norm, const std::vector<double>& query_max) const;
 

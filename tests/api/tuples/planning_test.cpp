@@ -222,6 +222,21 @@ TEST(TuplePlan, ToleranceOnLogSumExp) {
   }
 }
 
+TEST(TuplePlan, ToleranceOnLogSumExpThatNoArithmeticReaches) {
+  TupleCall tuples = random_tuples({.n = {20, 30}}, 1.0, DType::float64, 8);
+  Options options = within(1e-3);
+  options.lse_tolerance = 1e-20;
+  const auto fails = [&] {
+    return fails_with(ErrorCode::not_reachable, {"lse_tolerance: 1e-20", "exact in float64", "bound there is"},
+                      [&] { attend(tuples, options); });
+  };
+  EXPECT_TRUE(fails());
+  for (Stored& v : tuples.v) {  // whose range of 0 asks for nothing of the output
+    v = store(DType::float64, v.shape, std::vector<double>(v.values.size(), 0.5));
+  }
+  EXPECT_TRUE(fails());
+}
+
 TEST(TuplePlan, RowMaximumComesFromExact) {
   const TupleCall tuples = large();
   Options options = within(1e-3);
