@@ -81,13 +81,7 @@ struct Points {
 
 Points points_of(int p, int sub_bins, int bin, int count) {
   const auto size = static_cast<std::size_t>(p);
-  std::vector<Real> coefficients(size * size);
-  for (int k = 0; k < p; ++k) {
-    for (int j = 0; j < p; ++j) {
-      const Real value = chebyshev_cosine(k * (2 * (p - 1 - j) + 1), p) * (k == 0 ? 1.0L : 2.0L);
-      coefficients[static_cast<std::size_t>(k) * size + static_cast<std::size_t>(j)] = value / static_cast<Real>(p);
-    }
-  }
+  const std::vector<Real> coefficients = lagrange_coefficients(p);
   Points points;
   for (int i = 0; i <= count; ++i) {
     const Real z =
@@ -111,9 +105,7 @@ double largest_seen(const Pair& pair, int count) {
   const auto p = static_cast<std::size_t>(pair.p);
   const Points queries = points_of(pair.p, pair.sub_bins, pair.query_bin, count);
   const Points keys = points_of(pair.p, pair.sub_bins, pair.key_bin, count);
-  std::vector<Real> nodes(p);
-  for (std::size_t i = 0; i < p; ++i) nodes[i] = -chebyshev_cosine(2 * static_cast<int>(i) + 1, pair.p);
-
+  const std::vector<Real> nodes = chebyshev_nodes(pair.p);
   std::vector<Real> between(p * p);
   for (std::size_t i = 0; i < p; ++i) {
     for (std::size_t j = 0; j < p; ++j) between[i * p + j] = kernel(pair, nodes[i], nodes[j]);

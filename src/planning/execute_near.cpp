@@ -9,7 +9,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
-#include <memory>
 #include <utility>
 #include <vector>
 
@@ -105,13 +104,7 @@ void Execution::answer_rest(std::vector<std::int64_t>& missing) {
   choice.values = decision.grid->values;
   choice.keys = engines::near_keys(problem, choice.values.range(), context);
   choice.arithmetic = first_arithmetic(request, choice.values, tolerance);
-  if (choice.arithmetic == Arithmetic::float32) {
-    choice.packed32 =
-        std::make_shared<const engines::PackedKeys<float>>(engines::pack_near<float>(problem, choice.keys, context));
-  } else {
-    choice.packed64 =
-        std::make_shared<const engines::PackedKeys<double>>(engines::pack_near<double>(problem, choice.keys, context));
-  }
+  pack_choice(problem, context, choice);
   choice.tiles = engines::near_tiles(problem, choice.keys, missing, context);
   missing = near_passes(choice, Engine::exact);
 }

@@ -21,9 +21,6 @@ using engines::HeadProblem;
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Part of a tolerance that keys left out may take.
 constexpr double kShare = 0.2;
-/// The most that keys left out may weigh over the others where only their weight itself counts: its logarithm is
-/// finite.
-constexpr double kMostRatio = 1e200;
 /// Fewer keys are not worth an order.
 constexpr std::int64_t kLeastKeys = 4096;
 /// Rows left over that are: ordering keys takes as long as so many rows against all of them.
@@ -65,13 +62,7 @@ double least_share(const HeadProblem& problem, const std::vector<double>& extent
   return share;
 }
 
-template <class T>
-std::shared_ptr<const engines::PackedKeys<T>> pack(const HeadProblem& problem, const engines::NearKeys& keys,
-                                                   const base::Context& context) {
-  return std::make_shared<const engines::PackedKeys<T>>(engines::pack_near<T>(problem, keys, context));
-}
-
-/// Packs the keys, and sums a few tiles to see how many blocks they need.
+/// Sums a few tiles to see how many blocks they need.
 void sample(const HeadProblem& problem, const base::Context& context, NearChoice& choice) {
   const std::int64_t tiles = choice.tiles.boxes.count;
   const std::int64_t step = std::max<std::int64_t>(1, tiles / kSampled);
@@ -79,11 +70,9 @@ void sample(const HeadProblem& problem, const base::Context& context, NearChoice
   const base::Context quiet{context.threads, context.memory, nullptr};
   std::int64_t looked = 0;
   if (choice.arithmetic == Arithmetic::float32) {
-    choice.packed32 = pack<float>(problem, choice.keys, context);
     looked =
         engines::near_rows(problem, choice.keys, *choice.packed32, choice.tiles, choice.goal, first, step, {}, quiet);
   } else {
-    choice.packed64 = pack<double>(problem, choice.keys, context);
     looked =
         engines::near_rows(problem, choice.keys, *choice.packed64, choice.tiles, choice.goal, first, step, {}, quiet);
   }
@@ -105,6 +94,16 @@ Arithmetic first_arithmetic(const Request& request, const engines::ValueRange& v
                                                                                             : Arithmetic::float64;
 }
 
+void pack_choice(const HeadProblem& problem, const base::Context& context, NearChoice& choice) {
+  if (choice.arithmetic == Arithmetic::float32) {
+    choice.packed32 =
+        std::make_shared<const engines::PackedKeys<float>>(engines::pack_near<float>(problem, choice.keys, context));
+  } else {
+    choice.packed64 =
+        std::make_shared<const engines::PackedKeys<double>>(engines::pack_near<double>(problem, choice.keys, context));
+  }
+}
+
 engines::NearGoal near_goal(const Request& request, double tolerance, double range) noexcept {
   engines::NearGoal goal;
   if (range > 0.0 && tolerance > 0.0) {
@@ -115,7 +114,7 @@ engines::NearGoal near_goal(const Request& request, double tolerance, double ran
   }
   if (request.density_tolerance && request.density_absolute) {
     goal.mass = kShare * *request.density_tolerance;
-    goal.ratio = std::min(goal.ratio, kMostRatio);
+    goal.ratio = std::min(goal.ratio, engines::kAnyRatio);
   } else if (request.density_tolerance) {
     goal.ratio = std::min(goal.ratio, kShare * *request.density_tolerance);
   }
@@ -143,6 +142,7 @@ std::shared_ptr<const NearChoice> try_near(const HeadProblem& problem, const Req
   choice->goal = goal;
   choice->keys = engines::near_keys(problem, values.range(), context);
   choice->tiles = engines::near_tiles(problem, choice->keys, context);
+  pack_choice(problem, context, *choice);
   sample(problem, context, *choice);
   choice->seconds = fixed + choice->share * direct;
   return choice;

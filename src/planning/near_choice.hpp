@@ -27,6 +27,9 @@ struct NearChoice {
 /// The cheaper arithmetic that is likely to do.
 Arithmetic first_arithmetic(const Request& request, const engines::ValueRange& values, double tolerance) noexcept;
 
+/// Packs the keys of a choice in the arithmetic it tries first.
+void pack_choice(const engines::HeadProblem& problem, const base::Context& context, NearChoice& choice);
+
 /// Keys may be left out until they weigh this part of what a tolerance allows.
 engines::NearGoal near_goal(const Request& request, double tolerance, double range) noexcept;
 

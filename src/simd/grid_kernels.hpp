@@ -114,9 +114,9 @@ struct OwnProducts {
   double* out;
 };
 
-/// out[c * ld_out + i] = table[c * width + part of point i]: cells are cut in bins[l] on axis l, the last one fastest;
-/// x in
-/// [-1, 1] is in bin floor((x + 1) bins / 2), the last one if that is none.
+/// out[c * ld_out + i] = table[c * width + part of point i]. Cells are cut in bins[l] on axis l, the last one fastest:
+/// a place x in [-1, 1] is in bin floor((x + 1) bins / 2), and in the last one where that is none, at the very end of
+/// the cell.
 struct LookUpParts {
   const double* places;  ///< of one axis after the other, [i]
   std::ptrdiff_t ld;

@@ -75,7 +75,7 @@ inline Drawn draw_near(std::uint64_t seed) {
     }
   }
   head.storage = random.chance(0.2) ? DType::float32 : DType::float64;
-  out.goal.ratio = random.chance(0.8) ? std::pow(10.0, -7.0 * random.unit()) : 1e200;
+  out.goal.ratio = random.chance(0.8) ? std::pow(10.0, -7.0 * random.unit()) : kAnyRatio;
   if (random.chance(0.3)) {
     out.goal.mass = std::pow(10.0, -6.0 * random.unit());
   }

@@ -41,13 +41,11 @@ long double interpolated(const grid_engine::Axis& axis, double query, double key
   if (std::fabs(a - b) > axis.band) {
     return 0.0L;
   }
-  const std::vector<double> nodes = numerics::chebyshev_nodes(axis.nodes);
+  const std::vector<long double> nodes = numerics::chebyshev_nodes(axis.nodes);
   const auto lagrange = [&](double x, std::size_t i) {
     long double product = 1.0L;
     for (std::size_t j = 0; j < nodes.size(); ++j) {
-      product *= j == i ? 1.0L
-                        : (static_cast<long double>(x) - static_cast<long double>(nodes[j])) /
-                              (static_cast<long double>(nodes[i]) - static_cast<long double>(nodes[j]));
+      product *= j == i ? 1.0L : (static_cast<long double>(x) - nodes[j]) / (nodes[i] - nodes[j]);
     }
     return product;
   };
@@ -55,8 +53,8 @@ long double interpolated(const grid_engine::Axis& axis, double query, double key
   for (std::size_t i = 0; i < nodes.size(); ++i) {
     const long double left = lagrange(2.0 * (query - a) - 1.0, i);
     for (std::size_t j = 0; j < nodes.size(); ++j) {
-      const auto apart =
-          static_cast<long double>(axis.side) * static_cast<long double>(a - b + 0.5 * (nodes[i] - nodes[j]));
+      const long double apart =
+          static_cast<long double>(axis.side) * (static_cast<long double>(a - b) + 0.5L * (nodes[i] - nodes[j]));
       sum += left * lagrange(2.0 * (key - b) - 1.0, j) * std::exp(-apart * apart);
     }
   }

@@ -31,8 +31,8 @@ struct NearKeys {
 /// or segments, no soft cap, not causal.
 bool supports_near(const HeadProblem& problem) noexcept;
 
-/// Visible keys must be finite, and there must be one. `range` is that of the visible values, or more. Cost: O(n log
-/// n).
+/// Visible keys must be finite, and there must be one. `range` is that of the visible values, or more.
+/// Cost: O(n log n).
 NearKeys near_keys(const HeadProblem& problem, double range, const base::Context& context);
 
 /// The keys packed in that order. In float32 coordinates are taken from the middle of their block (block_middle), where

@@ -28,8 +28,6 @@ constexpr double kStepGrowth = 2.0;
 /// Looks at a tile, at most: steps double, and beyond 2^20 everything is in the last. Each ends a superblock early, for
 /// which the bound counts a whole one.
 constexpr std::int64_t kMostLooks = 40;
-/// A ratio that asks for no more than a D above 0.
-constexpr double kAnyRatio = 1e100;
 /// Relative, of what the coordinates of a tile are rounded to: once more than in float32 alone.
 constexpr double kConversion = 0x1p-24 * (1.0 + 0x1p-20);
 
@@ -113,12 +111,11 @@ void move_to(const Job<T>& job, std::int64_t tile_index, std::int64_t block, Wor
     const double middle = block_middle<T>(job.keys, block, l);
     const double* from = worker.columns.data() + l * kTile;
     T* to = worker.tile.queries() + l * kTile;
-    for (std::int64_t lane = 0; lane < kTile; ++lane) {
+    const std::int64_t lanes = worker.tile.lanes();
+    for (std::int64_t lane = 0; lane < lanes; ++lane) {
       to[lane] = static_cast<T>(from[lane] - middle);
     }
-    for (std::int64_t lane = worker.tile.lanes(); lane < kTile; ++lane) {
-      to[lane] = T(0);
-    }
+    std::fill(to + lanes, to + kTile, T(0));
     const std::size_t at = usize(l * tiles.count + tile_index);
     const std::size_t key = usize(l * keys.count + block);
     const double query_far = std::max(std::fabs(tiles.low[at] - middle), std::fabs(tiles.high[at] - middle));

@@ -14,6 +14,9 @@
 
 namespace polyattn::engines {
 
+/// A ratio that counts for nothing beside a mass; it is finite, so that what is claimed of log D is.
+inline constexpr double kAnyRatio = 1e200;
+
 /// When the keys left out weigh little enough: for every row of a tile R <= ratio D and R <= mass, R what they weigh
 /// at most and D what the others do.
 struct NearGoal {

@@ -258,13 +258,6 @@ void scatter(const Columns& columns, std::int64_t count, const std::uint32_t* pl
   }
 }
 
-/// Room for a group of points more behind the last, which kernels load.
-base::Buffer<double> make_records(std::int64_t points, std::int64_t width, base::MemoryMeter* memory) {
-  base::Buffer<double> out((points + 8) * width, memory);
-  std::fill(out.end() - 8 * width, out.end(), 0.0);
-  return out;
-}
-
 }  // namespace
 
 CellPoints sort_keys(const HeadProblem& problem, const Geometry& geometry, const std::vector<double>& value_centre,
@@ -275,7 +268,7 @@ CellPoints sort_keys(const HeadProblem& problem, const Geometry& geometry, const
   out.weighted = geometry.weighted;
   out.first_axis = columns + (out.weighted ? 1 : 0);
   out.width = out.first_axis + static_cast<std::int64_t>(geometry.axes.size());
-  out.records = make_records(out.points(), out.width, context.memory);
+  out.records = base::Buffer<double>(out.points() * out.width, context.memory);
   const std::int64_t parts = base::blocks_of(problem.n_kv(), 16 * kRows);
   base::parallel_for(context, parts, [&](std::int64_t part, int) {
     Located at(geometry);
@@ -318,7 +311,7 @@ CellPoints sort_queries(const HeadProblem& problem, const Geometry& geometry, co
 base::Buffer<double> query_records(const HeadProblem& problem, const Geometry& geometry, const CellPoints& queries,
                                    std::int64_t width, const base::Context& context) {
   const PointSet set{problem, geometry, false};
-  base::Buffer<double> out = make_records(queries.points(), width, context.memory);
+  base::Buffer<double> out(queries.points() * width, context.memory);
   const std::vector<double> nothing(usize(kRows), 0.0);
   base::parallel_for(context, base::blocks_of(problem.n_q(), 16 * kRows), [&](std::int64_t part, int) {
     Located at(geometry);

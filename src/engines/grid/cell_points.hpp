@@ -20,7 +20,7 @@ struct CellPoints {
   std::vector<std::int64_t> starts;     ///< first record of each; one more at the end
   std::vector<std::int64_t> exponents;  ///< of two, of a cell's weights; empty: 0
   base::Buffer<std::uint32_t> place;    ///< of row i: its record; kNowhere where a key is hidden
-  base::Buffer<double> records;         ///< [points][width]; none: make_records
+  base::Buffer<double> records;         ///< [points][width]; none: query_records
   std::int64_t width = 0;
   std::int64_t first_axis = 0;  ///< where in a record the places begin
   bool weighted = false;

@@ -152,26 +152,10 @@ Field form_tensors(const CellPoints& keys, const Geometry& geometry, std::int64_
 
 namespace {
 
-/// C_kJ of l_J(x) = sum_k C_kJ T_k(x), [k][J].
-std::vector<long double> coefficients_of(int nodes) {
-  std::vector<long double> out;
-  for (int k = 0; k < nodes; ++k) {
-    for (int j = 0; j < nodes; ++j) {
-      const long double value = numerics::chebyshev_cosine(k * (2 * (nodes - 1 - j) + 1), nodes);
-      out.push_back((k == 0 ? 1.0L : 2.0L) * value / static_cast<long double>(nodes));
-    }
-  }
-  return out;
-}
-
-/// The matrix of cells `o` >= 0 apart.
+/// The matrix of cells `o` >= 0 apart; `c`: the coefficients of the Lagrange polynomials.
 void fill_block(const Axis& axis, std::int64_t o, const std::vector<long double>& c, double* out) {
   const std::size_t nodes = usize(axis.nodes);
-  std::vector<long double> node;
-  node.reserve(nodes);
-  for (int i = 0; i < axis.nodes; ++i) {
-    node.push_back(numerics::chebyshev_cosine(2 * (axis.nodes - 1 - i) + 1, axis.nodes));
-  }
+  const std::vector<long double> node = numerics::chebyshev_nodes(axis.nodes);
   std::vector<long double> half(nodes * nodes);  // [I][k']
   for (std::size_t i = 0; i < nodes; ++i) {
     for (std::size_t j = 0; j < nodes; ++j) {
@@ -202,7 +186,7 @@ AxisMatrices node_matrices(const Axis& axis) {
   AxisMatrices out;
   out.band = axis.band;
   out.blocks.resize(usize((2 * axis.band + 1) * nodes * nodes));
-  const std::vector<long double> c = coefficients_of(axis.nodes);
+  const std::vector<long double> c = numerics::lagrange_coefficients(axis.nodes);
   for (std::int64_t o = 0; o <= axis.band; ++o) {
     double* block = out.blocks.data() + (o + axis.band) * nodes * nodes;
     double* mirrored = out.blocks.data() + (axis.band - o) * nodes * nodes;

@@ -2,9 +2,10 @@
 
 #include "engines/grid/tensors.hpp"
 
-#include "engines/grid/head.hpp"
 #include "numerics/chebyshev_lagrange.hpp"
+#include "numerics/rounding.hpp"
 #include "support/grid_case.hpp"
+#include "support/quad.hpp"
 #include "support/random.hpp"
 
 #include <gtest/gtest.h>
@@ -39,6 +40,22 @@ long double chebyshev(int k, long double x) {
   return k == 0 ? 1.0L : now;
 }
 
+/// What forming may be off by, over the sum of the magnitudes of the weights: docs/proofs/grid.md, section 4, without
+/// passes and without evaluating. `points`: of a cell, at most. What the sums in long double below are off by is added.
+long double forming_bound(const Geometry& geometry, std::int64_t points) {
+  const auto most = static_cast<double>(points);
+  const auto chunk = static_cast<double>(kCellChunk);
+  const double chain = 64.0 + std::ceil(std::min(most, chunk) / 32.0 + most / chunk) + 8.0;
+  long double computed = 1.0L + static_cast<long double>(numerics::gamma(chain, numerics::kU64));
+  double judging = most + 2.0;
+  for (const Axis& axis : geometry.axes) {
+    const double error = numerics::chebyshev_rounding(axis.nodes) * numerics::kU64;
+    computed *= (1.0L + static_cast<long double>(error)) * (1.0L + 2.0L * static_cast<long double>(numerics::kU64));
+    judging += 2.0 + 1.5 * axis.nodes * axis.nodes;
+  }
+  return computed - 1.0L + static_cast<long double>(judging * polyattn::test::kUnitRoundoff<long double>);
+}
+
 void expect_tensors(GridFamily family, std::uint64_t seed, int threads) {
   const GridCase grid = draw_grid_case(family, seed);
   const auto geometry = geometry_of(grid);
@@ -56,7 +73,7 @@ void expect_tensors(GridFamily family, std::uint64_t seed, int threads) {
   for (std::int64_t cell = 0; cell < keys.cells(); ++cell) {
     most = std::max(most, keys.starts[usize(cell) + 1] - keys.starts[usize(cell)]);
   }
-  const double bound = rounding_factor(*geometry, node_matrices(*geometry), most);
+  const long double bound = forming_bound(*geometry, most);
   for (std::int64_t cell = 0; cell < keys.cells(); ++cell) {
     std::vector<int> at(axes, 0);
     for (;;) {
@@ -78,9 +95,7 @@ void expect_tensors(GridFamily family, std::uint64_t seed, int threads) {
         }
         const double computed =
             field.tensor(cell)[(c * geometry->axes.front().nodes + at.front()) * field.width() + rest];
-        // R covers forming, passes and evaluating: forming alone is less.
-        EXPECT_LE(std::fabs(static_cast<long double>(computed) - sum),
-                  static_cast<long double>(bound) * size + 0x1p-1000L)
+        EXPECT_LE(std::fabs(static_cast<long double>(computed) - sum), bound * size + 0x1p-1000L)
             << "cell " << cell << " channel " << c;
       }
       std::size_t l = axes;
