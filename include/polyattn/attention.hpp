@@ -23,6 +23,7 @@
 #include "polyattn/tensor.hpp"
 #include "polyattn/view.hpp"
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -133,12 +134,14 @@ class POLYATTN_EXPORT Prepared {
   explicit Prepared(std::shared_ptr<const detail::PreparedState> state) noexcept;
   /// How queries inside the domain will be answered.
   [[nodiscard]] const PlanReport& report() const noexcept;
-  [[nodiscard]] std::int64_t keys() const noexcept;
+  /// How many keys, of one set; 0 for a set that is not there.
+  [[nodiscard]] std::int64_t keys(std::size_t set = 0) const noexcept;
   [[nodiscard]] Plan plan(const ConstView& q) const;
   [[nodiscard]] Result query(const ConstView& q) const;
   Report query_into(const Destinations& out, const ConstView& q) const;
   /// A new object that also holds these keys, values and (if the original had one) key biases. Cost: as to prepare the
-  /// new keys alone, unless the head must be planned anew (docs/api.md says when). Error (invalid_argument) if shapes
+  /// new keys alone, unless the head must be planned anew (docs/api.md says when); at order 3 and above all keys are
+  /// prepared anew, and sets that do not grow are given views of no keys. Error (invalid_argument) if shapes
   /// do not fit what is prepared, (non_finite) if a visible key or value is not finite.
   [[nodiscard]] Prepared append(std::span<const ConstView> keys, std::span<const ConstView> values,
                                 std::span<const ConstView> key_bias = {}) const;
@@ -147,6 +150,8 @@ class POLYATTN_EXPORT Prepared {
   std::shared_ptr<const detail::PreparedState> state_;
 };
 
+/// Lists of key sets as for `attend`; one set at order 2.
+///
 /// Masks that belong to one query set (segments, boolean, additive) are refused. Causal masks, windows and exclude_self
 /// count rows from the first of each query set and keys from the first of all; they rule out the polynomial engine.
 POLYATTN_EXPORT Prepared prepare(std::span<const ConstView> keys, std::span<const ConstView> values,

@@ -68,6 +68,14 @@ bool joinable(const KeyPiece& a, const KeyPiece& b) noexcept {
 
 }  // namespace
 
+std::int64_t keys_in(const KeyPieces& pieces) noexcept {
+  std::int64_t keys = 0;
+  for (const auto& piece : pieces) {
+    keys += piece->keys();
+  }
+  return keys;
+}
+
 Tensor copy_of(const ConstView& view) {
   Tensor copy(view.dtype, view.shape);
   copy_rows(view, copy, 0);

@@ -5,6 +5,7 @@
 #include "polyattn/tensor.hpp"
 #include "polyattn/view.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -24,6 +25,9 @@ struct KeyPiece {
   [[nodiscard]] std::int64_t keys() const noexcept { return key_view.shape[2]; }
 };
 using KeyPieces = std::vector<std::shared_ptr<const KeyPiece>>;
+
+/// Of all pieces.
+std::int64_t keys_in(const KeyPieces& pieces) noexcept;
 
 /// A copy without gaps.
 Tensor copy_of(const ConstView& view);

@@ -1,6 +1,7 @@
 #include "api/prepared_state.hpp"
 
 #include "api/plan_state.hpp"
+#include "api/prepared_tuples.hpp"
 #include "api/query_domain.hpp"
 #include "api/validate_mask.hpp"
 #include "base/error.hpp"
@@ -48,12 +49,6 @@ std::vector<engines::HeadProblem> problems_of(const PreparedState& state, const 
   return make_problems(q, keys, values, options, shape);
 }
 
-/// What the representatives are read from: the caller's, or none yet.
-ConstView representatives(const PreparedState& state) {
-  return state.representative != nullptr ? state.representative->view()
-                                         : no_queries(state.options, state.pieces.front()->key_view);
-}
-
 void set_samples(const PreparedState& state, std::size_t i, engines::HeadProblem& problem) {
   if (state.representative == nullptr) {
     const auto rows = static_cast<std::int64_t>(state.samples[i].size()) / problem.dim();
@@ -62,22 +57,11 @@ void set_samples(const PreparedState& state, std::size_t i, engines::HeadProblem
   }
 }
 
-void set_head_domain(PreparedState& state, std::size_t i, const engines::HeadProblem& problem,
-                     const base::Context& context) {
-  planning::Domain& domain = state.domains[i];
-  if (state.representative != nullptr) {
-    domain.extent = engines::query_extent(problem, context);
-  } else {
-    domain.extent = declared_extent(state.domain, engines::metric_of(problem));
-    state.samples[i] = draw_representatives(state.domain, domain.extent);
-  }
-}
-
 /// Decides and sums over all keys, with the domain as it is.
 void build_head(PreparedState& state, std::size_t i, engines::HeadProblem& problem, const base::Context& context) {
   const base::FloatEnvironment environment;
   set_samples(state, i, problem);
-  const auto expected = state.options.expected_queries;
+  const auto expected = state.options.expected_queries;  // as many as keys, which may have become more
   state.domains[i].expected_queries = static_cast<double>(expected > 0 ? expected : problem.n_kv());
   state.heads[i] = planning::prepare_head(problem, state.request, state.domains[i], context);
   if (state.request.engine != state.options.options.engine) {
@@ -89,11 +73,13 @@ planning::Request request_of(const PreparedState& state) {
   const ConstView q = representatives(state);
   planning::Request request;
   bool native_float32 = true;
-  for (const auto& piece : state.pieces) {
-    const ConstView keys[] = {piece->key_view};
-    const ConstView values[] = {piece->value_view};
-    request = make_request(state.options.options, q, keys, values);
-    native_float32 = native_float32 && request.native_float32;
+  for (const KeyPieces& pieces : state.sets) {
+    for (const auto& piece : pieces) {
+      const ConstView keys[] = {piece->key_view};
+      const ConstView values[] = {piece->value_view};
+      request = make_request(state.options.options, q, keys, values);
+      native_float32 = native_float32 && request.native_float32;
+    }
   }
   request.native_float32 = native_float32;
   if (position_dependent(state.options.options.mask) && request.engine == Engine::automatic) {
@@ -105,11 +91,16 @@ planning::Request request_of(const PreparedState& state) {
 void set_report(PreparedState& state, int threads) {
   state.report.instruction_set = simd::kernels().name;
   state.report.threads = threads;
-  for (const planning::PreparedHead& head : state.heads) {
-    const HeadPlan& plan = head.decision.plan;
+  const auto add = [&](const HeadPlan& plan) {
     state.report.heads.push_back(plan);
     state.report.predicted_seconds += plan.predicted_seconds;
     state.report.predicted_bytes = std::max(state.report.predicted_bytes, plan.predicted_bytes);
+  };
+  for (const planning::PreparedHead& head : state.heads) {
+    add(head.decision.plan);
+  }
+  for (const planning::TupleDecision& head : state.tuple_heads) {
+    add(head.plan);
   }
 }
 
@@ -159,9 +150,46 @@ void check_preparable(const Options& options) {
   }
 }
 
-ConstView no_queries(const PrepareOptions& options, const ConstView& k) noexcept {
-  const std::int64_t heads = options.query_heads > 0 ? options.query_heads : k.shape[1];
+ConstView no_queries(const PrepareOptions& options, std::span<const ConstView> keys) noexcept {
+  const ConstView& k = keys.front();
+  std::int64_t heads = options.query_heads;
+  if (heads <= 0) {
+    for (const ConstView& set : keys) {
+      heads = std::max(heads, set.shape[1]);
+    }
+  }
   return {nullptr, k.dtype, {k.shape[0], heads, 0, k.shape[3]}, {0, 0, k.shape[3], 1}};
+}
+
+std::vector<ConstView> first_keys(const PreparedState& state) {
+  std::vector<ConstView> views;
+  for (const KeyPieces& pieces : state.sets) {
+    views.push_back(pieces.front()->key_view);
+  }
+  return views;
+}
+
+std::vector<ConstView> first_values(const PreparedState& state) {
+  std::vector<ConstView> views;
+  for (const KeyPieces& pieces : state.sets) {
+    views.push_back(pieces.front()->value_view);
+  }
+  return views;
+}
+
+ConstView representatives(const PreparedState& state) {
+  return state.representative != nullptr ? state.representative->view() : no_queries(state.options, first_keys(state));
+}
+
+void set_head_domain(PreparedState& state, std::size_t i, const engines::HeadProblem& problem,
+                     const base::Context& context) {
+  planning::Domain& domain = state.domains[i];
+  if (state.representative != nullptr) {
+    domain.extent = engines::query_extent(problem, context);
+  } else {
+    domain.extent = declared_extent(state.domain, engines::metric_of(problem));
+    state.samples[i] = draw_representatives(state.domain, domain.extent);
+  }
 }
 
 void set_domain(PreparedState& state, const QueryDomain& domain) {
@@ -174,7 +202,7 @@ void set_domain(PreparedState& state, const QueryDomain& domain) {
 
 std::vector<engines::HeadProblem> problems_over(const PreparedState& state, const ConstView& q) {
   std::vector<engines::HeadProblem> all;
-  for (const auto& piece : state.pieces) {
+  for (const auto& piece : state.sets.front()) {
     auto problems = problems_of(state, *piece, q);
     if (all.empty()) {
       all = std::move(problems);
@@ -195,18 +223,23 @@ std::vector<engines::HeadProblem> problems_over(const PreparedState& state, cons
 void build(PreparedState& state) {
   const base::FloatEnvironment environment;
   const ConstView q = representatives(state);
-  std::vector<engines::HeadProblem> problems = problems_over(state, q);
-  const KeyPiece& piece = *state.pieces.front();
-  const ConstView keys[] = {piece.key_view};
-  const ConstView values[] = {piece.value_view};
-  state.shape = check_shapes(q, keys, values);
-  state.shape.n_kv = problems.empty() ? piece.keys() : problems.front().n_kv();
+  state.shape = check_shapes(q, first_keys(state), first_values(state));
+  for (std::size_t s = 0; s < state.sets.size(); ++s) {
+    state.shape.set_keys[s] = keys_in(state.sets[s]);
+  }
+  state.shape.n_kv = state.shape.set_keys.front();
   check_domain(state.domain, state.shape.dim);
   state.request = request_of(state);
+  const base::Context context = context_of(state);
+  if (state.sets.size() > 1) {
+    build_tuples(state, q, context);
+    set_report(state, context.threads);
+    return;
+  }
+  std::vector<engines::HeadProblem> problems = problems_over(state, q);
   state.domains.resize(problems.size());
   state.samples.resize(problems.size());
   state.heads.resize(problems.size());
-  const base::Context context = context_of(state);
   for_each_head(context, static_cast<std::int64_t>(problems.size()), [&](std::int64_t i, const base::Context& inner) {
     const base::FloatEnvironment here;
     set_head_domain(state, usize(i), problems[usize(i)], inner);
@@ -221,8 +254,8 @@ std::shared_ptr<const PreparedState> extended(const PreparedState& state, std::s
   next->options = state.options;
   next->domain = state.domain;
   next->representative = state.representative;
-  next->pieces = state.pieces;
-  next->pieces.push_back(piece);
+  next->sets = state.sets;
+  next->sets.front().push_back(piece);
   next->shape = state.shape;
   next->shape.n_kv += piece->keys();
   next->request = request_of(*next);
@@ -232,7 +265,7 @@ std::shared_ptr<const PreparedState> extended(const PreparedState& state, std::s
   if (next->request.native_float32 == state.request.native_float32) {
     grown = grown_heads(*next, *piece, state.heads);
   }
-  next->pieces = with_piece(state.pieces, std::move(piece));
+  next->sets.front() = with_piece(state.sets.front(), std::move(piece));
   std::vector<engines::HeadProblem> problems;  // over all keys, if a head asks for them
   const base::Context context = context_of(*next);
   next->heads.resize(grown.size());

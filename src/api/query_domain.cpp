@@ -84,6 +84,32 @@ std::vector<double> draw_representatives(const QueryDomain& domain, const engine
   return points;
 }
 
+std::vector<double> farthest_points(const QueryDomain& domain, const engines::QueryExtent& extent) {
+  const std::vector<double>& centre = extent.centre;
+  const std::size_t dim = centre.size();
+  std::vector<double> points;
+  if (!domain.low.empty()) {
+    for (std::size_t l = 0; l < dim; ++l) {
+      points.push_back(centre[l] + std::copysign(extent.half[l], centre[l]));
+    }
+    return points;
+  }
+  double norm = 0.0;
+  for (const double x : centre) {
+    norm = std::hypot(norm, x);
+  }
+  for (const double x : centre) {
+    points.push_back(norm > 0.0 ? x + x / norm * domain.radius * (1.0 + 1e-12) : 0.0);
+  }
+  for (std::size_t l = 0; l < dim; ++l) {
+    for (const double sign : {-1.0, 1.0}) {
+      points.insert(points.end(), centre.begin(), centre.end());
+      points[points.size() - dim + l] += sign * extent.half[l];
+    }
+  }
+  return points;
+}
+
 bool leaves_domain(const std::vector<planning::Domain>& domains, const std::vector<engines::HeadProblem>& problems,
                    const base::Context& context) {
   for (std::size_t i = 0; i < problems.size(); ++i) {

@@ -18,6 +18,10 @@ engines::QueryExtent declared_extent(const QueryDomain& domain, const std::vecto
 /// Points of the domain to plan with, [points][dim]: the same numbers every time.
 std::vector<double> draw_representatives(const QueryDomain& domain, const engines::QueryExtent& extent);
 
+/// And points at its ends, [points][dim]: the farthest corner of a box; of a ball the point farthest from the origin
+/// and both ends of every axis.
+std::vector<double> farthest_points(const QueryDomain& domain, const engines::QueryExtent& extent);
+
 /// Some head's queries are not all in its domain. One domain per problem.
 bool leaves_domain(const std::vector<planning::Domain>& domains, const std::vector<engines::HeadProblem>& problems,
                    const base::Context& context);

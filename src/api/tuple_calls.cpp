@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <utility>
 
 namespace polyattn::api {
@@ -16,20 +17,6 @@ namespace {
 
 using base::usize;
 using engines::TupleProblem;
-
-engines::KeySet make_set(const ConstView& keys, const ConstView& values, const Options& options, const CallShape& shape,
-                         std::size_t s, std::int64_t batch, std::int64_t head) {
-  const std::int64_t own = head / (shape.query_heads / keys.shape[1]);
-  engines::KeySet set;
-  set.keys = base::head_rows(keys, batch, own);
-  set.values = base::head_rows(values, batch, own);
-  set.mask = position_mask(options.mask, shape.n_q, keys.shape[2], s);
-  if (!options.mask.key_bias.empty()) {
-    const ConstView& bias = options.mask.key_bias[s];
-    set.bias.rows = base::head_rows(bias, bias.shape[0] == 1 ? 0 : batch, bias.shape[1] == 1 ? 0 : head);
-  }
-  return set;
-}
 
 /// Rows whose exact answers plan() asks for may take so many multiply-adds and exponentials, all together.
 constexpr double kMostWork = 4e9;
@@ -50,6 +37,18 @@ std::int64_t affordable(const TupleProblem& problem) {
 
 }  // namespace
 
+engines::KeySet make_set(const ConstView& keys, const ConstView& values, const std::optional<ConstView>& bias,
+                         std::int64_t batch, std::int64_t head, std::int64_t query_heads) {
+  const std::int64_t own = head / (query_heads / keys.shape[1]);
+  engines::KeySet set;
+  set.keys = base::head_rows(keys, batch, own);
+  set.values = base::head_rows(values, batch, own);
+  if (bias) {
+    set.bias.rows = base::head_rows(*bias, bias->shape[0] == 1 ? 0 : batch, bias->shape[1] == 1 ? 0 : head);
+  }
+  return set;
+}
+
 std::vector<TupleProblem> make_tuple_problems(const ConstView& q, std::span<const ConstView> keys,
                                               std::span<const ConstView> values, const Options& options,
                                               const CallShape& shape) {
@@ -64,7 +63,10 @@ std::vector<TupleProblem> make_tuple_problems(const ConstView& q, std::span<cons
       problem.scale = std::get<Dot>(options.score).scale.value();  // required at this order
       problem.non_finite = options.non_finite;
       for (std::size_t s = 0; s < keys.size(); ++s) {
-        problem.sets.push_back(make_set(keys[s], values[s], options, shape, s, b, h));
+        const auto& biases = options.mask.key_bias;
+        const auto bias = biases.empty() ? std::nullopt : std::optional(biases[s]);
+        problem.sets.push_back(make_set(keys[s], values[s], bias, b, h, shape.query_heads));
+        problem.sets.back().mask = position_mask(options.mask, shape.n_q, keys[s].shape[2], s);
       }
       problems.push_back(std::move(problem));
     }

@@ -5,10 +5,15 @@
 #include "api/plan_state.hpp"
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
 namespace polyattn::api {
+
+/// A key set as one query head sees it; no mask.
+engines::KeySet make_set(const ConstView& keys, const ConstView& values, const std::optional<ConstView>& bias,
+                         std::int64_t batch, std::int64_t head, std::int64_t query_heads);
 
 /// Problems in batch-major order, from checked arguments.
 std::vector<engines::TupleProblem> make_tuple_problems(const ConstView& q, std::span<const ConstView> keys,

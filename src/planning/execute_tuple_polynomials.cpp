@@ -66,8 +66,11 @@ RowList list_of(std::vector<std::int64_t> rows) {
 void TupleExecution::attempt(const engines::TupleChoice& choice) {
   const engines::Acceptance wanted = tuple_acceptance(request, report.tolerance, 1.0);
   std::vector<std::uint8_t> answered(usize(problem.n_q()), 0);
+  const TuplePolynomials& chosen = *decision.polynomials;
+  const bool summed = chosen.sums != nullptr && chosen.sums->choice == choice;
   const engines::TupleSummary summary =
-      engines::polynomial_tuples(problem, *decision.polynomials->frame, choice, wanted, outputs, answered, context);
+      summed ? engines::answer_tuples(problem, *chosen.frame, *chosen.sums, wanted, outputs, answered, context)
+             : engines::polynomial_tuples(problem, *chosen.frame, choice, wanted, outputs, answered, context);
   if (summary.answered == 0) {
     return;
   }

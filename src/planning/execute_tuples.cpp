@@ -102,7 +102,10 @@ double predicted_tuple_work(const TupleProblem& problem, const TupleDecision& de
     return engines::reference_tuple_work(problem, RowList{});
   }
   if (decision.polynomials != nullptr) {
-    return engines::tuple_work(problem, decision.polynomials->choice);
+    const engines::TupleChoice& choice = decision.polynomials->choice;
+    return decision.polynomials->sums != nullptr
+               ? engines::tuple_row_work(problem, choice, static_cast<double>(problem.n_q()))
+               : engines::tuple_work(problem, choice);
   }
   return engines::exact_tuple_work(problem, RowList{});
 }

@@ -27,7 +27,12 @@ MeasuredTuples look_at_tuples(const engines::TupleProblem& problem, const base::
 
 TuplePlanner::TuplePlanner(const engines::TupleProblem& given, const Request& asked, const base::Context& run,
                            MeasuredTuples& measured_before)
-    : problem(given), request(asked), context(run), known(measured_before), cost(asked.calibration, 1) {
+    : problem(given),
+      request(asked),
+      context(run),
+      known(measured_before),
+      cost(asked.calibration, 1),
+      rows(static_cast<double>(given.n_q())) {
   decision.facts = known.facts;
   decision.exact_arithmetic = request.arithmetic;
   HeadPlan& head = plan();
@@ -96,9 +101,8 @@ void TuplePlanner::exact_candidates() {
 
 namespace {
 
-TupleDecision decide_measured(const engines::TupleProblem& problem, const Request& request, MeasuredTuples& measured,
-                              const base::Context& context) {
-  TuplePlanner planner(problem, request, context, measured);
+TupleDecision decide_with(TuplePlanner& planner) {
+  const Request& request = planner.request;
   HeadPlan& plan = planner.plan();
   if (request.engine == Engine::reference) {
     planner.reference_candidate();
@@ -109,8 +113,14 @@ TupleDecision decide_measured(const engines::TupleProblem& problem, const Reques
   choose_cheapest(plan, request.engine);
   planner.explain();
   planner.settle();
-  spread_over_threads(plan, context.threads);
+  spread_over_threads(plan, planner.context.threads);
   return std::move(planner.decision);
+}
+
+TupleDecision decide_measured(const engines::TupleProblem& problem, const Request& request, MeasuredTuples& measured,
+                              const base::Context& context) {
+  TuplePlanner planner(problem, request, context, measured);
+  return decide_with(planner);
 }
 
 }  // namespace
@@ -119,6 +129,23 @@ TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request&
                             const base::Context& context) {
   MeasuredTuples measured = look_at_tuples(problem, context);
   return decide_measured(problem, request, measured, context);
+}
+
+TupleDecision prepare_tuples(const engines::TupleProblem& problem, const Request& request, double rows,
+                             const base::Context& context) {
+  MeasuredTuples measured = look_at_tuples(problem, context);
+  TuplePlanner planner(problem, request, context, measured);
+  if (problem.n_q() > 0) {
+    planner.rows = rows;
+    measured.tuples *= rows / static_cast<double>(problem.n_q());
+  }
+  TupleDecision decision = decide_with(planner);
+  if (decision.polynomials != nullptr && decision.polynomials->frame->everything_seen) {
+    auto with_sums = std::make_shared<TuplePolynomials>(*decision.polynomials);
+    with_sums->sums = engines::sum_tuples(*with_sums->frame, with_sums->choice, context);
+    decision.polynomials = std::move(with_sums);
+  }
+  return decision;
 }
 
 PlanSeries decide_each_tuple(const engines::TupleProblem& problem, const Request& request,

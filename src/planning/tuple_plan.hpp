@@ -23,7 +23,8 @@ namespace polyattn::planning {
 struct TuplePolynomials {
   std::shared_ptr<const engines::TupleFrame> frame;
   engines::TupleChoice choice;
-  double seconds_per_row = 0.0;  ///< of an exact row, predicted: what a refused row may cost
+  std::shared_ptr<const engines::TupleSums> sums{};  ///< of prepared keys; else a call makes its own
+  double seconds_per_row = 0.0;                      ///< of an exact row, predicted: what a refused row may cost
 };
 
 struct TupleDecision {
@@ -50,6 +51,11 @@ MeasuredTuples look_at_tuples(const engines::TupleProblem& problem, const base::
 engines::Acceptance tuple_acceptance(const Request& request, double tolerance, double share) noexcept;
 
 TupleDecision decide_tuples(const engines::TupleProblem& problem, const Request& request, const base::Context& context);
+
+/// For keys that are prepared: `problem` holds representatives of the queries to come, `rows` of them a call. With sums
+/// over the keys, where polynomials are chosen and every row sees every key.
+TupleDecision prepare_tuples(const engines::TupleProblem& problem, const Request& request, double rows,
+                             const base::Context& context);
 
 /// The plans for several tolerances of the request's kind, as decide_each (decide.hpp). `measured` is of this problem
 /// and takes in what they need.

@@ -25,6 +25,7 @@ struct TuplePlanner {
   const base::Context& context;
   MeasuredTuples& known;
   CostModel cost;        ///< of one thread: the number of threads must not change the choice
+  double rows = 0.0;     ///< of a call: those of the problem, or as many as are expected
   bool nothing = false;  ///< no row sees a tuple
   TupleDecision decision;
   std::shared_ptr<TuplePolynomials> measured{};  ///< once polynomials were looked for

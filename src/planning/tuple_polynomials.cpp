@@ -58,7 +58,9 @@ engines::Acceptance tuple_acceptance(const Request& request, double tolerance, d
 }
 
 double TuplePlanner::own_seconds(const engines::TupleChoice& choice) const noexcept {
-  return cost.tuple_polynomial_seconds(problem, choice, engines::tuple_work(problem, choice));
+  const double more = rows - static_cast<double>(problem.n_q());
+  const double work = engines::tuple_work(problem, choice) + engines::tuple_row_work(problem, choice, more);
+  return cost.tuple_polynomial_seconds(problem, choice, work);
 }
 
 double TuplePlanner::look_seconds(const engines::TupleChoice& choice) const noexcept {
@@ -290,7 +292,7 @@ void TuplePlanner::settle() {
       measured->choice = find.choice;
     }
   }
-  measured->seconds_per_row = plan().exact_seconds / std::max(1.0, static_cast<double>(problem.n_q()));
+  measured->seconds_per_row = plan().exact_seconds / std::max(1.0, rows);
   decision.polynomials = measured;
 }
 

@@ -180,14 +180,5 @@ TEST(TupleNonFinite, PropagateIsForExactAndReference) {
   EXPECT_TRUE(fails_with(ErrorCode::unsupported, {"propagate", "polynomial"}, [&] { attend(tuples, options); }));
 }
 
-TEST(TuplePrepare, IsRefusedByName) {
-  const TupleCall tuples = usual();
-  QueryDomain domain;
-  domain.centre = {0.0, 0.0, 0.0};
-  domain.radius = 1.0;
-  EXPECT_TRUE(fails_with(ErrorCode::unsupported, {"keys and values", "order 2"},
-                         [&] { prepare(tuples.keys(), tuples.values(), domain); }));
-}
-
 }  // namespace
 }  // namespace polyattn::test
