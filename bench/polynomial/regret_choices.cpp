@@ -31,6 +31,12 @@ Choice choice_of(const Problem& automatic, Engine engine, Arithmetic arithmetic)
   return choice;
 }
 
+/// The choice does not certify the tolerance, cannot serve the problem, or would not fit in memory.
+bool no_choice(const Error& error) noexcept {
+  return error.code() == ErrorCode::not_reachable || error.code() == ErrorCode::unsupported ||
+         error.code() == ErrorCode::out_of_memory;
+}
+
 /// Seconds of a first call; infinity if it does not certify the tolerance or cannot serve the problem.
 double first_call(const Choice& choice, const View& output) {
   const auto call = [&] { attend_into(choice.problem, output); };
@@ -38,7 +44,7 @@ double first_call(const Choice& choice, const View& output) {
     const double seconds = seconds_of(call);
     return seconds < kRepeatSeconds ? std::min(seconds, seconds_of(call)) : seconds;
   } catch (const Error& error) {
-    if (error.code() != ErrorCode::not_reachable && error.code() != ErrorCode::unsupported) throw;
+    if (!no_choice(error)) throw;
     return std::numeric_limits<double>::infinity();
   }
 }
@@ -88,7 +94,7 @@ std::vector<Choice> certified_choices(const Problem& automatic, const View& outp
         }
       }
     } catch (const Error& error) {
-      if (error.code() != ErrorCode::not_reachable && error.code() != ErrorCode::unsupported) throw;
+      if (!no_choice(error)) throw;
     }
   }
   std::vector<double> seconds;

@@ -21,7 +21,7 @@ namespace {
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// Taken before anything else was looked at only if predicted to be so much cheaper than exact, and searched for beside
 /// what there is only if so much cheaper than that: near a tie a search can win little and lose all it costs.
-constexpr double kClear = 0.6;
+constexpr double kClear = 0.68;
 constexpr double kCheaper = 0.8;
 /// A glance says the least that polynomials might take. With scores beyond this it is far too little, and the search in
 /// vain takes longer than a grid.
@@ -108,9 +108,16 @@ bool affordable(double least, double search, double other, double saved) noexcep
   return least < kSureGain * other || (least < kWorthwhile * other && search < std::max(kSearchShare * other, saved));
 }
 
+/// Scores so small that a grid is sure to serve every row.
+bool sure(const engines::HeadProblem& problem, const GridTry& known) noexcept {
+  const double radius = known.seen ? known.seen->radius : 0.0;
+  return radius > 0.0 && radius <= (problem.dim() <= 2 ? kSureFlatRadius : kSureRadius);
+}
+
 /// The same beside exact. Where polynomials would be searched for next, a grid that is found saves that.
-bool affordable(const engines::HeadProblem& problem, double least, double search, const Glance& seen) noexcept {
-  if (seen.radius > 0.0 && seen.radius <= (problem.dim() <= 2 ? kSureFlatRadius : kSureRadius)) {
+bool affordable(const engines::HeadProblem& problem, const GridTry& known, double least, double search) noexcept {
+  const Glance& seen = *known.seen;
+  if (sure(problem, known)) {
     return least < kClear * seen.exact_seconds;
   }
   return affordable(least, search, seen.exact_seconds, seen.worth ? seen.search_seconds : 0.0);
@@ -123,7 +130,7 @@ bool worth_a_look(const engines::HeadProblem& problem, const Request& request, G
   const double search = cost.slowness() * grid_search_seconds(problem, known.seen->radius);
   const double least = cost.slowness() * least_grid_seconds(problem) + search;
   const bool polynomial = known.seen->worth && known.seen->degree >= 0 && known.seen->radius <= kPolynomialRadius;
-  return affordable(problem, least, search, *known.seen) &&
+  return affordable(problem, known, least, search) &&
          !(polynomial && known.seen->seconds + known.seen->search_seconds < least);
 }
 
@@ -143,7 +150,7 @@ double search_seconds(const engines::HeadProblem& problem, const GridTry& known)
 /// The same as worth_a_look once the extents are known.
 bool worth_a_sketch(const engines::HeadProblem& problem, const GridTry& known) {
   const double search = search_seconds(problem, known);
-  return affordable(problem, known.slowness * least_grid_seconds(problem) + search, search, *known.seen);
+  return affordable(problem, known, known.slowness * least_grid_seconds(problem) + search, search);
 }
 
 /// Whether to look for a grid beside what was decided, which takes `other` seconds of one thread.
@@ -233,7 +240,7 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   const double seconds = known.sketch ? known.sketch->seconds : kInfinity;
   known.limit = forced ? kInfinity : first ? known.exact_seconds : decision.plan.predicted_seconds * threads;
   const double limit = (first ? kClear : 1.0) * known.limit;
-  look_at_near(problem, request, context, tolerance, std::min(seconds, limit), known);
+  look_at_near(problem, request, context, tolerance, std::min(seconds, kClear * known.limit), known);
   if (sum_directly(problem, request, context, tolerance, std::min(seconds, limit), known, decision)) {
     return true;
   }
@@ -253,8 +260,12 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   if (!forced && seconds >= kCheaper * known.limit) {
     return false;
   }
-  std::shared_ptr<GridChoice> choice =
-      settle_grid(problem, request, context, known, range > 0.0 ? tolerance : kInfinity);
+  const double allowed = range > 0.0 ? tolerance : kInfinity;
+  const bool weighted = problem.score.kind == engines::ScoreKind::dot;
+  std::shared_ptr<GridChoice> choice;
+  if (forced || !weighted || sure(problem, known) || !leaves_too_many(problem, request, context, known, allowed)) {
+    choice = settle_grid(problem, request, context, known, allowed);
+  }
   if (choice == nullptr) {
     return sum_directly(problem, request, context, tolerance, limit, known, decision);
   }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -20,6 +21,9 @@ using engines::grid::GridHead;
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr int kMostTries = 8;
+/// A pilot places about so many points, if that is at most one in so many.
+constexpr std::int64_t kPilotPoints = 4096;
+constexpr std::int64_t kLeastStep = 4;
 
 /// Nodes of the sketch put into the geometry of a head whose cells stay as they are.
 void set_nodes(const GridSketch& sketch, GridHead& head) {
@@ -130,7 +134,49 @@ std::shared_ptr<GridChoice> make_choice(const engines::HeadProblem& problem, con
   return choice;
 }
 
+/// Every `step`-th query and key, as they lie in memory; nothing where they lie in several pieces or rows leave out
+/// keys by their place.
+std::optional<engines::HeadProblem> thinned(const engines::HeadProblem& problem, std::int64_t step) {
+  engines::HeadProblem some = problem;
+  for (base::Rows* rows : {&some.queries, &some.keys, &some.values, &some.bias.rows}) {
+    if (rows->pieces.size() > 1) {
+      return std::nullopt;
+    }
+    if (!rows->pieces.empty()) {
+      base::RowPiece& piece = rows->pieces.front();
+      piece.count = rows->rows = (rows->rows + step - 1) / step;
+      piece.row_stride *= step;
+    }
+  }
+  if (problem.mask.exclude_self || problem.queries.pieces.empty() || problem.keys.pieces.empty()) {
+    return std::nullopt;
+  }
+  some.bias.shared.boolean.key_stride *= step;
+  some.bias.shared.additive.key_stride *= step;
+  return some;
+}
+
 }  // namespace
+
+bool leaves_too_many(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
+                     const GridTry& known, double tolerance) {
+  const std::int64_t step = (problem.n_q() + problem.n_kv()) / kPilotPoints;
+  const std::optional<engines::HeadProblem> some = step < kLeastStep ? std::nullopt : thinned(problem, step);
+  if (!some) {
+    return false;
+  }
+  GridTry pilot = known;  // charges and sums both shrink with the number of keys
+  pilot.near.reset();
+  pilot.limit = kInfinity;
+  pilot.exact_seconds = known.exact_seconds / static_cast<double>(step);
+  const std::shared_ptr<GridChoice> choice = make_choice(*some, request, context, pilot, tolerance);
+  if (choice == nullptr) {
+    return true;
+  }
+  const double rest = rest_seconds(problem, request, choice->share * static_cast<double>(problem.n_q()),
+                                   near_goal(request, tolerance, known.values->range()), known.exact_seconds);
+  return known.slowness * grid_seconds(problem, choice->sketch) + rest >= known.limit;
+}
 
 double grid_bytes(const engines::HeadProblem& problem, const GridChoice& choice) noexcept {
   const engines::grid::GridHead& head = choice.head;

@@ -27,8 +27,9 @@ constexpr std::int64_t kLeastKeys = 4096;
 constexpr std::int64_t kLeastRest = 4096;
 /// Share of the keys that such rows are taken to need.
 constexpr double kRestShare = 0.1;
-/// Tiles of rows that a sample sums.
+/// Tiles of rows that a sample sums, and of how many one at most.
 constexpr std::int64_t kSampled = 24;
+constexpr std::int64_t kLeastStep = 16;
 /// What float32 certifies, about, of the range of the values and of their largest.
 constexpr double kRange32 = 5e-5;
 constexpr double kLargest32 = 3e-5;
@@ -52,12 +53,18 @@ double fixed_seconds(const HeadProblem& problem) noexcept {
          kPlaced * (queries + keys) + kLooked * queries / simd::kTile * keys / simd::kKeyBlock;
 }
 
-/// At least this share of the keys is near a row, were they spread evenly; what is not, has more neighbours.
+/// About the least share of the keys that is near a tile of rows, were all spread evenly; what is not, has more
+/// neighbours. Tiles and blocks are boxes, met where they come within reach of each other.
 double least_share(const HeadProblem& problem, const std::vector<double>& extents) noexcept {
+  const double axes = static_cast<double>(std::max<std::size_t>(extents.size(), 1));
+  const auto side = [&](std::int64_t part, std::int64_t points) {
+    return std::pow(std::min(1.0, static_cast<double>(part) / static_cast<double>(points)), 1.0 / axes);
+  };
+  const double boxes = 0.5 * (side(simd::kTile, problem.n_q()) + side(simd::kKeyBlock, problem.n_kv()));
   double share = 1.0;
   for (std::size_t l = 0; l < extents.size(); ++l) {
     const double reach = 7.0 * problem.score.bandwidth[l];
-    share *= extents[l] > reach ? reach / extents[l] : 1.0;
+    share *= extents[l] > 0.0 ? std::min(1.0, reach / extents[l] + boxes) : 1.0;
   }
   return share;
 }
@@ -65,8 +72,8 @@ double least_share(const HeadProblem& problem, const std::vector<double>& extent
 /// Sums a few tiles to see how many blocks they need.
 void sample(const HeadProblem& problem, const base::Context& context, NearChoice& choice) {
   const std::int64_t tiles = choice.tiles.boxes.count;
-  const std::int64_t step = std::max<std::int64_t>(1, tiles / kSampled);
-  const std::int64_t first = step / 2;
+  const std::int64_t step = std::max(kLeastStep, tiles / kSampled);
+  const std::int64_t first = std::min(step, tiles) / 2;
   const base::Context quiet{context.threads, context.memory, nullptr};
   std::int64_t looked = 0;
   if (choice.arithmetic == Arithmetic::float32) {
