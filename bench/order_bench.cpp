@@ -1,4 +1,4 @@
-// Attention of order 3. bench/order has the parts.
+// Attention of order 3 and above. bench/order has the parts.
 
 #include "order/parts.hpp"
 #include "support/driver.hpp"
@@ -7,7 +7,7 @@ namespace polyattn::bench {
 
 namespace {
 
-constexpr const Part* kParts[] = {&order::kExact};
+constexpr const Part* kParts[] = {&order::kExact, &order::kPolynomial};
 
 void declare() {
   for (const Part* part : kParts) part->declare();

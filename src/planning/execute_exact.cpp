@@ -32,6 +32,8 @@ constexpr std::int64_t kGuessKeys = 16;
 constexpr std::int64_t kGuessRows = 4;
 constexpr double kSurelyMeets = 0.25;
 constexpr double kSurelyMisses = 3.0;
+/// Rows of Gaussian scores hang on their near keys, whose scores are small: certificates are far below the guess.
+constexpr double kSurelyMissesGaussian = 100.0;
 static_assert(kMostTries <= engines::kFewRows);
 
 }  // namespace
@@ -157,7 +159,8 @@ void Execution::run_exact(RowList list, bool handed_over) {
   RowList missing = std::move(list);
   Arithmetic used = Arithmetic::float64;
   float32_guess = free && arithmetic == Arithmetic::automatic ? guess_of_float32(missing) : kNaN;
-  const bool in_vain = float32_guess >= kSurelyMisses;
+  const bool gaussian = problem.score.kind == engines::ScoreKind::gaussian;
+  const bool in_vain = float32_guess >= (gaussian ? kSurelyMissesGaussian : kSurelyMisses);
   if (arithmetic != Arithmetic::float64 && !in_vain) {
     const std::int64_t before = missing.count(problem.n_q());
     missing = exact_pass<float>(missing, !free);

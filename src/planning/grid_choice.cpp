@@ -33,7 +33,22 @@ constexpr double kWorthwhile = 0.5;
 constexpr double kSearchShare = 0.06;
 constexpr double kSureGain = 0.2;
 constexpr double kSureRadius = 4.0;
-constexpr double kSureFlatRadius = 12.0;  ///< the same in one or two dimensions
+constexpr double kSureFlatRadius = 100.0;  ///< the same in one or two dimensions
+/// Gaussian scores do not leave rows over; what may be in vain is a search where cells are not fewer than points.
+constexpr double kSureCells = 0.25;
+/// What polynomials take beside what a glance says: of their search this part, from this degree on so many times as
+/// long.
+constexpr double kPolynomialSearch = 0.5;
+constexpr int kHighDegree = 8;
+constexpr double kHighDegreeFactor = 2.0;
+
+/// Decimal digits asked for, about: how many numbers of nodes a sketch tries.
+constexpr double kFewDigits = 1.0;
+constexpr double kManyDigits = 6.0;
+double digits_of(const Request& request) noexcept {
+  const bool share = request.tolerance.kind == ToleranceKind::of_value_range;
+  return share ? std::clamp(-std::log10(request.tolerance.value), kFewDigits, kManyDigits) : 4.0;
+}
 
 void adopt(const engines::HeadProblem& problem, const base::Context& context, std::shared_ptr<GridChoice> choice,
            double exact_seconds, bool forced, HeadDecision& decision) {
@@ -96,8 +111,8 @@ bool may_try_grid(const engines::HeadProblem& problem, const Request& request) {
   }
   const CostModel cost(request.calibration, 1);
   const double exact = cost.exact_seconds(problem, score_pairs(problem), Arithmetic::float64);
-  return forced ||
-         cost.slowness() * (least_grid_seconds(problem) + grid_search_seconds(problem, 0.0)) < kWorthwhile * exact;
+  return forced || cost.slowness() * (least_grid_seconds(problem) + grid_search_seconds(problem, 0.0, kFewDigits)) <
+                       kWorthwhile * exact;
 }
 
 namespace {
@@ -108,9 +123,13 @@ bool affordable(double least, double search, double other, double saved) noexcep
   return least < kSureGain * other || (least < kWorthwhile * other && search < std::max(kSearchShare * other, saved));
 }
 
-/// Scores so small that a grid is sure to serve every row.
+/// A grid is sure to serve every row.
 bool sure(const engines::HeadProblem& problem, const GridTry& known) noexcept {
   const double radius = known.seen ? known.seen->radius : 0.0;
+  if (problem.score.kind == engines::ScoreKind::gaussian && radius > kSureRadius && problem.dim() <= 2) {
+    const double cells = std::pow(2.0 * radius, 0.5 * static_cast<double>(problem.dim()));  // as long as a bandwidth
+    return cells < kSureCells * static_cast<double>(problem.n_q() + problem.n_kv());
+  }
   return radius > 0.0 && radius <= (problem.dim() <= 2 ? kSureFlatRadius : kSureRadius);
 }
 
@@ -123,19 +142,24 @@ bool affordable(const engines::HeadProblem& problem, const GridTry& known, doubl
   return affordable(least, search, seen.exact_seconds, seen.worth ? seen.search_seconds : 0.0);
 }
 
+/// Polynomials, search included, are likely to take less than `seconds`.
+bool polynomials_take_less(const Glance& seen, double seconds) noexcept {
+  const double times = seen.degree >= kHighDegree ? kHighDegreeFactor : 1.0;
+  return seen.worth && seen.degree >= 0 && seen.radius <= kPolynomialRadius &&
+         times * seen.seconds + kPolynomialSearch * seen.search_seconds < seconds;
+}
+
 /// Whether to look for a grid before anything else: not where polynomials are likely to be cheaper than any grid.
 bool worth_a_look(const engines::HeadProblem& problem, const Request& request, GridTry& known) {
   const CostModel cost(request.calibration, 1);
   known.seen = glance(problem, request, cost, static_cast<double>(problem.n_q()), score_pairs(problem));
-  const double search = cost.slowness() * grid_search_seconds(problem, known.seen->radius);
+  const double search = cost.slowness() * grid_search_seconds(problem, known.seen->radius, digits_of(request));
   const double least = cost.slowness() * least_grid_seconds(problem) + search;
-  const bool polynomial = known.seen->worth && known.seen->degree >= 0 && known.seen->radius <= kPolynomialRadius;
-  return affordable(problem, known, least, search) &&
-         !(polynomial && known.seen->seconds + known.seen->search_seconds < least);
+  return affordable(problem, known, least, search) && !polynomials_take_less(*known.seen, least);
 }
 
 /// What a search takes: the extents, once they are known, say how long sketches do.
-double search_seconds(const engines::HeadProblem& problem, const GridTry& known) {
+double search_seconds(const engines::HeadProblem& problem, const Request& request, const GridTry& known) {
   double radius = known.seen ? known.seen->radius : 0.0;
   if (known.extents) {
     double widest = 0.0;
@@ -144,18 +168,19 @@ double search_seconds(const engines::HeadProblem& problem, const GridTry& known)
     }
     radius = 0.5 * widest * widest;
   }
-  return known.slowness * grid_search_seconds(problem, radius);
+  return known.slowness * grid_search_seconds(problem, radius, digits_of(request));
 }
 
 /// The same as worth_a_look once the extents are known.
-bool worth_a_sketch(const engines::HeadProblem& problem, const GridTry& known) {
-  const double search = search_seconds(problem, known);
+bool worth_a_sketch(const engines::HeadProblem& problem, const Request& request, const GridTry& known) {
+  const double search = search_seconds(problem, request, known);
   return affordable(problem, known, known.slowness * least_grid_seconds(problem) + search, search);
 }
 
 /// Whether to look for a grid beside what was decided, which takes `other` seconds of one thread.
-bool worth_another_look(const engines::HeadProblem& problem, const GridTry& known, double other) {
-  const double search = search_seconds(problem, known);
+bool worth_another_look(const engines::HeadProblem& problem, const Request& request, const GridTry& known,
+                        double other) {
+  const double search = search_seconds(problem, request, known);
   return affordable(known.slowness * least_grid_seconds(problem) + search, search, other, 0.0);
 }
 
@@ -214,13 +239,13 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   const double threads = std::max(1, context.threads);
   known.slowness = CostModel(request.calibration, 1).slowness();
   if (!forced && (first ? !worth_a_look(problem, request, known)
-                        : !worth_another_look(problem, known, decision.plan.predicted_seconds * threads))) {
+                        : !worth_another_look(problem, request, known, decision.plan.predicted_seconds * threads))) {
     return false;
   }
   if (!known.extents) {
     look(problem, request, context, known);
   }
-  if (!forced && first && !worth_a_sketch(problem, known)) {
+  if (!forced && first && !worth_a_sketch(problem, request, known)) {
     return false;
   }
   if (!known.values) {
@@ -251,9 +276,7 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
     if (seconds > kClear * known.exact_seconds) {
       return false;
     }
-    const Glance& seen = *known.seen;
-    if (seen.worth && seen.degree >= 0 && seen.radius <= kPolynomialRadius &&
-        seen.seconds + seen.search_seconds < seconds) {
+    if (polynomials_take_less(*known.seen, seconds)) {
       return false;
     }
   }

@@ -39,8 +39,9 @@ constexpr double kCellPass = 1.5e-8;     ///< of a cell in a pass
 constexpr double kCall = 1.5e-5;
 constexpr double kLook = 7e-10;  ///< of a number, looked at before
 constexpr double kSketch = 2e-5;
-constexpr double kSketchRadius = 3e-6;      ///< and for a unit of the scores' radius
-constexpr double kWeightedRadius = 2.2e-5;  ///< the same with weights
+constexpr double kSketchRadius = 5e-7;      ///< and for a unit of the scores' radius and a digit
+constexpr double kWeightedRadius = 5.5e-6;  ///< the same with weights
+constexpr double kMostRadius = 30.0;        ///< beyond, no more tables are looked at
 
 /// Narrowest band whose neglected part is small.
 void set_bands(AxisSketch& axis, double error, double keys, KnownSums& known) {
@@ -122,11 +123,11 @@ double least_grid_seconds(const engines::HeadProblem& problem) noexcept {
   return kCall + points * (kPoint + kPointAxis * dim + channels * (kPointColumn + kNode * std::pow(4.0, dim)));
 }
 
-double grid_search_seconds(const engines::HeadProblem& problem, double radius) noexcept {
+double grid_search_seconds(const engines::HeadProblem& problem, double radius, double digits) noexcept {
   const auto points = static_cast<double>(problem.n_q() + problem.n_kv());
   const auto dim = static_cast<double>(problem.dim());
   const double more = problem.score.kind == engines::ScoreKind::dot ? kWeightedRadius : kSketchRadius;
-  const double sketches = kSketch + more * std::min(radius, 200.0);
+  const double sketches = kSketch + digits * more * std::min(radius, kMostRadius);
   return sketches + kLook * (points * dim + static_cast<double>(problem.n_kv() * problem.value_dim()));
 }
 

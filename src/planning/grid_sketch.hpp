@@ -45,7 +45,8 @@ double grid_seconds(const engines::HeadProblem& problem, const GridSketch& sketc
 /// No grid takes less time than this for so many points: to pass over heads without looking at them.
 double least_grid_seconds(const engines::HeadProblem& problem) noexcept;
 
-/// What it costs to find out: extents, range of the values, and sketches, which take longer where scores are large.
-double grid_search_seconds(const engines::HeadProblem& problem, double radius) noexcept;
+/// What it costs to find out: extents, range of the values, and sketches, which take longer where scores are large and
+/// where many decimal digits are asked for.
+double grid_search_seconds(const engines::HeadProblem& problem, double radius, double digits) noexcept;
 
 }  // namespace polyattn::planning
