@@ -19,6 +19,7 @@ constexpr double kHopeless = 2.0;
 /// First calls below this time are followed by a second: they may have met cold caches.
 constexpr double kRepeatSeconds = 0.02;
 constexpr int kDegreesAbout[] = {-1, 0, 1};
+constexpr int kHighestDegree = 30;  ///< that can be asked for
 
 Choice choice_of(const Problem& automatic, Engine engine, Arithmetic arithmetic) {
   Choice choice;
@@ -60,7 +61,7 @@ void add_polynomials(std::vector<Choice>& choices, const Problem& automatic, con
     const int degree = planned.degree + about;
     // C(d + g + 1, g + 1) / C(d + g, g)
     const double more = about > 0 ? (dim + degree) / degree : 1.0;
-    if (degree < 0 || planned.seconds * more > allowed) continue;
+    if (degree < 0 || degree > kHighestDegree || planned.seconds * more > allowed) continue;
     Choice pinned = own;
     pinned.problem.options.degree = degree;
     pinned.name += " degree " + std::to_string(degree);

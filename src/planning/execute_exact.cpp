@@ -32,8 +32,10 @@ constexpr std::int64_t kGuessKeys = 16;
 constexpr std::int64_t kGuessRows = 4;
 constexpr double kSurelyMeets = 0.25;
 constexpr double kSurelyMisses = 3.0;
-/// Rows of Gaussian scores hang on their near keys, whose scores are small: certificates are far below the guess.
-constexpr double kSurelyMissesGaussian = 100.0;
+/// Under Gaussian scores this wide rows hang on their near keys, whose scores are small, and certificates are far below
+/// the guess.
+constexpr double kWideScore = 400.0;
+constexpr double kSurelyMissesWide = 100.0;
 static_assert(kMostTries <= engines::kFewRows);
 
 }  // namespace
@@ -59,6 +61,21 @@ double Execution::guess_of_float32(const RowList& list) const {
   const Extremes values = extremes_of(load(problem.values, keys.index), usize(problem.value_dim()));
   const double allowed = absolute_tolerance(request.tolerance, planning::range_of(values));
   return allowed > 0.0 ? likely_float32_bound(problem, request.output, queries, keys, values) / allowed : kNaN;
+}
+
+/// Whether Gaussian scores go as low as -kWideScore, going by a few keys.
+bool Execution::wide_gaussian() const {
+  if (problem.score.kind != engines::ScoreKind::gaussian || problem.n_kv() == 0) {
+    return false;
+  }
+  const std::int64_t some = std::min(problem.n_kv(), kGuessKeys);
+  const Extremes keys = extremes_of(load(problem.keys, visible_keys(problem, some)), usize(problem.dim()));
+  double square = 0.0;
+  for (std::size_t l = 0; l < keys.low.size(); ++l) {
+    const double extent = (keys.high[l] - keys.low[l]) / problem.score.bandwidth[l];
+    square += extent * extent;
+  }
+  return 0.5 * square > kWideScore;
 }
 
 /// Whether the a-priori bound of float32 meets the tolerance for these rows.
@@ -159,8 +176,7 @@ void Execution::run_exact(RowList list, bool handed_over) {
   RowList missing = std::move(list);
   Arithmetic used = Arithmetic::float64;
   float32_guess = free && arithmetic == Arithmetic::automatic ? guess_of_float32(missing) : kNaN;
-  const bool gaussian = problem.score.kind == engines::ScoreKind::gaussian;
-  const bool in_vain = float32_guess >= (gaussian ? kSurelyMissesGaussian : kSurelyMisses);
+  const bool in_vain = float32_guess >= (wide_gaussian() ? kSurelyMissesWide : kSurelyMisses);
   if (arithmetic != Arithmetic::float64 && !in_vain) {
     const std::int64_t before = missing.count(problem.n_q());
     missing = exact_pass<float>(missing, !free);

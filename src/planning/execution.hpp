@@ -92,6 +92,7 @@ struct Execution {
   void run_exact(engines::RowList list, bool handed_over);
   template <class T>
   [[nodiscard]] double range_of(const engines::KeyStatistics& keys) const;
+  [[nodiscard]] bool wide_gaussian() const;
   [[nodiscard]] double guess_of_float32(const engines::RowList& list) const;
   [[nodiscard]] bool sure_of_float32(const engines::KeyStatistics& keys, const engines::RowList& some) const;
   template <class T>

@@ -23,6 +23,8 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 /// what there is only if so much cheaper than that: near a tie a search can win little and lose all it costs.
 constexpr double kClear = 0.68;
 constexpr double kCheaper = 0.8;
+/// The same of a sketch, which has been paid for, where a grid is sure to serve.
+constexpr double kSketched = 0.9;
 /// A glance says the least that polynomials might take. With scores beyond this it is far too little, and the search in
 /// vain takes longer than a grid.
 constexpr double kPolynomialRadius = 6.0;
@@ -38,8 +40,8 @@ constexpr double kSureFlatRadius = 100.0;  ///< the same in one or two dimension
 constexpr double kSureCells = 0.25;
 /// What polynomials take beside what a glance says: of their search this part, from this degree on so many times as
 /// long.
-constexpr double kPolynomialSearch = 0.5;
-constexpr int kHighDegree = 8;
+constexpr double kPolynomialSearch = 0.75;
+constexpr int kHighDegree = 4;
 constexpr double kHighDegreeFactor = 2.0;
 
 /// Decimal digits asked for, about: how many numbers of nodes a sketch tries.
@@ -273,14 +275,14 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
     return false;
   }
   if (!forced && first) {
-    if (seconds > kClear * known.exact_seconds) {
+    if (seconds > (sure(problem, known) ? kSketched : kClear) * known.exact_seconds) {
       return false;
     }
     if (polynomials_take_less(*known.seen, seconds)) {
       return false;
     }
   }
-  if (!forced && seconds >= kCheaper * known.limit) {
+  if (!forced && seconds >= (first && sure(problem, known) ? kSketched : kCheaper) * known.limit) {
     return false;
   }
   const double allowed = range > 0.0 ? tolerance : kInfinity;
