@@ -1,0 +1,11 @@
+#pragma once
+
+/// The commands under `polyattn lab`.
+
+#include "command.hpp"
+
+namespace polyattn::cli {
+
+// extern const Command lab_NAME_command;
+
+}  // namespace polyattn::cli
