@@ -14,7 +14,9 @@ namespace polyattn::cli {
 namespace {
 
 const std::vector<const Command*>& lab_commands() {
-  static const std::vector<const Command*> commands{};
+  static const std::vector<const Command*> commands{
+      &lab_sat_command,
+  };
   return commands;
 }
 
