@@ -33,6 +33,7 @@ class LinearCode {
   LinearCode(std::shared_ptr<const Field> field, std::vector<Word> rows, int distance);
 
   [[nodiscard]] const Field& field() const noexcept { return *field_; }
+  [[nodiscard]] const std::shared_ptr<const Field>& shared_field() const noexcept { return field_; }
   [[nodiscard]] int length() const noexcept { return length_; }
   [[nodiscard]] int dimension() const noexcept { return static_cast<int>(rows_.size()); }
   /// Proved lower bound of the minimum distance.
