@@ -92,10 +92,43 @@ TEST_F(LabSat, GeneratesWritesAndReports) {
   EXPECT_EQ(Json::parse(directory_.get("r.json"))["model"], json["model"]);
 }
 
+TEST_F(LabSat, GoesThroughTheProtocol) {
+  directory_.put("f.cnf", "p cnf 6 8\n1 3 5 0 -1 4 0 2 -3 6 0 -6 0 1 -5 0 -2 4 0 5 6 0 2 3 0\n");
+  const Outcome direct = sat({"f.cnf"});
+  const Outcome outcome = sat({"f.cnf", "--via", "protocol", "--json", "r.json"});
+  ASSERT_EQ(outcome.code, 0) << outcome.err;
+  EXPECT_EQ(lines_that_count(outcome.out).front(), lines_that_count(direct.out).front());
+  const Json json = Json::parse(directory_.get("r.json"));
+  EXPECT_EQ(json["via"], "protocol");
+  EXPECT_EQ(json["protocol"]["parts"], 4);
+  EXPECT_EQ(json["protocol"]["field"], 7);
+  EXPECT_EQ(json["protocol"]["messages"], 49);
+  EXPECT_EQ(json["protocol"]["dimension"], 40353607.0);
+  EXPECT_LT(json["bound"], 0.125);
+
+  directory_.put("tiny.cnf", "p cnf 3 3\n1 2 0 -2 3 0 -3 0\n");
+  const Outcome paper = sat({"tiny.cnf", "--via", "protocol", "--shape", "paper"});
+  ASSERT_EQ(paper.code, 0) << paper.err;
+  EXPECT_NE(paper.out.find("engine reference"), std::string::npos) << paper.out;
+  EXPECT_NE(paper.out.find("times the output"), std::string::npos) << paper.out;
+  EXPECT_EQ(lines_that_count(paper.out), (Words{"s SATISFIABLE", "v 1 -2 -3 0"}));
+}
+
+TEST_F(LabSat, SaysWhyNotBeyond) {
+  expect_error({"--generate", "24", "--via", "protocol"}, 2, "multiply-adds");
+  expect_error({"--generate", "12", "--via", "protocol", "--shape", "paper"}, 4, "exp(-");
+  expect_error({"--generate", "9", "--via", "protocol", "--shape", "paper", "--ratio", "0.5", "--engine", "exact"}, 4,
+               "");
+  expect_error({"--generate", "6", "--shape", "paper"}, 2, "need --via protocol");
+  expect_error({"--generate", "6", "--via", "magic"}, 2, "--via 'magic'");
+  expect_error({"--generate", "6", "--via", "protocol", "--block", "0"}, 2, "--block '0'");
+}
+
 TEST_F(LabSat, HelpSaysWhatItDoes) {
   const Outcome help = sat({"--help"});
   EXPECT_EQ(help.code, 0);
-  for (const char* word : {"DIMACS", "--generate", "UNSATISFIABLE"}) EXPECT_NE(help.out.find(word), std::string::npos);
+  for (const char* word : {"DIMACS", "--generate", "UNSATISFIABLE", "--via", "--shape"})
+    EXPECT_NE(help.out.find(word), std::string::npos);
   EXPECT_NE(run(directory_.path(), {"lab", "--help"}).out.find("  sat "), std::string::npos);
 }
 
