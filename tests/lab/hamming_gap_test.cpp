@@ -42,7 +42,7 @@ TEST(HammingGap, RefusesByName) {
 
 /// The average of a row whose keys lie at these distances, in long double, from the constants as they are.
 long double average(const GapReduction& r, std::int64_t dimension, const std::vector<std::int64_t>& distances) {
-  const long double unit = static_cast<long double>(r.entry) * r.entry * static_cast<long double>(r.scale);
+  const long double unit = static_cast<long double>(r.entry * r.entry) * static_cast<long double>(r.scale);
   const auto pads = r.shape == GapShape::pad ? 1.0L : static_cast<long double>(distances.size());
   long double mass = 0.0L;  // over the weight of a pad
   for (const std::int64_t distance : distances) {
@@ -95,7 +95,7 @@ TEST(GapReduction, ConstantsSeparateTheExtremes) {
     ASSERT_GE(average(paper, c.dimension, near), 3.0L * x * (1 - 1e-9L));
     ASSERT_LT(average(paper, c.dimension, far), x * (1 + 1e-9L));
     ASSERT_GT(static_cast<double>(average(paper, c.dimension, far) / x), 0.4);
-    ASSERT_LE(std::fabs(std::log(x) + paper_exponent(c.dimension, {c.near, c.far}, c.keys)), 1e-3L);
+    ASSERT_LE(std::fabs(static_cast<double>(std::log(x)) + paper_exponent(c.dimension, {c.near, c.far}, c.keys)), 1e-3);
   }
   EXPECT_GT(fitting, 50);
 }
@@ -126,7 +126,7 @@ TEST(GapReduction, InstancesHaveTheScoresOfTheProof) {
           const std::int64_t expected =
               pad ? reduction.ones : 20 - hamming_distance(data.a[i], data.b[cells[s].first_key + k]);
           ASSERT_EQ(score,
-                    static_cast<long double>(reduction.entry) * reduction.entry * static_cast<long double>(expected));
+                    static_cast<long double>(reduction.entry * reduction.entry) * static_cast<long double>(expected));
           ASSERT_EQ(instance.values[static_cast<std::size_t>(first + k)], pad ? 0.0F : 1.0F);
         }
         ++row;
