@@ -8,5 +8,6 @@ namespace polyattn::cli {
 
 // extern const Command lab_NAME_command;
 extern const Command lab_sat_command;
+extern const Command lab_nearest_command;
 
 }  // namespace polyattn::cli

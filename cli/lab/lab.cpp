@@ -16,6 +16,7 @@ namespace {
 const std::vector<const Command*>& lab_commands() {
   static const std::vector<const Command*> commands{
       &lab_sat_command,
+      &lab_nearest_command,
   };
   return commands;
 }
