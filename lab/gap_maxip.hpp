@@ -49,9 +49,12 @@ struct GapMaxIp {
 /// Borrows the sets. Throws Error (invalid_argument) unless they have one dimension, 1 <= threshold and 0 < gap <= 1.
 GapMaxIp gap_maxip(const std::array<BitVectors, 3>& sets, std::int64_t threshold, double gap);
 
-enum class Shape : std::uint8_t { paper, threshold };
+enum class Shape : std::uint8_t {
+  pad,    ///< one pad at the threshold
+  paper,  ///< as Lemma B.1 has it
+};
 
-constexpr const char* name_of(Shape shape) noexcept { return shape == Shape::paper ? "paper" : "threshold"; }
+constexpr const char* name_of(Shape shape) noexcept { return shape == Shape::paper ? "paper" : "pad"; }
 
 /// The least beta a shape may use, before B is rounded up to float32.
 double least_beta(const GapMaxIp& instance, Shape shape);

@@ -15,7 +15,7 @@ enum class CodeFamily : std::uint8_t { reed_solomon, hermitian };
 struct ProtocolOptions {
   CodeFamily family = CodeFamily::reed_solomon;
   int block = 2;  ///< rho: clauses in a part; with 1 Bob and Charlie send everything and Merlin nothing
-  Shape shape = Shape::threshold;
+  Shape shape = Shape::pad;
   /// Vectors in full instead of the coordinates that matter, where they have at most 2^22.
   bool in_full = false;
   /// Most multiply-adds of attention, rows times tuples times dimensions.
@@ -34,7 +34,7 @@ struct ProtocolReport {
   std::int64_t coordinates = 0;  ///< of the vectors that were used
   bool in_full = false;
   double gap = 0.0;
-  Shape shape = Shape::threshold;
+  Shape shape = Shape::pad;
   double entry = 0.0;  ///< B, the largest entry
   Communication communication;
 };

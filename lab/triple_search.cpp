@@ -117,9 +117,12 @@ Search search(const TripleAttention& problem, const Oracle& oracle, const Progre
   return result;
 }
 
-std::vector<bool> decide_rows(const TripleAttention& problem, const Oracle& oracle, const Progress& progress) {
+std::vector<bool> decide_rows(const TripleAttention& problem, const Oracle& oracle, const Progress& progress,
+                              SearchReport* report) {
   Searcher searcher(problem, oracle, progress);
-  return searcher.scan([](const std::vector<bool>&) { return false; });
+  std::vector<bool> decided = searcher.scan([](const std::vector<bool>&) { return false; });
+  if (report != nullptr) *report = searcher.report();
+  return decided;
 }
 
 }  // namespace polyattn::lab

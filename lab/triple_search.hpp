@@ -35,7 +35,8 @@ struct Search {
 /// oracle throws.
 Search search(const TripleAttention& problem, const Oracle& oracle, const Progress& progress = {});
 
-/// Whether each row says yes: all of them, in blocks.
-std::vector<bool> decide_rows(const TripleAttention& problem, const Oracle& oracle, const Progress& progress = {});
+/// Whether each row says yes: all of them, in blocks. Throws as `search` does.
+std::vector<bool> decide_rows(const TripleAttention& problem, const Oracle& oracle, const Progress& progress = {},
+                              SearchReport* report = nullptr);
 
 }  // namespace polyattn::lab

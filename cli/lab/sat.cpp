@@ -9,7 +9,7 @@
 #include "lab/commands.hpp"
 #include "lab/formulas.hpp"
 #include "lab/protocol_sat.hpp"
-#include "problem.hpp"
+#include "lab/triples.hpp"
 #include "progress_bar.hpp"
 #include "results.hpp"
 
@@ -22,10 +22,11 @@ namespace polyattn::cli {
 namespace {
 
 struct SatFlags {
-  std::optional<std::string> file, generate, length, ratio, seed, output;
+  std::optional<std::string> file, generate, length, ratio, seed, output, ov;
   std::optional<std::string> via, shape, code, block;
   bool in_full = false;
-  std::optional<std::string> engine, arithmetic, threads, max_memory, json;
+  OracleFlags oracle;
+  std::optional<std::string> json;
 };
 
 void declare(CLI::App& app, SatFlags& flags) {
@@ -38,19 +39,16 @@ void declare(CLI::App& app, SatFlags& flags) {
   text_flag(app, "--ratio", flags.ratio, "R", "With --generate: clauses for each variable (default 4.26)");
   text_flag(app, "--seed", flags.seed, "S", "With --generate: another number, another formula (default 0)");
   text_flag(app, "-o,--output", flags.output, "FILE.cnf", "Writes the formula");
+  text_flag(app, "--write-ov", flags.ov, "PREFIX", "Writes the lists of 3-OV: PREFIX-a.npy, -b.npy and -c.npy");
   text_flag(
       app, "--via", flags.via, "WAY",
       "direct (default): attention on the 3-OV instance; protocol: through the Merlin-Arthur protocol and Gap-MaxIP");
   text_flag(app, "--shape", flags.shape, "SHAPE",
-            "With --via protocol: threshold (default), where constant accuracy decides, or paper");
+            "With --via protocol: pad (default), one pad at the threshold, where constant accuracy decides; or paper");
   text_flag(app, "--code", flags.code, "CODE", "With --via protocol: reed-solomon (default) or hermitian");
   text_flag(app, "--block", flags.block, "N", "With --via protocol: clauses in a part of the universe (default 2)");
   app.add_flag("--in-full", flags.in_full, "With --via protocol: all coordinates of the vectors, up to 2^22");
-  text_flag(app, "--engine", flags.engine, "NAME",
-            "The oracle: exact (default; reference for --shape paper), reference, auto or another engine");
-  text_flag(app, "--arithmetic", flags.arithmetic, "TYPE", "float32 or float64 (default: the cheapest that will do)");
-  text_flag(app, "--threads", flags.threads, "N", "Threads (default 0: all there are)");
-  text_flag(app, "--max-memory", flags.max_memory, "BYTES", "Refuse to use more; K, M, G, T are powers of 1024");
+  add_oracle_flags(app, flags.oracle, "exact; reference for --shape paper");
   text_flag(app, "--json", flags.json, "FILE", "The report as JSON; - for standard output");
   app.footer(
       "Prints 's SATISFIABLE' and a model in lines 'v ...', or 's UNSATISFIABLE', as solvers in competitions do.\n"
@@ -97,28 +95,18 @@ std::optional<lab::ProtocolOptions> protocol_options(const SatFlags& flags) {
   }
   lab::ProtocolOptions options;
   if (flags.shape) {
-    options.shape = parse_choice<lab::Shape>("--shape", *flags.shape,
-                                             {{"threshold", lab::Shape::threshold}, {"paper", lab::Shape::paper}});
+    options.shape =
+        parse_choice<lab::Shape>("--shape", *flags.shape, {{"pad", lab::Shape::pad}, {"paper", lab::Shape::paper}});
   }
-  if (flags.code) {
-    options.family = parse_choice<lab::CodeFamily>(
-        "--code", *flags.code,
-        {{"reed-solomon", lab::CodeFamily::reed_solomon}, {"hermitian", lab::CodeFamily::hermitian}});
-  }
+  if (flags.code) options.family = parse_code_family(*flags.code);
   if (flags.block) options.block = static_cast<int>(parse_integer("--block", *flags.block, 1, 100));
   options.in_full = flags.in_full;
   return options;
 }
 
-Options oracle_options(const SatFlags& flags, const std::optional<lab::ProtocolOptions>& protocol) {
-  Options options;
-  // Exact counts tuples below 2^-90 of the largest as lost; in the paper's shape they decide.
-  const bool paper = protocol && protocol->shape == lab::Shape::paper;
-  options.engine = flags.engine ? parse_engine(*flags.engine) : (paper ? Engine::reference : Engine::exact);
-  if (flags.arithmetic) options.arithmetic = parse_arithmetic(*flags.arithmetic);
-  if (flags.threads) options.threads = parse_threads(*flags.threads);
-  if (flags.max_memory) options.max_memory = parse_bytes("--max-memory", *flags.max_memory);
-  return options;
+/// Exact counts tuples below 2^-90 of the largest as lost; in the paper's shape they decide.
+Engine usual_engine(const std::optional<lab::ProtocolOptions>& protocol) {
+  return protocol && protocol->shape == lab::Shape::paper ? Engine::reference : Engine::exact;
 }
 
 Json to_json(const lab::Cnf& formula, const lab::SatAnswer& answer, double seconds) {
@@ -216,6 +204,20 @@ lab::ProtocolAnswer solve(const lab::Cnf& formula, const Options& options,
   return {lab::solve_sat(formula, oracle, bar.callback()), {}};
 }
 
+/// The lists of 3-OV, in three files.
+void add_lists(const std::string& prefix, const lab::Cnf& formula, Outputs& files) {
+  const lab::Cnf simple = lab::simplified(formula);
+  const lab::ThreeOv lists = lab::list(simple, lab::split(simple));
+  const std::vector<std::string> names = triple_files(prefix);
+  for (std::size_t s = 0; s < 3; ++s) {
+    const lab::BitVectors& list = lists.sets[s];
+    const auto write = [&list](std::int64_t i, std::span<float> out) {
+      for (std::size_t l = 0; l < out.size(); ++l) out[l] = list.get(i, static_cast<std::int64_t>(l)) ? 1.0F : 0.0F;
+    };
+    add_vectors(names[s], {list.count(), list.dimension()}, write, files);
+  }
+}
+
 int run(int argc, char** argv) {
   SatFlags flags;
   CLI::App app("Decides a formula by attention over triples of partial assignments, and finds a model.",
@@ -223,9 +225,12 @@ int run(int argc, char** argv) {
   declare(app, flags);
   if (const auto code = parse(app, argc, argv)) return *code;
   const std::optional<lab::ProtocolOptions> protocol = protocol_options(flags);
-  const Options options = oracle_options(flags, protocol);
-  io::check_outputs(file_outputs({flags.json, flags.output}),
-                    flags.file ? std::vector<std::string>{*flags.file} : std::vector<std::string>{});
+  const Options options = oracle_options(flags.oracle, usual_engine(protocol));
+  std::vector<std::string> outputs = file_outputs({flags.json, flags.output});
+  if (flags.ov) {
+    for (const std::string& file : triple_files(*flags.ov)) outputs.push_back(file);
+  }
+  io::check_outputs(outputs, flags.file ? std::vector<std::string>{*flags.file} : std::vector<std::string>{});
   const lab::Cnf formula = formula_of(flags);
 
   const auto start = std::chrono::steady_clock::now();
@@ -235,6 +240,7 @@ int run(int argc, char** argv) {
   json["via"] = protocol ? "protocol" : "direct";
   if (protocol) json["protocol"] = to_json(answer.protocol);
   Outputs files;
+  if (flags.ov) add_lists(*flags.ov, formula, files);
   if (flags.output) files.add_text(*flags.output, lab::write_dimacs(formula));
   if (flags.json && *flags.json != "-") files.add_text(*flags.json, json_text(json));
   files.commit();

@@ -105,7 +105,7 @@ void expect_right(const std::vector<bool>& decided, const std::vector<Truth>& ro
 }
 
 TEST(GapMaxIp, OutputsKeepTheDichotomyOfTheThresholdShape) {
-  const auto [yes, no] = over_instances(Shape::threshold, expect_dichotomy);
+  const auto [yes, no] = over_instances(Shape::pad, expect_dichotomy);
   EXPECT_GT(yes, 100);
   EXPECT_GT(no, 100);
 }
@@ -117,11 +117,11 @@ TEST(GapMaxIp, OutputsKeepTheDichotomyOfThePapersShape) {
 }
 
 TEST(GapMaxIp, AnOracleWrongByTwelveHundredthsDecidesAtTheThreshold) {
-  over_instances(Shape::threshold, [](const TripleAttention& problem, const std::vector<Truth>& rows) {
+  over_instances(Shape::pad, [](const TripleAttention& problem, const std::vector<Truth>& rows) {
     expect_right(decide_rows(problem, wrong_by(0.12)), rows);
   });
   const Sets sets = random_sets({4, 2, 2}, 6, 3);
-  const TripleAttention problem = maxip_attention(gap_maxip(sets, 3, 0.5), Shape::threshold);
+  const TripleAttention problem = maxip_attention(gap_maxip(sets, 3, 0.5), Shape::pad);
   EXPECT_TRUE(
       fails_with(ErrorCode::not_reachable, {"oracle", "at most 0.12"}, [&] { decide_rows(problem, wrong_by(0.13)); }));
 }
@@ -130,7 +130,7 @@ TEST(GapMaxIp, TheConstantsOfTheThresholdShapeAreSharp) {
   // One pair of inner product t in the worst place: 1 / (2 + 2 / (5 N)) for N = 1.
   Sets sets{BitVectors(1, 1), BitVectors(1, 1), BitVectors(1, 1)};
   for (BitVectors& set : sets) set.set(0, 0, true);
-  const TripleAttention problem = maxip_attention(gap_maxip(sets, 1, 1.0), Shape::threshold);
+  const TripleAttention problem = maxip_attention(gap_maxip(sets, 1, 1.0), Shape::pad);
   const std::array<KeyInterval, 2> all{{{0, 1}, {0, 1}}};
   EXPECT_NEAR(static_cast<double>(textbook(queries_of(problem), keys_of(problem, all)).front()), 1.0 / 2.4, 1e-6);
   // And of inner product 0 = (1 - 1) t: (1/5) / (1/5 + 1), less what pairs of a pad and a key weigh.
@@ -154,7 +154,7 @@ TEST(GapMaxIp, AttentionIsAnOracleForBothShapes) {
   Options options;
   options.threads = 2;
   options.engine = Engine::exact;
-  over_instances(Shape::threshold, [&](const TripleAttention& problem, const std::vector<Truth>& rows) {
+  over_instances(Shape::pad, [&](const TripleAttention& problem, const std::vector<Truth>& rows) {
     expect_right(decide_rows(problem, attention_oracle(options)), rows);
   });
   options.engine = Engine::reference;
@@ -181,14 +181,14 @@ TEST(GapMaxIp, WhatFloat64CannotHoldIsRefused) {
   EXPECT_LT(paper_range(instance).log_threshold, -690.0);
   EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"exp(-", "constant accuracy"},
                          [&] { maxip_attention(instance, Shape::paper); }));
-  EXPECT_EQ(maxip_attention(instance, Shape::threshold).dim, 101);
+  EXPECT_EQ(maxip_attention(instance, Shape::pad).dim, 101);
 }
 
 TEST(GapMaxIp, ThresholdsAreThoseOfTheFormulas) {
   const Sets sets = random_sets({2, 4, 4}, 20, 6);
   const GapMaxIp instance = gap_maxip(sets, 10, 0.5);
   EXPECT_NEAR(least_beta(instance, Shape::paper), 2 * 20 * std::log(12.0 * 16) / (0.5 * 10), 1e-6);
-  EXPECT_NEAR(least_beta(instance, Shape::threshold), 30 * std::log(5.0 * 16) / (0.5 * 10), 1e-6);
+  EXPECT_NEAR(least_beta(instance, Shape::pad), 30 * std::log(5.0 * 16) / (0.5 * 10), 1e-6);
   const PaperRange range = paper_range(instance);
   EXPECT_GE(range.beta, least_beta(instance, Shape::paper));
   // (d/t - 1) ln(12 N) / eps + ln(12 N)
@@ -207,12 +207,12 @@ TEST(GapMaxIp, RefusesWhatIsNone) {
   sets[1] = BitVectors(2, 4);
   EXPECT_TRUE(refuses("5 dimensions in every set, got 4", [&] { gap_maxip(sets, 1, 0.5); }));
   sets[1] = BitVectors(0, 5);
-  EXPECT_TRUE(refuses("empty", [&] { maxip_attention(gap_maxip(sets, 1, 0.5), Shape::threshold); }));
+  EXPECT_TRUE(refuses("empty", [&] { maxip_attention(gap_maxip(sets, 1, 0.5), Shape::pad); }));
 }
 
 TEST(GapMaxIp, PlanChoosesExact) {
   const Sets sets = random_sets({64, 32, 32}, 24, 7);
-  const TripleAttention problem = maxip_attention(gap_maxip(sets, 8, 0.5), Shape::threshold);
+  const TripleAttention problem = maxip_attention(gap_maxip(sets, 8, 0.5), Shape::pad);
   const TripleKeys keys = keys_of(problem, {{{0, 32}, {0, 32}}});
   const std::vector<float> queries = queries_of(problem);
   Options options;
