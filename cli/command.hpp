@@ -27,6 +27,7 @@ extern const Command factors_command;
 extern const Command order_command;
 extern const Command smooth_command;
 extern const Command density_command;
+extern const Command lab_command;
 
 /// A flag whose text is kept as it is, to be parsed strictly later; unset if it was not given.
 inline CLI::Option* text_flag(CLI::App& app, const std::string& names, std::optional<std::string>& text,

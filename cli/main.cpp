@@ -22,8 +22,8 @@ namespace polyattn::cli {
 
 namespace {
 
-constexpr std::array commands{&attend_command, &smooth_command, &density_command, &plan_command, &verify_command,
-                              &info_command,   &poly_command,   &factors_command, &order_command};
+constexpr std::array commands{&attend_command, &smooth_command, &density_command, &plan_command,  &verify_command,
+                              &info_command,   &poly_command,   &factors_command, &order_command, &lab_command};
 
 std::string help() {
   std::string text =

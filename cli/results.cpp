@@ -93,6 +93,12 @@ void Outputs::add_array(const std::string& path, DType dtype, std::span<const st
   files_.back()->finish();
 }
 
+void Outputs::add_integers(const std::string& path, std::span<const std::int64_t> values) {
+  files_.push_back(std::make_unique<io::StagedFile>(path));
+  io::write_npy(*files_.back(), values, keep_going);
+  files_.back()->finish();
+}
+
 void Outputs::add_table(const std::string& path, std::span<const io::CsvColumn> columns, std::int64_t rows) {
   files_.push_back(std::make_unique<io::StagedFile>(path));
   io::write_csv(*files_.back(), columns, rows, keep_going);

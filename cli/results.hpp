@@ -41,6 +41,8 @@ class Outputs {
   void add_tensor(const std::string& path, const Tensor& tensor, std::size_t rank, bool per_row);
   /// Contiguous elements in C order.
   void add_array(const std::string& path, DType dtype, std::span<const std::int64_t> dims, const void* data);
+  /// int64 [values.size()].
+  void add_integers(const std::string& path, std::span<const std::int64_t> values);
   void add_table(const std::string& path, std::span<const io::CsvColumn> columns, std::int64_t rows);
   void add_text(const std::string& path, const std::string& text);
   /// All are on disk; now they get their names.

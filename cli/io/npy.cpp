@@ -20,6 +20,19 @@ DType dtype_from(const std::string& descr, const std::string& name) {
                    ", expected little-endian float16, float32 or float64 ('<f2', '<f4' or '<f8')");
 }
 
+std::string header_of(const char* descr, std::span<const std::int64_t> dims) {
+  std::string dict =
+      std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': " + dims_text(dims) + ", }";
+  constexpr std::size_t prefix = 10;  // magic, version and a length of two bytes, far more than four dimensions need
+  const std::size_t padded = (prefix + dict.size() + 1 + 63) / 64 * 64;
+  dict.append(padded - prefix - dict.size() - 1, ' ');
+  dict += '\n';
+  std::string header("\x93NUMPY\x01\x00", 8);
+  header += static_cast<char>(dict.size() % 256);
+  header += static_cast<char>(dict.size() / 256);
+  return header + dict;
+}
+
 }  // namespace
 
 std::string describe_npy_type(std::string_view descr) {
@@ -79,31 +92,17 @@ StoredTensor read_npy(const std::shared_ptr<const MappedFile>& file, Role role) 
 }
 
 std::string npy_header(DType dtype, std::span<const std::int64_t> dims) {
-  const char* descr = nullptr;
   switch (dtype) {
     case DType::float16:
-      descr = "<f2";
-      break;
+      return header_of("<f2", dims);
     case DType::float32:
-      descr = "<f4";
-      break;
+      return header_of("<f4", dims);
     case DType::float64:
-      descr = "<f8";
-      break;
+      return header_of("<f8", dims);
     case DType::bfloat16:
-      throw Error(ErrorCode::invalid_argument,
-                  "bfloat16 cannot be written: .npy has no such type; use float16 or float32");
+      break;
   }
-  std::string dict =
-      std::string("{'descr': '") + descr + "', 'fortran_order': False, 'shape': " + dims_text(dims) + ", }";
-  constexpr std::size_t prefix = 10;  // magic, version and a length of two bytes, far more than four dimensions need
-  const std::size_t padded = (prefix + dict.size() + 1 + 63) / 64 * 64;
-  dict.append(padded - prefix - dict.size() - 1, ' ');
-  dict += '\n';
-  std::string header("\x93NUMPY\x01\x00", 8);
-  header += static_cast<char>(dict.size() % 256);
-  header += static_cast<char>(dict.size() / 256);
-  return header + dict;
+  throw Error(ErrorCode::invalid_argument, "bfloat16 cannot be written: .npy has no such type; use float16 or float32");
 }
 
 void write_npy(StagedFile& file, DType dtype, std::span<const std::int64_t> dims, const void* data,
@@ -112,6 +111,13 @@ void write_npy(StagedFile& file, DType dtype, std::span<const std::int64_t> dims
   const std::int64_t elements = checked_elements(file.path(), dims, size_of(dtype));
   file.write(std::as_bytes(std::span(header)), keep_going);
   file.write({static_cast<const std::byte*>(data), static_cast<std::size_t>(elements) * size_of(dtype)}, keep_going);
+}
+
+void write_npy(StagedFile& file, std::span<const std::int64_t> values, const KeepGoing& keep_going) {
+  const auto count = static_cast<std::int64_t>(values.size());
+  const std::string header = header_of("<i8", std::span(&count, 1));
+  file.write(std::as_bytes(std::span(header)), keep_going);
+  file.write(std::as_bytes(values), keep_going);
 }
 
 }  // namespace polyattn::io

@@ -50,5 +50,7 @@ std::string npy_header(DType dtype, std::span<const std::int64_t> dims);
 /// Writes a C-ordered .npy file with the contiguous elements at `data`.
 void write_npy(StagedFile& file, DType dtype, std::span<const std::int64_t> dims, const void* data,
                const KeepGoing& keep_going = {});
+/// Writes int64 of one dimension.
+void write_npy(StagedFile& file, std::span<const std::int64_t> values, const KeepGoing& keep_going = {});
 
 }  // namespace polyattn::io

@@ -105,6 +105,39 @@ TEST(Reference, BoundsHoldAgainstLongDouble) {
   clearance.print("reference");
 }
 
+// Keys far below the largest count as any other for the relative form, until their weights leave the normal range.
+TEST(Reference, RelativeFormReachesAsFarAsFloat64) {
+  Clearance clearance;
+  std::mt19937_64 random(11);
+  for (const double span : {50.0, 63.0, 70.0, 200.0, 430.0, 650.0, 680.0, 700.0, 900.0}) {
+    for (const std::int64_t d : {1, 16, 130}) {
+      Head head = random_head(random(), 3, 40, d, 2, 1e-3);
+      head.score.scale = 1.0;
+      for (std::int64_t j = 0; j < 40; ++j) {
+        // Along (1, ..., 1): scores from 0 down to -span. Only light keys have a value in column 1.
+        for (std::int64_t l = 0; l < d; ++l) {
+          head.k[static_cast<std::size_t>(j * d + l)] -= span / static_cast<double>(d) * static_cast<double>(j) / 39.0;
+        }
+        head.v[static_cast<std::size_t>(2 * j + 1)] = j < 35 ? 0.0 : 1.0 + 0.1 * static_cast<double>(j);
+      }
+      for (double& q : head.q) {
+        q = 1.0 + 1e-3 * q;
+      }
+      for (const bool biased : {false, true}) {
+        if (biased) {
+          head.bias = normal(random, 40, 0.1);
+        }
+        const Answer got = reference(head);
+        judge(head, got, clearance, "span " + std::to_string(span));
+        EXPECT_EQ(got.relative[0] < 1e-9, span < 690.0) << span << ' ' << d << ' ' << got.relative[0];
+        EXPECT_LT(std::fabs(got.output[1]), std::exp(-0.8 * span)) << "the column is to be small";
+      }
+    }
+  }
+  clearance.print("relative, far keys");
+  EXPECT_GT(clearance.relative, 1e-3);
+}
+
 TEST(Reference, LargeValuesDoNotOverflow) {
   Head head = random_head(6, 3, 100, 2, 1);
   const double largest = std::numeric_limits<double>::max();

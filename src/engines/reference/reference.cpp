@@ -222,10 +222,10 @@ void answer(const HeadProblem& problem, const KeySide& side, std::int64_t row, R
   }
 }
 
-/// Bound on |computed s_ij - s_ij|, bias and masks included, for keys not far below the row's maximum.
-double score_error(const HeadProblem& problem, const KeySide& side, const Row& row) {
+/// Bound on |computed s_ij - s_ij|, bias and masks included, for keys that are `reach` or less below the row's maximum;
+/// with an infinite reach for every key.
+double score_error(const HeadProblem& problem, const KeySide& side, const Row& row, double reach) {
   const auto d = static_cast<double>(problem.dim());
-  const double reach = kFar + std::log(static_cast<double>(row.seen)) + 1;
   double size = row.size * kSlack;
   double error = d * kTiny;
   if (problem.score.kind == ScoreKind::gaussian) {
@@ -267,10 +267,11 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
     return;
   }
   const auto n = static_cast<double>(row.seen);
-  const double delta = score_error(problem, side, row);
+  const double reach = kFar + std::log(n) + 1;
+  const double delta = score_error(problem, side, row, reach);
   const double span = row.max_score - row.min_score;
   // Subtracting the maximum, and exp within one unit in the last place.
-  const double zeta = (delta + kUnit * std::min(span, kFar + std::log(n) + 1) + 3 * kUnit) * kSlack;
+  const double zeta = (delta + kUnit * std::min(span, reach) + 3 * kUnit) * kSlack;
   const double far = span + 2 * delta < kFar ? 0.0 : 4 * 0x1p-90;
   const double sums = 6 * kUnit + 4 * gamma_of(n) * gamma_of(n);
   const DType stored = out.output.dtype;
@@ -292,14 +293,16 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
     finite = finite && std::isfinite(row.output[usize(c)]);
   }
   const double rounded = storage_unit(stored) * largest + storage_tiny(stored);
-  const double weighted = std::expm1(2 * zeta) + sums * std::exp(2 * zeta) + (narrow ? 0.0 : storage_unit(stored));
-  // The relative form needs every key near, and no product nor a stored average in the subnormal range.
+  // The relative form: of all keys alike, and no product nor a stored average in the subnormal range.
+  const double every_delta = far == 0.0 ? delta : score_error(problem, side, row, kInfinity);
+  const double every = far == 0.0 ? zeta : (every_delta + kUnit * span + 3 * kUnit) * kSlack;
+  const double weighted = std::expm1(2 * every) + sums * std::exp(2 * every) + (narrow ? 0.0 : storage_unit(stored));
   const double least = stored == DType::float32 ? 0x1p-126 : 0x1p-1000;
-  const bool all_near = far == 0.0 && std::exp(-span) / n * row.smallest_value >= least;
+  const bool normal = std::exp(-span) / n * row.smallest_value >= least;
   write(out.rounding, target, finite ? (rounding + (narrow ? 0.0 : rounded)) * kSlack : kInfinity);
   write(out.storage, target,
         narrow ? (stored == DType::float16 && largest > 65504 ? kInfinity : rounded * kSlack) : 0.0);
-  write(out.relative, target, all_near && finite && delta < 0.25 ? weighted * kSlack : kInfinity);
+  write(out.relative, target, normal && finite && every_delta < 0.25 ? weighted * kSlack : kInfinity);
   write(out.lse, target, lse);
   const double lse_error =
       zeta + far + 2 * kUnit + 2 * gamma_of(n) * gamma_of(n) + 3 * kUnit * (row.log_sum + 1) + kUnit * std::fabs(lse);
