@@ -7,6 +7,7 @@
 namespace polyattn::cli {
 
 // extern const Command lab_NAME_command;
+extern const Command lab_sat_command;
 extern const Command lab_nearest_command;
 
 }  // namespace polyattn::cli

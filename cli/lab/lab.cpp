@@ -14,7 +14,10 @@ namespace polyattn::cli {
 namespace {
 
 const std::vector<const Command*>& lab_commands() {
-  static const std::vector<const Command*> commands{&lab_nearest_command};
+  static const std::vector<const Command*> commands{
+      &lab_sat_command,
+      &lab_nearest_command,
+  };
   return commands;
 }
 

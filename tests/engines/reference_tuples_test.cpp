@@ -210,6 +210,41 @@ TEST(ReferenceTuples, BoundsHoldAgainstBruteForce) {
   clearance.print("reference of order k");
 }
 
+// Tuples far below the largest count as any other for the relative form, until their weights leave the normal range.
+TEST(ReferenceTuples, RelativeFormReachesAsFarAsFloat64) {
+  Clearance clearance;
+  std::uint64_t seed = 400;
+  for (const double span : {50.0, 63.0, 70.0, 200.0, 430.0, 650.0, 678.0, 700.0, 900.0}) {
+    for (const std::int64_t d : {1, 16, 130}) {
+      TupleHead head = random_tuples(seed++, 2, {5, 12}, d, 2);
+      head.scale = 1.0;
+      std::fill(head.q.begin(), head.q.end(), 1.0);
+      std::fill(head.sets[0].k.begin(), head.sets[0].k.end(), 1.0);
+      std::fill(head.sets[0].v.begin(), head.sets[0].v.end(), 1.0);
+      for (std::int64_t j = 0; j < 12; ++j) {
+        // Scores from 0 down to -span, about. Only light tuples have a value in column 1.
+        for (std::int64_t l = 0; l < d; ++l) {
+          head.sets[1].k[static_cast<std::size_t>(j * d + l)] = -span / static_cast<double>(d) *
+                                                                static_cast<double>(j) / 11.0 *
+                                                                (1.0 + 1e-4 * std::cos(static_cast<double>(j + l)));
+        }
+        head.sets[1].v[static_cast<std::size_t>(2 * j)] = 1.0 + static_cast<double>(j);
+        head.sets[1].v[static_cast<std::size_t>(2 * j + 1)] = j < 11 ? 0.0 : 1.5;
+      }
+      std::mt19937_64 random(seed++);
+      for (const bool biased : {false, true}) {
+        if (biased) head.sets[0].bias = normal(random, 5, 0.1);
+        const Answer got = reference_tuples_of(head);
+        judge_tuples<Quad>(head, got, clearance, "span " + std::to_string(span));
+        EXPECT_EQ(got.relative[0] < 1e-9, span < 690.0) << span << ' ' << d << ' ' << got.relative[0];
+        EXPECT_LT(std::fabs(got.output[1]), std::exp(-0.8 * span)) << "the column is to be small";
+      }
+    }
+  }
+  clearance.print("relative, far tuples");
+  EXPECT_GT(clearance.relative, 1e-3);
+}
+
 TEST(ReferenceTuples, LargeProductsDoNotOverflow) {
   TupleHead head = random_tuples(12, 2, {10, 12}, 2, 1);
   const double root = 0x1.fp511;  // the square is next to the largest number

@@ -26,11 +26,11 @@ Products products_of(const TupleRow& row) {
   return of;
 }
 
-/// Bound on |computed score - score|, biases included, for tuples not far below the row's maximum.
-double score_error(const TupleRow& row, double scale) {
+/// Bound on |computed score - score|, biases included, for tuples that are `reach` or less below the row's maximum;
+/// with an infinite reach for every tuple.
+double score_error(const TupleRow& row, double scale, double reach) {
   const auto sets = static_cast<double>(row.measures.size());
   const auto dim = static_cast<double>(row.products.front().size());
-  const double reach = kFar + std::log(row.tuples) + 1;
   const double size = row.size * kSlack;
   double error = gamma_of(dim + sets + 2) * size;
   error += dim * sets * kTiny * products_of(row).keys * std::max(1.0, std::fabs(scale));
@@ -83,11 +83,12 @@ void TupleRow::look(std::size_t s, const TupleSet& set, const KeyRange& range) {
 }
 
 TupleRowBound certify_row(const TupleRow& row, double scale, DType output) {
-  const double delta = score_error(row, scale);
+  const double reach = kFar + std::log(row.tuples) + 1;
+  const double delta = score_error(row, scale, reach);
   const bool known = delta < kMostScoreError;
   const double span = row.max_score - row.min_score;
   // Subtracting the maximum, and exp within one unit in the last place.
-  const double zeta = (delta + kUnit * std::min(span, kFar + std::log(row.tuples) + 1) + 3 * kUnit) * kSlack;
+  const double zeta = (delta + kUnit * std::min(span, reach) + 3 * kUnit) * kSlack;
   const double far = span + 2 * delta < kFar ? 0.0 : 4 * 0x1p-90;
   const auto sets = static_cast<double>(row.measures.size());
   const double squared = gamma_of(row.tuples) * gamma_of(row.tuples);
@@ -114,13 +115,15 @@ TupleRowBound certify_row(const TupleRow& row, double scale, DType output) {
   const double stored = storage_unit(output) * largest + storage_tiny(output);
   bound.storage = narrow ? (output == DType::float16 && largest > 65504 ? kInfinity : stored * kSlack) : 0.0;
   bound.rounding = finite ? (bound.rounding + (narrow ? 0.0 : stored)) * kSlack : kInfinity;
-  // The relative form needs every tuple near, and no product nor a stored average in the subnormal range.
+  // The relative form: of all tuples alike, and no product nor a stored average in the subnormal range.
+  const double every_delta = far == 0.0 ? delta : score_error(row, scale, kInfinity);
+  const double every = far == 0.0 ? zeta : (every_delta + kUnit * span + 3 * kUnit) * kSlack;
   const double least = output == DType::float32 ? 0x1p-126 : 0x1p-1000;
   const double smallest = std::exp(-span) / (4 * row.tuples) * products.smallest_value;
   bound.relative = kInfinity;
-  if (known && finite && far == 0.0 && smallest >= least) {
+  if (every_delta < kMostScoreError && finite && smallest >= least) {
     const double product = sums + gamma_of(sets) + (narrow ? 0.0 : storage_unit(output));
-    bound.relative = (std::expm1(2 * zeta) + product * std::exp(2 * zeta)) * kSlack;
+    bound.relative = (std::expm1(2 * every) + product * std::exp(2 * every)) * kSlack;
   }
   const double last = 3 * kUnit * (std::fabs(row.log_sum) + 1) + kUnit * std::fabs(lse);
   bound.lse = known && std::isfinite(lse) ? (zeta + far + 2 * kUnit + 2 * squared + last) * kSlack : kInfinity;
