@@ -100,6 +100,28 @@ TEST(GapReduction, ConstantsSeparateTheExtremes) {
   EXPECT_GT(fitting, 50);
 }
 
+// Theory, section 13: with the pad in the middle of the gap averages come as near to 1 and 0 as one likes, so that any
+// error below 1/2 is borne.
+TEST(GapReduction, APadInTheMiddleLeavesAlmostAHalf) {
+  for (const Case& c : cases()) {
+    for (const long double eta : {0.4L, 0.1L, 1e-6L}) {
+      const auto n = static_cast<long double>(c.keys);
+      const auto width = static_cast<long double>(c.far - c.near);
+      const long double unit = 2 / width * std::log(n / eta);  // beta / D
+      const long double pad = static_cast<long double>(c.dimension - c.near) - width / 2;
+      const auto average_of = [&](std::int64_t first, std::int64_t others) {
+        const auto weight = [&](std::int64_t distance) {
+          return std::exp(unit * (static_cast<long double>(c.dimension - distance) - pad));
+        };
+        const long double mass = weight(first) + (n - 1) * weight(others);
+        return mass / (1 + mass);
+      };
+      ASSERT_GE(average_of(c.near, c.dimension), 1 - eta);
+      ASSERT_LE(average_of(c.far, c.far), eta);
+    }
+  }
+}
+
 // What is handed to the oracle has the scores the proof speaks of: beta (d - distance)/D, beta ones/D for pads.
 TEST(GapReduction, InstancesHaveTheScoresOfTheProof) {
   const NearestInstance data = random_nearest(6, 9, 20, 3);
