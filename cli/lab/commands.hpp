@@ -7,5 +7,6 @@
 namespace polyattn::cli {
 
 // extern const Command lab_NAME_command;
+extern const Command lab_threshold_command;
 
 }  // namespace polyattn::cli

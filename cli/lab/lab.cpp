@@ -14,7 +14,7 @@ namespace polyattn::cli {
 namespace {
 
 const std::vector<const Command*>& lab_commands() {
-  static const std::vector<const Command*> commands{};
+  static const std::vector<const Command*> commands{&lab_threshold_command};
   return commands;
 }
 
