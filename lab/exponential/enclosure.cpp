@@ -32,7 +32,7 @@ struct Piece {
 
 class ErrorOf {
  public:
-  ErrorOf(const std::vector<std::string>& coefficients, double radius, ErrorKind kind) : radius_(radius), kind_(kind) {
+  ErrorOf(const std::vector<std::string>& coefficients, ErrorKind kind) : kind_(kind) {
     Rational coefficient;
     for (std::size_t t = 0; t < coefficients.size(); ++t) {
       const bool rational = fmpq_set_str(coefficient.get(), coefficients[t].c_str(), 10) == 0;
@@ -128,7 +128,6 @@ class ErrorOf {
     arb_mul(value.get(), value.get(), factor.get(), precision_);
   }
 
-  double radius_;
   ErrorKind kind_;
   RationalPoly polynomial_;
   BallPoly taylor_;
@@ -161,7 +160,7 @@ Enclosure enclose_error(const std::vector<std::string>& coefficients, double rad
     throw Error(ErrorCode::invalid_argument,
                 "coefficients: expected 1 to 1001, got " + std::to_string(coefficients.size()));
   }
-  ErrorOf error(coefficients, radius, kind);
+  ErrorOf error(coefficients, kind);
   error.set_precision(enough_bits(error, radius));
   Ball value;
   double low = 0.0;

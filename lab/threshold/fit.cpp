@@ -74,19 +74,19 @@ std::string words(const Fit& fit, int order) {
   std::string text = fmt::format("B* = {:.4g} (log n)^{:.3g} from {} crossings, residual {:.2g} in ln B*", fit.constant,
                                  fit.exponent, fit.points, fit.residual);
   if (std::isnan(fit.low)) return text + "; too few for an interval, so it says nothing about growth";
-  text += fmt::format("; 95 % interval of the exponent {:.3g} to {:.3g}, theory 1/{} = {:.3g}: ", fit.low, fit.high,
-                      order, 1.0 / order);
+  text += fmt::format("; 95 % interval of the exponent {:.3g} to {:.3g}, the theory's 1/{} = {:.3g} ", fit.low,
+                      fit.high, order, 1.0 / order);
   switch (judge(fit, order)) {
     case Verdict::agrees:
-      return text + "agrees with the theory";
+      return text + "lies in it";
     case Verdict::slower:
-      return text + "slower than the theory's limit";
+      return text + "lies above it";
     case Verdict::faster:
-      return text + "faster than the theory's limit";
+      return text + "lies below it";
     case Verdict::nothing:
       break;
   }
-  return text + "so wide that it says nothing";
+  return text + "lies in it, but it is so wide that it says nothing";
 }
 
 }  // namespace polyattn::lab

@@ -21,7 +21,7 @@ using Curve = std::vector<std::pair<double, double>>;
 constexpr std::array kRankColours{"#deebf7", "#c6dbef", "#9ecae1", "#6baed6",
                                   "#4292c6", "#2171b5", "#08519c", "#08306b"};
 constexpr const char* kExactCosts = "#fdd0a2";  // polynomials would serve, at a higher cost
-constexpr const char* kExactOnly = "#e6550d";   // none serves
+constexpr const char* kExactOnly = "#e6550d";   // none serves half of the rows
 constexpr const char* kBlack = "#000";
 constexpr const char* kRed = "#d62728";
 constexpr const char* kGreen = "#2ca02c";
@@ -42,7 +42,7 @@ std::string tip_of(const Point& p) {
   if (p.served()) {
     text += fmt::format("degree {}, rank {}, {}, {:.3g} s", p.degree, p.rank, p.arithmetic, p.polynomial_seconds);
   } else {
-    text += "no polynomial";
+    text += "polynomials serve too few rows";
   }
   text += fmt::format(" against {:.3g} s exact; theory: degree {}", p.exact_seconds, p.theory_degree);
   if (!std::isnan(p.measured_ratio())) {
@@ -102,7 +102,7 @@ void add_legend(Plot& plot, const Summary& summary, std::span<const Point> point
     if (seen[i]) plot.legend_box(fmt::format("polynomials, rank from 10^{}", i), kRankColours[i]);
   }
   plot.legend_box("exact: polynomials cost more", kExactCosts);
-  plot.legend_box("exact: no polynomial serves", kExactOnly);
+  plot.legend_box("exact: polynomials serve too few rows", kExactOnly);
   plot.legend_box("the constant mean(V) would do", plot.strokes());
 }
 

@@ -38,7 +38,7 @@ std::string crossing_table(const Summary& summary) {
                     crossed ? fmt::format("{:.4g} ({:.4g} to {:.4g})", p.entries(), p.low, p.high) : name_of(p.outcome),
                     !crossed    ? ""
                     : p.by_cost ? "polynomials cost more"
-                                : "no polynomial serves",
+                                : "too few rows served",
                     short_text(row.measured.entries()),
                     fmt::format("{:.4g} (g = {})", row.ours.entries, row.ours.degree),
                     fmt::format("{:.4g} (g = {})", row.papers.entries, row.papers.degree)});

@@ -104,7 +104,7 @@ std::string crossings_csv(const Summary& summary) {
   for (const SummaryRow& row : summary.rows) {
     const Crossing& p = row.predicted;
     const Crossing& m = row.measured;
-    const char* lost = p.outcome != Outcome::crossed ? "" : p.by_cost ? "cost" : "no polynomial";
+    const char* lost = p.outcome != Outcome::crossed ? "" : p.by_cost ? "cost" : "too few rows";
     text += fmt::format("{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{},{}\n", summary.settings.order, row.n,
                         row.dim, number_text(row.tolerance), name_of(p.outcome), number_text(p.entries()),
                         number_text(p.low), number_text(p.high), number_text(p.last_cheaper), lost, name_of(m.outcome),
