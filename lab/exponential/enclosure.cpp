@@ -181,7 +181,8 @@ Enclosure enclose_error(const std::vector<std::string>& coefficients, double rad
     see(middle);
     pieces.push({middle, half, error.bound(middle, half)});
   };
-  const auto count = static_cast<int>(coefficients.size()) + 3;
+  // Half widths below 1, so that the tail's geometric series converges.
+  const int count = static_cast<int>(coefficients.size()) + 3 + static_cast<int>(std::ceil(radius));
   for (int i = 0; i < count; ++i) {
     add(i == 0 ? -radius : -radius + 2.0 * radius * i / count,
         i + 1 == count ? radius : -radius + 2.0 * radius * (i + 1) / count);

@@ -80,6 +80,15 @@ TEST(RationalPolynomial, ErrorsAreEnclosed) {
   }
 }
 
+TEST(RationalPolynomial, ErrorsOfLowDegreesOnWideIntervalsAreEnclosed) {
+  for (const double radius : {30.0, 60.0, 200.0}) {
+    for (const int degree : {0, 1, 3, 30}) {
+      SCOPED_TRACE(std::to_string(radius) + " " + std::to_string(degree));
+      expect_enclosed(rational_exp_polynomial(radius, degree));
+    }
+  }
+}
+
 TEST(RationalPolynomial, MeetsItsTolerance) {
   for (const double radius : {0.5, 2.0, 6.0}) {
     for (const double tolerance : {0.5, 1e-3, 1e-9, 1e-14}) {
