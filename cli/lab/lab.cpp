@@ -15,7 +15,8 @@ namespace {
 
 const std::vector<const Command*>& lab_commands() {
   static const std::vector<const Command*> commands{
-      &lab_sat_command, &lab_ov_command, &lab_disjoint_command, &lab_maxip_command, &lab_nearest_command,
+      &lab_sat_command,   &lab_ov_command,      &lab_disjoint_command,
+      &lab_maxip_command, &lab_nearest_command, &lab_threshold_command,
   };
   return commands;
 }

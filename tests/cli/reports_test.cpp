@@ -153,6 +153,31 @@ TEST(Poly, IsAsCloseToExpAsItSays) {
   EXPECT_NE(text.find("\nc_6 = "), std::string::npos) << text;
 }
 
+TEST(Poly, HasRationalCoefficients) {
+  const TemporaryDirectory directory;
+  const Words words{"poly", "--radius", "2", "--tolerance", "1e-3", "--rational", "--dim", "8"};
+  const std::string text = expect_done(directory, words);
+  EXPECT_NE(text.find("degree 6 on [-2, 2], rational coefficients of at most "), std::string::npos) << text;
+  EXPECT_NE(text.find(" <= max |P(x)/exp(x) - 1| <= "), std::string::npos) << text;
+  EXPECT_NE(text.find("rank for d = 8: 3003"), std::string::npos) << text;
+  Words with_json = words;
+  with_json.insert(with_json.end(), {"--json", "-"});
+  const Json p = Json::parse(expect_done(directory, with_json));
+  EXPECT_EQ(p["degree"], 6);
+  EXPECT_LE(p["largest_error"]["high"].get<double>(), 1e-3);
+  ASSERT_EQ(p["rational_coefficients"].size(), 7U);
+  double value = 0.0;  // at 1
+  for (const Json& coefficient : p["rational_coefficients"]) {
+    const std::string fraction = coefficient.get<std::string>();
+    const std::size_t slash = fraction.find('/');
+    value += std::stod(fraction) / (slash == std::string::npos ? 1.0 : std::stod(fraction.substr(slash + 1)));
+  }
+  EXPECT_NEAR(value, std::exp(1.0), p["largest_error"]["high"].get<double>() + 1e-14);
+  const Json relative = Json::parse(expect_done(
+      directory, {"poly", "--radius", "2", "--tolerance", "1e-3", "--relative", "--rational", "--json", "-"}));
+  EXPECT_LE(relative["largest_relative_error"]["high"].get<double>(), 1e-3);
+}
+
 TEST(Poly, RefusesWhatMakesNoSense) {
   const TemporaryDirectory directory;
   for (const auto& [flags, message] : std::vector<std::pair<Words, std::string>>{
@@ -166,6 +191,9 @@ TEST(Poly, RefusesWhatMakesNoSense) {
            {{"--radius", "nan", "--degree", "3"}, "--radius 'nan'"},
            {{"--radius", "301", "--degree", "3"}, "300"},
            {{"--radius", "2", "--tolerance", "0"}, "--tolerance '0': expected a positive number"},
+           {{"--radius", "2", "--degree", "4", "--moment", "1", "--rational"}, "goes without --moment"},
+           {{"--radius", "301", "--degree", "3", "--rational"}, "300"},
+           {{"--radius", "200", "--tolerance", "1e-300", "--relative", "--rational"}, "no degree up to 400"},
            {{"--radius", "2", "--degree", "3", "--dim", "0"}, "--dim '0'"}}) {
     Words words{"poly"};
     words.insert(words.end(), flags.begin(), flags.end());
