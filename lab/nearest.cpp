@@ -208,13 +208,15 @@ class Search {
   }
 
   std::optional<std::int64_t> look_up(std::int64_t i, std::int64_t near) {
-    constexpr std::int64_t most = std::int64_t{1} << 32;
-    if (ball_size(a_.dimension(), near) > most) {
-      throw Error(ErrorCode::unsupported, "branch table: more than 2^32 vectors of " + std::to_string(a_.dimension()) +
+    constexpr std::int64_t most = std::int64_t{1} << 28;
+    constexpr std::int64_t long_enough = std::int64_t{1} << 14;  // to report for one row
+    const std::int64_t probes = ball_size(a_.dimension(), near);
+    if (probes > most) {
+      throw Error(ErrorCode::unsupported, "branch table: more than 2^28 vectors of " + std::to_string(a_.dimension()) +
                                               " bits lie within " + std::to_string(near));
     }
     if (!table_) table_.emplace(b_);
-    if (++cost_.looked_up % 64 == 0) report();
+    if (++cost_.looked_up % 64 == 0 || probes > long_enough) report();
     return table_->within(a_[i], near);
   }
 

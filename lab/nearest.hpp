@@ -19,7 +19,7 @@ namespace polyattn::lab {
 /// The two cases of Lemma 4.7.
 enum class GapBranch : std::uint8_t {
   automatic,  ///< the table for small thresholds, attention for the others
-  table,      ///< whatever it costs, up to 2^32 probes a row
+  table,      ///< whatever it costs, up to 2^28 probes a row
   attention,  ///< for every threshold
 };
 
