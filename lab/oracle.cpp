@@ -34,6 +34,25 @@ Options options_for(const Decision& decision, Options options, const Progress& p
   return options;
 }
 
+Answers answer(std::span<const float> queries, const TripleKeys& keys, Options options) {
+  options.score = Dot{keys.scale};
+  const auto rows = static_cast<std::int64_t>(queries.size()) / keys.dim;
+  const auto length = [&](std::size_t set) { return static_cast<std::int64_t>(keys.values[set].size()); };
+  const std::array key_views{matrix(keys.keys[0].data(), length(0), keys.dim),
+                             matrix(keys.keys[1].data(), length(1), keys.dim)};
+  const std::array value_views{matrix(keys.values[0].data(), length(0), 1),
+                               matrix(keys.values[1].data(), length(1), 1)};
+  const Result result = attend(matrix(queries.data(), rows, keys.dim), key_views, value_views, options);
+  const HeadReport& head = result.report.heads.at(0);
+  const auto* outputs = result.output.as<double>();
+  return {{outputs, outputs + rows}, head.certificate.bound(), head.certificate.relative, head.engine, head.arithmetic};
+}
+
+bool accurate(const Decision& decision, const Answers& answers) {
+  return answers.absolute <= usable_share * decision.margin() ||
+         answers.relative <= usable_share * decision.relative_margin();
+}
+
 }  // namespace
 
 double Decision::margin() const noexcept { return std::min(high - threshold, threshold - low); }
@@ -68,18 +87,12 @@ Oracle attention_oracle(const Options& given) {
   return [given](std::span<const float> queries, const TripleKeys& keys, const Decision& decision,
                  const Progress& progress) {
     Options options = options_for(decision, given, progress);
-    options.score = Dot{keys.scale};
-    const auto rows = static_cast<std::int64_t>(queries.size()) / keys.dim;
-    const auto length = [&](std::size_t set) { return static_cast<std::int64_t>(keys.values[set].size()); };
-    const std::array key_views{matrix(keys.keys[0].data(), length(0), keys.dim),
-                               matrix(keys.keys[1].data(), length(1), keys.dim)};
-    const std::array value_views{matrix(keys.values[0].data(), length(0), 1),
-                                 matrix(keys.values[1].data(), length(1), 1)};
-    const Result result = attend(matrix(queries.data(), rows, keys.dim), key_views, value_views, options);
-    const HeadReport& head = result.report.heads.at(0);
-    const auto* outputs = result.output.as<double>();
-    return Answers{
-        {outputs, outputs + rows}, head.certificate.bound(), head.certificate.relative, head.engine, head.arithmetic};
+    if (!decision.relative || given.engine != Engine::automatic) return answer(queries, keys, options);
+    options.engine = Engine::exact;
+    Answers answers = answer(queries, keys, options);
+    if (accurate(decision, answers)) return answers;
+    options.engine = Engine::reference;  // slower, and relative errors down to the end of float64's range
+    return answer(queries, keys, options);
   };
 }
 

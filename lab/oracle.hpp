@@ -70,8 +70,8 @@ struct Answers {
 using Oracle =
     std::function<Answers(std::span<const float> queries, const TripleKeys& keys, const Decision&, const Progress&)>;
 
-/// polyattn itself. `options`: engine, arithmetic, threads and max_memory are used; an automatic engine is a plan's
-/// choice.
+/// polyattn itself. `options`: engine, arithmetic, threads and max_memory are used. An automatic engine is a plan's
+/// choice; for relative decisions it is exact, and reference where exact does not prove enough.
 Oracle attention_oracle(const Options& options);
 
 /// Throws Error (not_reachable) unless the errors are small enough for the decision.

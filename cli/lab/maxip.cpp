@@ -35,7 +35,7 @@ void declare(CLI::App& app, MaxIpFlags& flags) {
             "Rows all of whose inner products are (1 - EPS) T or less say no (default 0.5)");
   text_flag(app, "--shape", flags.shape, "SHAPE",
             "pad: one pad at the threshold, errors below 1/8 are borne (default); paper: as Lemma B.1 has it");
-  add_oracle_flags(app, flags.oracle, "exact; reference for --shape paper");
+  add_oracle_flags(app, flags.oracle, "exact; auto for --shape paper");
   text_flag(app, "-o,--output", flags.output, "OUT", "1 for rows that say yes, 0 for the others: .npy, int64 [n]");
   app.add_flag("--verify", flags.verify, "Compare with brute force afterwards; exit code 1 if a row is outside");
   text_flag(app, "--json", flags.json, "FILE", "The report as JSON; - for standard output");
@@ -153,7 +153,7 @@ int run(int argc, char** argv) {
   if (const auto code = parse(app, argc, argv)) return *code;
   const Asked what = asked(flags);
   const Options options =
-      oracle_options(flags.oracle, what.shape == lab::Shape::paper ? Engine::reference : Engine::exact);
+      oracle_options(flags.oracle, what.shape == lab::Shape::paper ? Engine::automatic : Engine::exact);
   io::check_outputs(file_outputs({flags.json, flags.output}), input_paths(flags.triples));
   const Triples triples = triples_of(flags.triples);
   const Decided decided = decide(flags, what, triples, options);

@@ -48,7 +48,7 @@ void declare(CLI::App& app, SatFlags& flags) {
   text_flag(app, "--code", flags.code, "CODE", "With --via protocol: reed-solomon (default) or hermitian");
   text_flag(app, "--block", flags.block, "N", "With --via protocol: clauses in a part of the universe (default 2)");
   app.add_flag("--in-full", flags.in_full, "With --via protocol: all coordinates of the vectors, up to 2^22");
-  add_oracle_flags(app, flags.oracle, "exact; reference for --shape paper");
+  add_oracle_flags(app, flags.oracle, "exact; auto for --shape paper");
   text_flag(app, "--json", flags.json, "FILE", "The report as JSON; - for standard output");
   app.footer(
       "Prints 's SATISFIABLE' and a model in lines 'v ...', or 's UNSATISFIABLE', as solvers in competitions do.\n"
@@ -104,9 +104,10 @@ std::optional<lab::ProtocolOptions> protocol_options(const SatFlags& flags) {
   return options;
 }
 
-/// Exact counts tuples below 2^-90 of the largest as lost; in the paper's shape they decide.
+/// Exact counts tuples below 2^-90 of the largest as lost; in the paper's shape they may decide, and automatic goes
+/// further.
 Engine usual_engine(const std::optional<lab::ProtocolOptions>& protocol) {
-  return protocol && protocol->shape == lab::Shape::paper ? Engine::reference : Engine::exact;
+  return protocol && protocol->shape == lab::Shape::paper ? Engine::automatic : Engine::exact;
 }
 
 Json to_json(const lab::Cnf& formula, const lab::SatAnswer& answer, double seconds) {

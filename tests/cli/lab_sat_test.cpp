@@ -109,7 +109,7 @@ TEST_F(LabSat, GoesThroughTheProtocol) {
   directory_.put("tiny.cnf", "p cnf 3 3\n1 2 0 -2 3 0 -3 0\n");
   const Outcome paper = sat({"tiny.cnf", "--via", "protocol", "--shape", "paper"});
   ASSERT_EQ(paper.code, 0) << paper.err;
-  EXPECT_NE(paper.out.find("engine reference"), std::string::npos) << paper.out;
+  EXPECT_NE(paper.out.find("engine exact in float64"), std::string::npos) << paper.out;
   EXPECT_NE(paper.out.find("times the output"), std::string::npos) << paper.out;
   EXPECT_EQ(lines_that_count(paper.out), (Words{"s SATISFIABLE", "v 1 -2 -3 0"}));
 }

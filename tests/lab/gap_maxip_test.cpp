@@ -172,7 +172,11 @@ TEST(GapMaxIp, AnEngineWithoutARelativeFormIsRefusedInThePapersShape) {
   EXPECT_TRUE(fails_with(ErrorCode::not_reachable, {"oracle", "inf", "exact"},
                          [&] { decide_rows(problem, attention_oracle(options)); }));
   options.engine = Engine::reference;
-  EXPECT_EQ(decide_rows(problem, attention_oracle(options)).size(), 4U);
+  SearchReport report;
+  const std::vector<bool> decided = decide_rows(problem, attention_oracle(options), {}, &report);
+  options.engine = Engine::automatic;
+  EXPECT_EQ(decide_rows(problem, attention_oracle(options), {}, &report), decided);
+  EXPECT_EQ(report.engine, Engine::reference) << "automatic takes what proves enough";
 }
 
 TEST(GapMaxIp, WhatFloat64CannotHoldIsRefused) {

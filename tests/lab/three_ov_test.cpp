@@ -4,6 +4,7 @@
 #include "lab/three_ov.hpp"
 
 #include "lab/formulas.hpp"
+#include "lab/instances.hpp"
 #include "lab/support.hpp"
 #include "lab/three_ov_attention.hpp"
 #include "lab/triple_search.hpp"
@@ -73,6 +74,25 @@ TEST(SplitAndList, TakesThirtySixVariablesThatOccur) {
   EXPECT_EQ(split(formula)[2].size(), 12U);
   formula.clauses.push_back({-40});
   EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"at most 36 that occur", "got 37"}, [&] { split(formula); }));
+}
+
+TEST(ThreeOv, DrawnInstancesHaveTheirDensityAndSeed) {
+  const auto ones = [](const ThreeOv& instance) {
+    std::int64_t count = 0;
+    for (const BitVectors& set : instance.sets) {
+      for (std::int64_t i = 0; i < set.count(); ++i) count += inner_product(set[i], set[i]);
+    }
+    return count;
+  };
+  EXPECT_EQ(ones(random_three_ov(5, 7, 0.0, 1)), 0);
+  EXPECT_EQ(ones(random_three_ov(5, 7, 1.0, 1)), 3 * 5 * 7);
+  const ThreeOv instance = random_three_ov(100, 100, 0.3, 1);
+  EXPECT_NEAR(static_cast<double>(ones(instance)), 9000.0, 6.0 * std::sqrt(30000.0 * 0.3 * 0.7));  // six deviations
+  const ThreeOv same = random_three_ov(100, 100, 0.3, 1);
+  EXPECT_TRUE(std::ranges::equal(instance.sets[2][99], same.sets[2][99]));
+  for (const double wrong : {-0.1, 1.1, std::nan("")}) {
+    EXPECT_TRUE(fails_with(ErrorCode::invalid_argument, {"ones"}, [&] { random_three_ov(1, 1, wrong, 1); }));
+  }
 }
 
 TEST(DirectAttention, OutputsKeepTheDichotomy) {
