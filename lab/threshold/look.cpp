@@ -70,8 +70,9 @@ Point predict_point(const Settings& settings, const Instance& instance, double e
   add_theory(settings, point);
 
   // At order 2 forced, which looks at small problems too and passes over the grid. From order 3 on a forced search ends
-  // at ranks of 2^18 whatever exact costs; the free one goes on as long as it may pay.
-  const Engine engine = settings.order == 2 ? Engine::polynomial : Engine::automatic;
+  // at ranks of 2^18 whatever exact costs; at order 3 the free one goes on as long as it may pay, up to 2^24. At order
+  // 4 exact is so dear that this would take minutes a point, and 2^24 would still be the end.
+  const Engine engine = settings.order == 3 ? Engine::automatic : Engine::polynomial;
   const std::vector<ConstView> keys = instance.keys();
   const Plan plan =
       polyattn::plan(instance.queries(point.n), keys, keys, options_of(settings, instance, entries, look, engine));
