@@ -36,7 +36,7 @@ struct ThresholdFlags {
 void declare(CLI::App& app, ThresholdFlags& flags) {
   text_flag(app, "--order", flags.order, "K", "2 (default), 3 or 4: K - 1 sets of keys");
   text_flag(app, "--n", flags.lengths, "FROM:TO",
-            "Powers of two, e.g. 2^10:2^14 (default 2^10:2^20; order 3 2^10:2^13, order 4 2^10:2^11)");
+            "Powers of two, e.g. 2^10:2^14 (default 2^10:2^20; order 3 2^10:2^13, order 4 2^10:2^14)");
   text_flag(app, "--dims", flags.dims, "C", "d = ceil(C log2 n) coordinates (default 0.5 at order 2, else 1)");
   text_flag(app, "--accuracy", flags.accuracy, "c",
             "The tolerance is n^-c of the value range (default 0.5 at order 2, else 1)");

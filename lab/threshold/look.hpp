@@ -22,7 +22,7 @@ struct Look {
 /// The point without its measurements. Cost: one `plan`, some passes over the data, and 64 exact rows.
 Point predict_point(const Settings& settings, const Instance& instance, double entries, const Look& look);
 
-/// Runs both engines, where they fit the limit, and keeps the better of two runs.
+/// Runs both engines, where they fit the limit, and keeps the best of two runs, or of up to ten where they are short.
 void measure_point(const Settings& settings, const Instance& instance, const Look& look, Point& point);
 
 }  // namespace polyattn::lab

@@ -104,7 +104,7 @@ void run_column(const StudyPlan& plan, std::int64_t n, Column& column, const std
 Usual usual_study(int order) {
   if (order == 2) return {0.5, 0.5, {0.5, 4.0, 19}, 10, 20};
   if (order == 3) return {1.0, 1.0, {0.5, 3.5, 18}, 10, 13};
-  return {1.0, 1.0, {0.5, 3.0, 16}, 10, 11};
+  return {1.0, 1.0, {0.5, 3.0, 16}, 10, 14};
 }
 
 std::vector<double> sweep_of(const Range& range) {
