@@ -59,6 +59,7 @@ std::string far_table(const Summary& summary) {
 
 std::string degree_table_html(const Summary& summary) {
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(summary.degrees.size());
   for (const DegreeRow& row : summary.degrees) {
     rows.push_back({fmt::format("{:g}", row.length), fmt::format("{:.0e}", row.tolerance), std::to_string(row.degree),
                     short_text(row.formula), fmt::format("{:.3f}", row.ratio())});
