@@ -12,7 +12,8 @@ std::vector<DegreeRow> degree_table() {
   std::vector<DegreeRow> rows;
   for (const int digits : {1, 2, 3, 6, 12, 30, 60}) {
     const double tolerance = std::pow(10.0, -digits);
-    for (double length = 1.0; length <= 256.0; length *= 2.0) {
+    for (int power = 0; power <= 8; ++power) {
+      const double length = std::ldexp(1.0, power);
       rows.push_back({length, tolerance, least_degree(length / 2.0, std::log(tolerance), true),
                       optimal_degree(length, tolerance)});
     }

@@ -59,6 +59,7 @@ std::string far_table(const Summary& summary) {
 
 std::string degree_table_html(const Summary& summary) {
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(summary.degrees.size());
   for (const DegreeRow& row : summary.degrees) {
     rows.push_back({fmt::format("{:g}", row.length), fmt::format("{:.0e}", row.tolerance), std::to_string(row.degree),
                     short_text(row.formula), fmt::format("{:.3f}", row.ratio())});
@@ -70,6 +71,7 @@ std::string points_table(std::span<const Point> points) {
   std::vector<std::reference_wrapper<const Point>> sorted(points.begin(), points.end());
   std::ranges::sort(sorted, {}, [](const Point& p) { return std::pair(p.n, p.entries); });
   std::vector<std::vector<std::string>> rows;
+  rows.reserve(sorted.size());
   for (const Point& p : sorted) {
     rows.push_back({std::to_string(p.n), short_text(p.entries), short_text(p.score_bound), known(p.theory_degree),
                     p.papers_rank, p.rank_same_degree, short_text(p.radius), known(p.degree), known(p.rank),
