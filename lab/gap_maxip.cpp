@@ -102,9 +102,9 @@ TripleAttention maxip_attention(const GapMaxIp& instance, Shape shape) {
     return problem;
   }
   const PaperRange range = paper_range(instance);
-  if (-range.log_threshold > largest_exponent) {
+  if (!(std::fabs(range.log_threshold) <= largest_exponent)) {
     throw Error(ErrorCode::not_reachable,
-                "oracle: in the paper's shape outputs as small as exp(" + std::to_string(range.log_threshold) +
+                "oracle: in the paper's shape averages about exp(" + std::to_string(range.log_threshold) +
                     ") would have to be told apart, float64 ends at exp(-" +
                     std::to_string(static_cast<int>(largest_exponent)) +
                     "); d/t is too large, the pad at the threshold needs no more than constant accuracy");

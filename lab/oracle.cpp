@@ -45,7 +45,11 @@ Answers answer(std::span<const float> queries, const TripleKeys& keys, Options o
   const Result result = attend(matrix(queries.data(), rows, keys.dim), key_views, value_views, options);
   const HeadReport& head = result.report.heads.at(0);
   const auto* outputs = result.output.as<double>();
-  return {{outputs, outputs + rows}, head.certificate.bound(), head.certificate.relative, head.engine, head.arithmetic};
+  return {{outputs, outputs + rows},
+          head.certificate.proved_bound(),
+          head.certificate.relative,
+          head.engine,
+          head.arithmetic};
 }
 
 bool accurate(const Decision& decision, const Answers& answers) {

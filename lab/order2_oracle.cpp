@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <sstream>
 #include <string>
 #include <utility>
@@ -12,6 +13,11 @@
 namespace polyattn::lab {
 
 namespace {
+
+/// The larger bound; what is not a number bounds nothing.
+double larger(double a, double b) noexcept {
+  return a >= b ? a : (b >= a ? b : std::numeric_limits<double>::infinity());
+}
 
 bool enough(const OracleAnswer& answer, const NeededAccuracy& needed) {
   return answer.absolute <= needed.absolute || answer.relative <= needed.relative;
@@ -27,8 +33,8 @@ OracleAnswer attend_once(const Order2Instance& instance, const Options& options)
   answer.absolute = 0.0;
   answer.relative = 0.0;
   for (const HeadReport& head : result.report.heads) {
-    answer.absolute = std::max(answer.absolute, head.certificate.proved_bound());
-    answer.relative = std::max(answer.relative, head.certificate.relative);
+    answer.absolute = larger(answer.absolute, head.certificate.proved_bound());
+    answer.relative = larger(answer.relative, head.certificate.relative);
   }
   return answer;
 }

@@ -3,6 +3,7 @@
 #include "polyattn/error.hpp"
 
 #include <algorithm>
+#include <string>
 
 namespace polyattn::lab {
 
@@ -36,6 +37,10 @@ class Searcher {
       problem_.query(first + i, std::span(queries_).subspan(static_cast<std::size_t>(i) * dim, dim));
     }
     const Answers answers = oracle_(queries_, keys, problem_.decision, progress);
+    if (answers.outputs.size() != static_cast<std::size_t>(count)) {
+      throw Error(ErrorCode::invalid_argument, "oracle: expected " + std::to_string(count) + " outputs, got " +
+                                                   std::to_string(answers.outputs.size()));
+    }
     check_accuracy(problem_.decision, answers);
     if (report_.calls++ == 0) {
       report_.engine = answers.engine;

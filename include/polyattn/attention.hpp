@@ -122,7 +122,7 @@ enum class OutsideDomain : std::uint8_t {
 struct PrepareOptions {
   Options options;               ///< score, masks (see `prepare`), tolerance, engine, resources
   bool borrow = false;           ///< keep views of K and V instead of copies
-  std::int64_t query_heads = 0;  ///< 0: as many as key heads
+  std::int64_t query_heads = 0;  ///< 0: as many as key heads, of the set that has most
   /// Query rows expected per call; the planner weighs preparing against answering with it. 0: as many as keys.
   std::int64_t expected_queries = 0;
   OutsideDomain outside = OutsideDomain::exact;

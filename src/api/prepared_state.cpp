@@ -65,7 +65,7 @@ void build_head(PreparedState& state, std::size_t i, engines::HeadProblem& probl
   state.domains[i].expected_queries = static_cast<double>(expected > 0 ? expected : problem.n_kv());
   state.heads[i] = planning::prepare_head(problem, state.request, state.domains[i], context);
   if (state.request.engine != state.options.options.engine) {
-    state.heads[i].decision.plan.why = "sums prepared over all keys do not serve rows that see some of them";
+    state.heads[i].decision.plan.why = kSumsOfAllKeys;
   }
 }
 

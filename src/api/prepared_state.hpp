@@ -39,6 +39,9 @@ struct PreparedState {
 
 namespace polyattn::api {
 
+/// Why exact answers rows that see keys by their place.
+inline constexpr const char* kSumsOfAllKeys = "sums prepared over all keys do not serve rows that see some of them";
+
 /// Throws Error (unsupported) for what belongs to one query set, of a length not known yet.
 void check_preparable(const Options& options);
 

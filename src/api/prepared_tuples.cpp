@@ -105,6 +105,9 @@ void build_tuples(PreparedState& state, const ConstView& q, const base::Context&
     set_representatives(state, usize(i), problem, inner);
     state.tuple_heads[usize(i)] =
         planning::prepare_tuples(problem, state.request, expected_rows(state, problem), inner);
+    if (state.request.engine != state.options.options.engine) {
+      state.tuple_heads[usize(i)].plan.why = kSumsOfAllKeys;
+    }
   });
 }
 

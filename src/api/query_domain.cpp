@@ -11,6 +11,13 @@
 
 namespace polyattn::api {
 
+namespace {
+
+/// Of a ball in more dimensions than this the corner of its box stands for the ends of its axes.
+constexpr std::size_t kMostAxes = 64;
+
+}  // namespace
+
 void check_domain(const QueryDomain& domain, std::int64_t dim) {
   const bool box = !domain.low.empty() || !domain.high.empty();
   const bool ball = !domain.centre.empty();
@@ -100,6 +107,12 @@ std::vector<double> farthest_points(const QueryDomain& domain, const engines::Qu
   }
   for (const double x : centre) {
     points.push_back(norm > 0.0 ? x + x / norm * domain.radius * (1.0 + 1e-12) : 0.0);
+  }
+  if (dim > kMostAxes) {
+    for (std::size_t l = 0; l < dim; ++l) {
+      points.push_back(centre[l] + std::copysign(extent.half[l], centre[l]));
+    }
+    return points;
   }
   for (std::size_t l = 0; l < dim; ++l) {
     for (const double sign : {-1.0, 1.0}) {

@@ -19,7 +19,7 @@ engines::QueryExtent declared_extent(const QueryDomain& domain, const std::vecto
 std::vector<double> draw_representatives(const QueryDomain& domain, const engines::QueryExtent& extent);
 
 /// And points at its ends, [points][dim]: the farthest corner of a box; of a ball the point farthest from the origin
-/// and both ends of every axis.
+/// and both ends of every axis, beyond 64 dimensions the farthest corner of its box.
 std::vector<double> farthest_points(const QueryDomain& domain, const engines::QueryExtent& extent);
 
 /// Some head's queries are not all in its domain. One domain per problem.

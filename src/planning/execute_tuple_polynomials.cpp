@@ -53,6 +53,20 @@ class VisibleKeys {
   std::vector<std::vector<std::int64_t>> before_;
 };
 
+/// Whether a row of the list is within the extents that the frame's polynomials are for.
+bool some_within(const TupleProblem& problem, const engines::TupleFrame& frame, const std::vector<std::int64_t>& rows) {
+  std::vector<double> q(usize(problem.dim()));
+  return std::any_of(rows.begin(), rows.end(), [&](std::int64_t row) {
+    base::load_rows<double>(problem.queries, row, 1, q.data(), problem.dim());
+    for (std::size_t l = 0; l < q.size(); ++l) {
+      if (!(std::fabs(q[l]) <= frame.frame.query_half[l])) {
+        return false;
+      }
+    }
+    return true;
+  });
+}
+
 RowList list_of(std::vector<std::int64_t> rows) {
   RowList list;
   list.all = false;
@@ -96,6 +110,9 @@ std::vector<std::int64_t> TupleExecution::refused() const {
 
 void TupleExecution::try_higher(std::vector<std::int64_t>& missing) {
   const TuplePolynomials& chosen = *decision.polynomials;
+  if (chosen.sums != nullptr && !some_within(problem, *chosen.frame, missing)) {
+    return;  // rows that leave the domain: no degree serves them
+  }
   const CostModel cost(request.calibration, 1);
   engines::TupleChoice choice = chosen.choice;
   for (int tries = 0; tries < kMostTries && !missing.empty(); ++tries) {

@@ -160,18 +160,19 @@ std::optional<engines::HeadProblem> thinned(const engines::HeadProblem& problem,
 
 bool leaves_too_many(const engines::HeadProblem& problem, const Request& request, const base::Context& context,
                      const GridTry& known, double tolerance) {
-  const std::int64_t step = (problem.n_q() + problem.n_kv()) / kPilotPoints;
+  // Odd, so as not to meet the same columns of an image of 2^k every time.
+  const std::int64_t step = (problem.n_q() + problem.n_kv()) / kPilotPoints | 1;
   const std::optional<engines::HeadProblem> some = step < kLeastStep ? std::nullopt : thinned(problem, step);
   if (!some) {
     return false;
   }
   GridTry pilot = known;  // charges and sums both shrink with the number of keys
   pilot.near.reset();
-  pilot.limit = kInfinity;
   pilot.exact_seconds = known.exact_seconds / static_cast<double>(step);
-  const std::shared_ptr<GridChoice> choice = make_choice(*some, request, context, pilot, tolerance);
-  if (choice == nullptr) {
-    return true;
+  // Nothing where the cells alone cost more than what there is already, or do not fit.
+  const std::shared_ptr<GridChoice> choice = settle_grid(*some, request, context, pilot, tolerance);
+  if (choice == nullptr || choice->head.keys.points() == 0) {
+    return choice == nullptr;
   }
   const double rest = rest_seconds(problem, request, choice->share * static_cast<double>(problem.n_q()),
                                    near_goal(request, tolerance, known.values->range()), known.exact_seconds);

@@ -105,6 +105,23 @@ TEST(Reference, BoundsHoldAgainstLongDouble) {
   clearance.print("reference");
 }
 
+// A large value does not make up for a weight that is subnormal.
+TEST(Reference, RelativeFormEndsWithTheWeightsWhateverTheValues) {
+  Clearance clearance;
+  for (const double span : {600.0, 690.0, 700.0, 720.0, 740.0, 745.0}) {
+    for (const double value : {1.0, 1e11, 1e30, 1e250}) {
+      Head head = random_head(3, 1, 2, 1, 1, 1.0);
+      head.score.scale = 1.0;
+      head.q = {1.0};
+      head.k = {0.0, -span};
+      head.v = {0.0, value};
+      const Answer got = reference(head);
+      judge(head, got, clearance, "span " + std::to_string(span) + ", value " + std::to_string(value));
+      EXPECT_EQ(got.relative[0] < 1e-9, span < 692.0) << span << ' ' << value << ' ' << got.relative[0];
+    }
+  }
+}
+
 // Keys far below the largest count as any other for the relative form, until their weights leave the normal range.
 TEST(Reference, RelativeFormReachesAsFarAsFloat64) {
   Clearance clearance;

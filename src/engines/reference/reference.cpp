@@ -298,7 +298,7 @@ void deliver(const HeadProblem& problem, const KeySide& side, const Row& row, st
   const double every = far == 0.0 ? zeta : (every_delta + kUnit * span + 3 * kUnit) * kSlack;
   const double weighted = std::expm1(2 * every) + sums * std::exp(2 * every) + (narrow ? 0.0 : storage_unit(stored));
   const double least = stored == DType::float32 ? 0x1p-126 : 0x1p-1000;
-  const bool normal = std::exp(-span) / n * row.smallest_value >= least;
+  const bool normal = std::exp(-span) / n * std::min(1.0, row.smallest_value) >= least;
   write(out.rounding, target, finite ? (rounding + (narrow ? 0.0 : rounded)) * kSlack : kInfinity);
   write(out.storage, target,
         narrow ? (stored == DType::float16 && largest > 65504 ? kInfinity : rounded * kSlack) : 0.0);
