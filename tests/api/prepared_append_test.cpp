@@ -378,7 +378,10 @@ TEST(PreparedPlan, ClaimsNothingProvedOfKeysItDidNotSee) {
   const Problem problem = many_keys(DType::float64, 300, 105, false);
   const Prepared first =
       prepared_for(part_of(problem, 0, 250), cube(3, 1.25), forced({Engine::polynomial, Arithmetic::float64}));
-  for (const Candidate& candidate : appended(first, part_of(problem, 250, 300)).report().heads.at(0).candidates) {
+  const Prepared more = appended(first, part_of(problem, 250, 300));
+  const std::vector<Candidate>& candidates = more.report().heads.at(0).candidates;
+  EXPECT_FALSE(candidates.empty());
+  for (const Candidate& candidate : candidates) {
     EXPECT_EQ(candidate.a_priori_bound, kInfinity);
   }
 }
