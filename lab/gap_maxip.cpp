@@ -81,26 +81,11 @@ PaperRange paper_range(const GapMaxIp& instance) {
   return {beta, 0.5 * beta * (share - 1.0) - std::log(12.0 * pairs_of(instance))};
 }
 
-TripleAttention maxip_attention(const GapMaxIp& instance, Shape shape) {
-  if (instance.counts[1] == 0 || instance.counts[2] == 0) refuse("expected vectors in every set, got an empty one");
-  const bool paper = shape == Shape::paper;
-  const std::int64_t d = instance.dimension;
-  if (paper && d < 1) refuse("expected at least one dimension for the paper's shape, got 0");
-  const std::int64_t ones = paper ? d : instance.threshold;
-  const float entry = entry_for(least_beta(instance, shape));
-  TripleAttention problem;
-  problem.rows = instance.counts[0];
-  problem.real = {instance.counts[1], instance.counts[2]};
-  problem.pads = paper ? problem.real : std::array<std::int64_t, 2>{1, 1};
-  problem.dim = d + ones;
-  problem.scale = 1.0 / static_cast<double>(problem.dim);
-  problem.query = extended(instance.vector[0], d, entry, true);
-  problem.key = {extended(instance.vector[1], d, entry, false), extended(instance.vector[2], d, entry, false)};
-  problem.pad = {pad_key(d, ones, entry), pad_key(d, ones, entry)};
-  if (!paper) {
-    problem.decision = {.low = 1.0 / 6.0, .high = 1.0 / 2.4, .threshold = 7.0 / 24.0};
-    return problem;
-  }
+namespace {
+
+/// What tells yes from no. Throws Error (not_reachable) where float64 cannot hold it.
+Decision decision_of(const GapMaxIp& instance, Shape shape) {
+  if (shape != Shape::paper) return {.low = 1.0 / 6.0, .high = 1.0 / 2.4, .threshold = 7.0 / 24.0};
   const PaperRange range = paper_range(instance);
   if (!(std::fabs(range.log_threshold) <= largest_exponent)) {
     throw Error(ErrorCode::not_reachable,
@@ -110,7 +95,30 @@ TripleAttention maxip_attention(const GapMaxIp& instance, Shape shape) {
                     "); d/t is too large, the pad at the threshold needs no more than constant accuracy");
   }
   const double unit = std::exp(range.log_threshold);
-  problem.decision = {.low = unit, .high = 3.0 * unit, .threshold = 2.0 * unit, .relative = true};
+  return {.low = unit, .high = 3.0 * unit, .threshold = 2.0 * unit, .relative = true};
+}
+
+}  // namespace
+
+TripleAttention maxip_attention(const GapMaxIp& instance, Shape shape) {
+  if (instance.counts[1] == 0 || instance.counts[2] == 0) refuse("expected vectors in every set, got an empty one");
+  const bool paper = shape == Shape::paper;
+  const std::int64_t d = instance.dimension;
+  if (paper && d < 1) refuse("expected at least one dimension for the paper's shape, got 0");
+  const std::int64_t ones = paper ? d : instance.threshold;
+  const float entry = entry_for(least_beta(instance, shape));
+  TripleAttention problem;
+  problem.decision = decision_of(instance, shape);
+  problem.rows = instance.counts[0];
+  problem.real = {instance.counts[1], instance.counts[2]};
+  problem.pads = paper ? problem.real : std::array<std::int64_t, 2>{1, 1};
+  problem.dim = d + ones;
+  problem.scale = 1.0 / static_cast<double>(problem.dim);
+  problem.query = extended(instance.vector[0], d, entry, true);
+  for (std::size_t set = 0; set < 2; ++set) {
+    problem.key[set] = extended(instance.vector[set + 1], d, entry, false);
+  }
+  problem.pad = {pad_key(d, ones, entry), pad_key(d, ones, entry)};
   return problem;
 }
 
