@@ -5,6 +5,7 @@
 #include "calibration.hpp"
 #include "command.hpp"
 #include "exit_codes.hpp"
+#include "lab/best_polynomial.hpp"
 #include "problem.hpp"
 #include "results.hpp"
 
@@ -66,24 +67,13 @@ struct OrderRow {
   [[nodiscard]] bool fast() const noexcept { return known && polynomial_seconds < exact_seconds; }
 };
 
-/// The cheapest polynomial a plan of one head found; null if none certifies most of the rows.
-const Candidate* best_polynomial(const HeadPlan& head) {
-  const Candidate* best = nullptr;
-  for (const Candidate& candidate : head.candidates) {
-    const bool serves = candidate.engine == Engine::polynomial && candidate.degree >= 0 &&
-                        candidate.fallback_share < 0.5 && std::isfinite(candidate.seconds);
-    if (serves && (best == nullptr || candidate.seconds < best->seconds)) best = &candidate;
-  }
-  return best;
-}
-
 void add_head(const HeadPlan& head, OrderRow& row) {
   const InputStatistics& statistics = head.statistics;
   row.entries = std::max({row.entries, statistics.max_abs_query, statistics.max_abs_key});
   row.radius_before = std::max(row.radius_before, statistics.radius_before);
   row.radius = std::max(row.radius, statistics.radius_after);
   row.exact_seconds += head.exact_seconds;
-  const Candidate* best = best_polynomial(head);
+  const Candidate* best = lab::best_polynomial(head);
   if (best == nullptr) {
     row.known = false;
     return;

@@ -97,4 +97,17 @@ lab::BitVectors read_binary(const std::string& name) {
   return out;
 }
 
+std::vector<lab::BitVectors> read_binaries(const std::vector<std::string>& names) {
+  std::vector<lab::BitVectors> sets;
+  for (const std::string& name : names) {
+    sets.push_back(read_binary(name));
+    const std::int64_t dimension = sets.back().dimension();
+    if (dimension != sets.front().dimension()) {
+      throw Error(ErrorCode::invalid_argument, fmt::format("{}: vectors have {} bits, expected {} as in {}", name,
+                                                           dimension, sets.front().dimension(), names.front()));
+    }
+  }
+  return sets;
+}
+
 }  // namespace polyattn::cli

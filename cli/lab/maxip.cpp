@@ -6,6 +6,7 @@
 #include "exit_codes.hpp"
 #include "io/staged_file.hpp"
 #include "lab/commands.hpp"
+#include "lab/oracle_flags.hpp"
 #include "lab/triple_search.hpp"
 #include "lab/triples.hpp"
 #include "progress_bar.hpp"

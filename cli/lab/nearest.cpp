@@ -8,6 +8,7 @@
 #include "lab/binary_file.hpp"
 #include "lab/commands.hpp"
 #include "lab/nearest_instances.hpp"
+#include "lab/oracle_flags.hpp"
 #include "problem.hpp"
 #include "progress_bar.hpp"
 #include "results.hpp"
@@ -25,7 +26,8 @@ namespace {
 struct NearestFlags {
   std::vector<std::string> files;
   std::optional<std::string> ratio, shape, branch, within, generate, rows, keys, dim, distance, seed;
-  std::optional<std::string> engine, arithmetic, threads, output, json;
+  std::optional<std::string> output, json;
+  OracleFlags oracle;
   bool verify = false;
 };
 
@@ -47,9 +49,7 @@ void declare(CLI::App& app, NearestFlags& flags) {
   text_flag(app, "--dim", flags.dim, "D", "With --generate: bits (default 64)");
   text_flag(app, "--distance", flags.distance, "T", "With --generate planted (default D/8)");
   text_flag(app, "--seed", flags.seed, "S", "With --generate (default: a random one, reported)");
-  text_flag(app, "--engine", flags.engine, "NAME", "The oracle: auto (default), reference, exact, polynomial or grid");
-  text_flag(app, "--arithmetic", flags.arithmetic, "TYPE", "Of the oracle: auto (default), float32 or float64");
-  text_flag(app, "--threads", flags.threads, "N", "Threads (default 0: all there are)");
+  add_oracle_flags(app, flags.oracle, "auto");
   text_flag(app, "--json", flags.json, "FILE", "The report as JSON; - for standard output");
   app.footer(
       "Files hold booleans, integers or floating-point numbers that are 0 or 1.\n"
@@ -83,12 +83,9 @@ void generate(const NearestFlags& flags, Task& task) {
 }
 
 void load(const NearestFlags& flags, Task& task) {
-  task.data = {read_binary(flags.files[0]), read_binary(flags.files[1])};
+  std::vector<lab::BitVectors> sets = read_binaries(flags.files);
+  task.data = {std::move(sets[0]), std::move(sets[1])};
   const auto& [a, b] = task.data;
-  if (a.dimension() != b.dimension()) {
-    throw Error(ErrorCode::invalid_argument, fmt::format("{}: vectors have {} bits, expected {} as in {}",
-                                                         flags.files[1], b.dimension(), a.dimension(), flags.files[0]));
-  }
   if (b.count() == 0 && a.count() > 0) {
     throw Error(ErrorCode::invalid_argument, flags.files[1] + ": expected at least one row, got none");
   }
@@ -119,9 +116,7 @@ Task task_of(const NearestFlags& flags) {
         {{"auto", GapBranch::automatic}, {"table", GapBranch::table}, {"attention", GapBranch::attention}});
   }
   if (flags.within) task.within = parse_integer("--within", *flags.within, 0, 1 << 20);
-  if (flags.engine) task.engine.engine = parse_engine(*flags.engine);
-  if (flags.arithmetic) task.engine.arithmetic = parse_arithmetic(*flags.arithmetic);
-  if (flags.threads) task.engine.threads = parse_threads(*flags.threads);
+  task.engine = oracle_options(flags.oracle, Engine::automatic);
   std::vector<std::string> inputs;
   for (const std::string& file : flags.files) inputs.push_back(io::split_name(file).path);
   io::check_outputs(file_outputs({flags.json, flags.output}), inputs);

@@ -5,6 +5,7 @@
 #include "exit_codes.hpp"
 #include "io/staged_file.hpp"
 #include "lab/commands.hpp"
+#include "lab/oracle_flags.hpp"
 #include "lab/protocol_sat.hpp"
 #include "lab/three_ov_attention.hpp"
 #include "lab/triples.hpp"

@@ -8,6 +8,7 @@
 #include "io/staged_file.hpp"
 #include "lab/commands.hpp"
 #include "lab/formulas.hpp"
+#include "lab/oracle_flags.hpp"
 #include "lab/protocol_sat.hpp"
 #include "lab/triples.hpp"
 #include "progress_bar.hpp"

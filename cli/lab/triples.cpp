@@ -21,14 +21,6 @@ void add_triple_flags(CLI::App& app, TripleFlags& flags) {
   text_flag(app, "--seed", flags.seed, "S", "With --generate (default: a random one, reported)");
 }
 
-void add_oracle_flags(CLI::App& app, OracleFlags& flags, const char* usual_engine) {
-  text_flag(app, "--engine", flags.engine, "NAME",
-            fmt::format("The oracle: reference, exact, auto or another engine (default {})", usual_engine));
-  text_flag(app, "--arithmetic", flags.arithmetic, "TYPE", "float32 or float64 (default: the cheapest that will do)");
-  text_flag(app, "--threads", flags.threads, "N", "Threads (default 0: all there are)");
-  text_flag(app, "--max-memory", flags.max_memory, "BYTES", "Refuse to use more; K, M, G, T are powers of 1024");
-}
-
 std::vector<std::string> input_paths(const TripleFlags& flags) {
   std::vector<std::string> paths;
   paths.reserve(flags.files.size());
@@ -51,14 +43,9 @@ Triples triples_of(const TripleFlags& flags) {
     return triples;
   }
   if (flags.dim || flags.ones || flags.seed) throw UsageError("--dim, --ones and --seed need --generate");
+  std::vector<lab::BitVectors> sets = read_binaries(flags.files);
   for (std::size_t s = 0; s < 3; ++s) {
-    triples.sets.sets[s] = read_binary(flags.files[s]);
-    const std::int64_t dimension = triples.sets.sets[s].dimension();
-    if (dimension != triples.sets.dimension()) {
-      throw Error(ErrorCode::invalid_argument,
-                  fmt::format("{}: vectors have {} bits, expected {} as in {}", flags.files[s], dimension,
-                              triples.sets.dimension(), flags.files[0]));
-    }
+    triples.sets.sets[s] = std::move(sets[s]);
     if (triples.sets.sets[s].count() == 0) {
       throw Error(ErrorCode::invalid_argument, flags.files[s] + ": expected at least one vector, got none");
     }
@@ -89,15 +76,6 @@ void add_vectors(const std::string& path, const std::array<std::int64_t, 2>& dim
 lab::CodeFamily parse_code_family(const std::string& text) {
   return parse_choice<lab::CodeFamily>(
       "--code", text, {{"reed-solomon", lab::CodeFamily::reed_solomon}, {"hermitian", lab::CodeFamily::hermitian}});
-}
-
-Options oracle_options(const OracleFlags& flags, Engine usual_engine) {
-  Options options;
-  options.engine = flags.engine ? parse_engine(*flags.engine) : usual_engine;
-  if (flags.arithmetic) options.arithmetic = parse_arithmetic(*flags.arithmetic);
-  if (flags.threads) options.threads = parse_threads(*flags.threads);
-  if (flags.max_memory) options.max_memory = parse_bytes("--max-memory", *flags.max_memory);
-  return options;
 }
 
 }  // namespace polyattn::cli

@@ -1,11 +1,10 @@
 #pragma once
 
-/// What the commands about three sets of binary vectors share: the sets, from files or drawn, and the oracle.
+/// What the commands about three sets of binary vectors share: the sets, from files or drawn.
 
 #include "command.hpp"
 #include "lab/protocol_sat.hpp"
 #include "lab/three_ov.hpp"
-#include "polyattn/options.hpp"
 #include "results.hpp"
 
 #include <array>
@@ -21,13 +20,8 @@ struct TripleFlags {
   std::vector<std::string> files;
   std::optional<std::string> generate, dim, ones, seed;
 };
-/// How attention answers.
-struct OracleFlags {
-  std::optional<std::string> engine, arithmetic, threads, max_memory;
-};
 
 void add_triple_flags(CLI::App& app, TripleFlags& flags);
-void add_oracle_flags(CLI::App& app, OracleFlags& flags, const char* usual_engine);
 
 struct Triples {
   lab::ThreeOv sets{{lab::BitVectors(0, 0), lab::BitVectors(0, 0), lab::BitVectors(0, 0)}};
@@ -45,6 +39,5 @@ void add_vectors(const std::string& path, const std::array<std::int64_t, 2>& dim
                  const std::function<void(std::int64_t index, std::span<float> out)>& vector, Outputs& files);
 /// Of the flag --code.
 lab::CodeFamily parse_code_family(const std::string& text);
-Options oracle_options(const OracleFlags& flags, Engine usual_engine);
 
 }  // namespace polyattn::cli

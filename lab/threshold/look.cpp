@@ -1,5 +1,6 @@
 #include "lab/threshold/look.hpp"
 
+#include "lab/best_polynomial.hpp"
 #include "lab/exponential/chebyshev_degree.hpp"
 #include "lab/threshold/theory.hpp"
 #include "polyattn/attention.hpp"
@@ -24,17 +25,6 @@ Options options_of(const Settings& settings, const Instance& instance, double en
   options.calibration = look.calibration;
   options.progress = look.progress;
   return options;
-}
-
-/// The cheapest polynomials that a plan expects to certify most rows.
-const Candidate* best_polynomial(const HeadPlan& head) {
-  const Candidate* best = nullptr;
-  for (const Candidate& candidate : head.candidates) {
-    const bool serves = candidate.engine == Engine::polynomial && candidate.degree >= 0 &&
-                        candidate.fallback_share < 0.5 && std::isfinite(candidate.seconds);
-    if (serves && (best == nullptr || candidate.seconds < best->seconds)) best = &candidate;
-  }
-  return best;
 }
 
 void add_theory(const Settings& settings, Point& point) {

@@ -14,6 +14,7 @@ namespace polyattn::lab {
 namespace {
 
 using polyattn::test::fails_with;
+using test::queries_of;
 using test::textbook;
 using test::wrong_by;
 using test::wrong_by_share;
@@ -50,15 +51,6 @@ Truth truth(std::int64_t most, const GapMaxIp& instance) {
   if (most >= instance.threshold) return Truth::yes;
   const double low = (1.0 - instance.gap) * static_cast<double>(instance.threshold);
   return static_cast<double>(most) <= low ? Truth::no : Truth::either;
-}
-
-std::vector<float> queries_of(const TripleAttention& problem) {
-  std::vector<float> queries(static_cast<std::size_t>(problem.rows * problem.dim));
-  for (std::int64_t i = 0; i < problem.rows; ++i) {
-    problem.query(i, std::span(queries).subspan(static_cast<std::size_t>(i * problem.dim),
-                                                static_cast<std::size_t>(problem.dim)));
-  }
-  return queries;
 }
 
 /// Over random instances of every gap: what the outputs are, and that `decide` is right. Returns how many rows said yes
@@ -216,17 +208,7 @@ TEST(GapMaxIp, RefusesWhatIsNone) {
 
 TEST(GapMaxIp, PlanChoosesExact) {
   const Sets sets = random_sets({64, 32, 32}, 24, 7);
-  const TripleAttention problem = maxip_attention(gap_maxip(sets, 8, 0.5), Shape::pad);
-  const TripleKeys keys = keys_of(problem, {{{0, 32}, {0, 32}}});
-  const std::vector<float> queries = queries_of(problem);
-  Options options;
-  options.score = Dot{problem.scale};
-  options.tolerance.value = 0.12;
-  const std::array key_views{matrix(keys.keys[0].data(), 33, problem.dim),
-                             matrix(keys.keys[1].data(), 33, problem.dim)};
-  const std::array value_views{matrix(keys.values[0].data(), 33, 1), matrix(keys.values[1].data(), 33, 1)};
-  const PlanReport report = plan(matrix(queries.data(), 64, problem.dim), key_views, value_views, options).report();
-  EXPECT_EQ(report.heads.at(0).engine, Engine::exact);
+  EXPECT_EQ(test::plan_of(maxip_attention(gap_maxip(sets, 8, 0.5), Shape::pad), 0.12).engine, Engine::exact);
 }
 
 }  // namespace

@@ -2,6 +2,7 @@
 
 #include "lab/protocol_maxip.hpp"
 
+#include "lab/brute_force.hpp"
 #include "lab/formulas.hpp"
 #include "lab/protocol_sat.hpp"
 #include "lab/support.hpp"
@@ -104,15 +105,6 @@ TEST(ProtocolMaxIp, TheGapIsWhatTheProtocolSays) {
                          [&] { static_cast<void>(instance.materialised()); }));
 }
 
-bool brute_force(const Cnf& formula) {
-  for (unsigned x = 0; x < 1U << formula.variables; ++x) {
-    Assignment model;
-    for (int v = 0; v < formula.variables; ++v) model.push_back((x >> v & 1U) != 0);
-    if (satisfies(formula, model)) return true;
-  }
-  return false;
-}
-
 /// `clauses` different clauses of 1 to 3 literals; short ones more often where they should contradict each other.
 Cnf mixed(int variables, std::size_t clauses, std::uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -141,7 +133,7 @@ TEST(ProtocolSat, DecidesFormulasThroughTheWholeChain) {
     const std::size_t clauses = seed % 3 == 0 ? 8 : 3 + seed % 5;
     const Cnf formula = mixed(variables, clauses, seed);
     const ProtocolAnswer answer = solve_sat_via_protocol(formula, oracle());
-    const bool truth = brute_force(formula);
+    const bool truth = test::brute_force(formula);
     EXPECT_EQ(answer.sat.model.has_value(), truth) << write_dimacs(formula);
     EXPECT_TRUE(!answer.sat.model || satisfies(formula, *answer.sat.model));
     ++formulas;
@@ -164,7 +156,7 @@ TEST(ProtocolSat, VectorsInFull) {
     options.in_full = true;
     const ProtocolAnswer answer = solve_sat_via_protocol(formula, oracle(), options);
     EXPECT_EQ(answer.protocol.coordinates, 16807);
-    EXPECT_EQ(answer.sat.model.has_value(), brute_force(formula));
+    EXPECT_EQ(answer.sat.model.has_value(), test::brute_force(formula));
   }
 }
 
@@ -172,7 +164,7 @@ TEST(ProtocolSat, AnOracleWrongByTwelveHundredthsDecides) {
   for (std::uint64_t seed = 0; seed < 12; ++seed) {
     const Cnf formula = mixed(3, 4, seed);
     const ProtocolAnswer answer = solve_sat_via_protocol(formula, test::wrong_by(0.12));
-    EXPECT_EQ(answer.sat.model.has_value(), brute_force(formula)) << write_dimacs(formula);
+    EXPECT_EQ(answer.sat.model.has_value(), test::brute_force(formula)) << write_dimacs(formula);
   }
 }
 
@@ -183,7 +175,7 @@ TEST(ProtocolSat, InThePapersShapeWhereFloat64CanHoldIt) {
   for (std::uint64_t seed = 0; seed < 20; ++seed) {
     const Cnf formula = mixed(3, 3 + seed % 4, seed);
     const ProtocolAnswer answer = solve_sat_via_protocol(formula, oracle(Engine::reference), options);
-    EXPECT_EQ(answer.sat.model.has_value(), brute_force(formula)) << write_dimacs(formula);
+    EXPECT_EQ(answer.sat.model.has_value(), test::brute_force(formula)) << write_dimacs(formula);
     EXPECT_LT(answer.sat.search.decision.high, 1e-4);
     decided += answer.sat.model ? 0 : 1;
   }
@@ -195,7 +187,7 @@ TEST(ProtocolSat, InThePapersShapeWhereFloat64CanHoldIt) {
 
 TEST(ProtocolSat, HermitianCodesAndOtherBlocks) {
   const auto agrees = [](const Cnf& formula, const ProtocolOptions& options) {
-    return solve_sat_via_protocol(formula, oracle(), options).sat.model.has_value() == brute_force(formula);
+    return solve_sat_via_protocol(formula, oracle(), options).sat.model.has_value() == test::brute_force(formula);
   };
   for (std::uint64_t seed = 0; seed < 6; ++seed) {
     EXPECT_TRUE(agrees(mixed(5, 7, seed), {.block = 1}));

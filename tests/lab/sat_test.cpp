@@ -2,6 +2,7 @@
 
 #include "lab/sat.hpp"
 
+#include "lab/brute_force.hpp"
 #include "lab/formulas.hpp"
 #include "support/cadical.hpp"
 #include "support/expect_error.hpp"
@@ -17,15 +18,6 @@ Oracle oracle() {
   options.engine = Engine::exact;
   options.threads = 2;
   return attention_oracle(options);
-}
-
-bool brute_force(const Cnf& formula) {
-  for (unsigned x = 0; x < 1U << formula.variables; ++x) {
-    Assignment model;
-    for (int v = 0; v < formula.variables; ++v) model.push_back((x >> v & 1U) != 0);
-    if (satisfies(formula, model)) return true;
-  }
-  return false;
 }
 
 /// Decides, checks the model, and returns whether there is one.
@@ -53,7 +45,7 @@ TEST(Sat, AgreesWithBruteForce) {
     const int length = 1 + static_cast<int>(seed % 3);
     const auto clauses = std::llround(variables * (length == 1 ? 0.6 : length == 2 ? 1.4 : 4.8));
     const Cnf formula = random_ksat(variables, clauses, length, seed);
-    const bool truth = brute_force(formula);
+    const bool truth = test::brute_force(formula);
     satisfiable += truth ? 1 : 0;
     EXPECT_EQ(decide(formula), truth) << write_dimacs(formula);
   }
@@ -66,7 +58,7 @@ TEST(Sat, AgreesWithCadicalNearTheThreshold) {
   for (std::uint64_t seed = 100; seed < 140; ++seed) {
     const int variables = 12 + static_cast<int>(seed % 7);
     const Cnf formula = random_ksat(variables, std::llround(4.26 * variables), 3, seed);
-    const bool truth = test::cadical_says_satisfiable(write_dimacs(formula));
+    const bool truth = polyattn::test::cadical_says_satisfiable(write_dimacs(formula));
     satisfiable += truth ? 1 : 0;
     EXPECT_EQ(decide(formula), truth) << write_dimacs(formula);
   }
@@ -115,8 +107,8 @@ TEST(Sat, AnOracleThatLiesIsCaught) {
 }
 
 TEST(Sat, StopsWhenTold) {
-  EXPECT_TRUE(test::fails_with(ErrorCode::cancelled, {},
-                               [] { solve_sat(random_ksat(24, 102, 3, 2), oracle(), [](double) { return false; }); }));
+  EXPECT_TRUE(polyattn::test::fails_with(
+      ErrorCode::cancelled, {}, [] { solve_sat(random_ksat(24, 102, 3, 2), oracle(), [](double) { return false; }); }));
 }
 
 TEST(Sat, ProgressNeverGoesBack) {

@@ -3,11 +3,15 @@
 /// What tests of the lab share: attention by its definition, and oracles that err.
 
 #include "lab/oracle.hpp"
+#include "polyattn/attention.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
 #include <limits>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -43,6 +47,31 @@ inline std::vector<long double> textbook(std::span<const float> queries, const T
     outputs.push_back(numerator / denominator);
   }
   return outputs;
+}
+
+/// Every query of a problem, [rows, dim].
+inline std::vector<float> queries_of(const TripleAttention& problem) {
+  const auto dim = static_cast<std::size_t>(problem.dim);
+  std::vector<float> queries(static_cast<std::size_t>(problem.rows) * dim);
+  for (std::int64_t i = 0; i < problem.rows; ++i) {
+    problem.query(i, std::span(queries).subspan(static_cast<std::size_t>(i) * dim, dim));
+  }
+  return queries;
+}
+
+/// What a plan of all rows against all keys says at this absolute tolerance.
+inline HeadPlan plan_of(const TripleAttention& problem, double tolerance) {
+  const TripleKeys keys = keys_of(problem, {{{0, problem.real[0]}, {0, problem.real[1]}}});
+  const std::vector<float> queries = queries_of(problem);
+  const auto length = [&](std::size_t set) { return static_cast<std::int64_t>(keys.values[set].size()); };
+  const std::array key_views{matrix(keys.keys[0].data(), length(0), problem.dim),
+                             matrix(keys.keys[1].data(), length(1), problem.dim)};
+  const std::array value_views{matrix(keys.values[0].data(), length(0), 1),
+                               matrix(keys.values[1].data(), length(1), 1)};
+  Options options;
+  options.score = Dot{problem.scale};
+  options.tolerance.value = tolerance;
+  return plan(matrix(queries.data(), problem.rows, problem.dim), key_views, value_views, options).report().heads.at(0);
 }
 
 /// Wrong by `error`, in the direction that does harm if any does.

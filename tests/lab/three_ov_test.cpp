@@ -102,11 +102,7 @@ TEST(DirectAttention, OutputsKeepTheDichotomy) {
     const std::int64_t n = 1 + static_cast<std::int64_t>(seed % 5);
     const ThreeOv instance = random_instance({3, n, 1 + static_cast<std::int64_t>(seed % 3)}, 6, 6, seed);
     const TripleAttention problem = direct_attention(instance);
-    std::vector<float> queries(static_cast<std::size_t>(3 * problem.dim));
-    for (std::int64_t i = 0; i < 3; ++i) {
-      problem.query(i, std::span(queries).subspan(static_cast<std::size_t>(i * problem.dim),
-                                                  static_cast<std::size_t>(problem.dim)));
-    }
+    const std::vector<float> queries = test::queries_of(problem);
     // All keys, and the first half of either set alone.
     const std::array<std::int64_t, 2> half{(n + 1) / 2, (problem.real[1] + 1) / 2};
     const TripleKeys all = keys_of(problem, {{{0, problem.real[0]}, {0, problem.real[1]}}});
@@ -170,23 +166,9 @@ TEST(DirectAttention, AttentionIsAnOracle) {
 TEST(DirectAttention, PlanChoosesExact) {
   const Cnf formula = random_ksat(21, 89, 3, 1);
   const ThreeOv instance = list(formula, split(formula));
-  const TripleAttention problem = direct_attention(instance);
-  const TripleKeys keys = keys_of(problem, {{{0, 128}, {0, 128}}});
-  std::vector<float> queries(static_cast<std::size_t>(128 * problem.dim));
-  for (std::int64_t i = 0; i < 128; ++i) {
-    problem.query(i, std::span(queries).subspan(static_cast<std::size_t>(i * problem.dim),
-                                                static_cast<std::size_t>(problem.dim)));
-  }
-  Options options;
-  options.score = Dot{problem.scale};
-  options.tolerance.value = 0.25;
-  const std::array key_views{matrix(keys.keys[0].data(), 129, problem.dim),
-                             matrix(keys.keys[1].data(), 129, problem.dim)};
-  const std::array value_views{matrix(keys.values[0].data(), 129, 1), matrix(keys.values[1].data(), 129, 1)};
-  const PlanReport report = plan(matrix(queries.data(), 128, problem.dim), key_views, value_views, options).report();
-  ASSERT_EQ(report.heads.size(), 1U);
-  EXPECT_EQ(report.heads[0].engine, Engine::exact);
-  EXPECT_EQ(report.heads[0].arithmetic, Arithmetic::float32);
+  const HeadPlan head = test::plan_of(direct_attention(instance), 0.25);
+  EXPECT_EQ(head.engine, Engine::exact);
+  EXPECT_EQ(head.arithmetic, Arithmetic::float32);
 }
 
 TEST(DirectAttention, PolynomialsAreRefusedByName) {

@@ -182,24 +182,17 @@ TEST(StudyFile, RefusesOtherSettingsByName) {
   points[0].n = 8;
   points[0].entries = 1.0;
   const std::string text = points_csv(settings, points);
-  Settings other = settings;
-  other.order = 3;
-  expect_refused(text, other, "x.csv:2: made with order = 2, not 3");
-  other = settings;
-  other.dims_per_log = 0.25;
-  expect_refused(text, other, "dims_per_log2_n = 0.5, not 0.25");
-  other = settings;
-  other.accuracy = 1.0;
-  expect_refused(text, other, "accuracy = 0.5, not 1");
-  other = settings;
-  other.seed = 2;
-  expect_refused(text, other, "seed = 1, not 2");
-  other = settings;
-  other.threads = 2;
-  expect_refused(text, other, "threads = 1, not 2");
-  other = settings;
-  other.speeds = "calibrated-1";
-  expect_refused(text, other, "speeds = own, not calibrated-1");
+  const auto refused = [&](const auto& change, const std::string& message) {
+    Settings other = settings;
+    change(other);
+    expect_refused(text, other, message);
+  };
+  refused([](Settings& s) { s.order = 3; }, "x.csv:2: made with order = 2, not 3");
+  refused([](Settings& s) { s.dims_per_log = 0.25; }, "dims_per_log2_n = 0.5, not 0.25");
+  refused([](Settings& s) { s.accuracy = 1.0; }, "accuracy = 0.5, not 1");
+  refused([](Settings& s) { s.seed = 2; }, "seed = 1, not 2");
+  refused([](Settings& s) { s.threads = 2; }, "threads = 1, not 2");
+  refused([](Settings& s) { s.speeds = "calibrated-1"; }, "speeds = own, not calibrated-1");
 }
 
 TEST(StudyFile, RefusesWhatIsNone) {
