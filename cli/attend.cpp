@@ -8,6 +8,7 @@
 #include "verification.hpp"
 
 #include <fmt/core.h>
+#include <utility>
 
 namespace polyattn::cli {
 
@@ -82,9 +83,7 @@ int run(int argc, char** argv) {
   files.add_tensor(*flags.output, result.output, problem.rank(), false);
   if (flags.bounds) files.add_tensor(*flags.bounds, result.row_bounds.value(), problem.rank(), true);
   if (flags.lse) files.add_tensor(*flags.lse, result.lse.value(), problem.rank(), true);
-  if (flags.json && *flags.json != "-") files.add_text(*flags.json, json_text(json));
-  files.commit();
-  print(flags.json == "-" ? json_text(json) : words(result.report) + (verified ? describe(*verified) : ""));
+  publish(flags.json, json, words(result.report) + (verified ? describe(*verified) : ""), std::move(files));
   return verified != nullptr && verified->outside > 0 ? exit_outside : exit_done;
 }
 

@@ -10,6 +10,8 @@
 #include "smoothing/places.hpp"
 #include "smoothing/reports.hpp"
 
+#include <utility>
+
 namespace polyattn::cli {
 
 namespace {
@@ -122,11 +124,9 @@ int run(int argc, char** argv) {
   add_result(json, result, options);
   Outputs files;
   write(files, flags, result, places);
-  if (json_path && *json_path != "-") files.add_text(*json_path, json_text(json));
-  files.commit();
-  print(json_path == "-"
-            ? json_text(json)
-            : input_words(tables, chosen) + words(result, options) + (verification ? describe(*verification) : ""));
+  const std::string text =
+      input_words(tables, chosen) + words(result, options) + (verification ? describe(*verification) : "");
+  publish(json_path, json, text, std::move(files));
   return verification && verification->outside > 0 ? exit_outside : exit_done;
 }
 

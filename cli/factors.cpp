@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 namespace polyattn::cli {
@@ -203,9 +204,7 @@ int run(int argc, char** argv) {
   const Json json = to_json(result, problem, options, files);
   Outputs written;
   for (std::size_t k = 0; k < files.size(); ++k) written.add_tensor(files[k], result.u[k], problem.rank(), false);
-  if (flags.json && *flags.json != "-") written.add_text(*flags.json, json_text(json));
-  written.commit();
-  print(flags.json == "-" ? json_text(json) : words(result, problem));
+  publish(flags.json, json, words(result, problem), std::move(written));
   return exit_done;
 }
 

@@ -77,6 +77,7 @@ std::string rank_text(std::int64_t rank) { return rank < 0 ? "more than 2^63" : 
 
 /// A polynomial in words and as JSON.
 struct Description {
+  int degree = 0;
   std::string text;
   Json json;
 };
@@ -98,7 +99,8 @@ Description describe_floating(const PolyFlags& flags) {
   }
   text += fmt::format("sum |c_t| R^t <= {:.17g}\n", p.absolute_sum);
   for (std::size_t t = 0; t < p.coefficients.size(); ++t) text += fmt::format("c_{} = {:.17g}\n", t, p.coefficients[t]);
-  return {text,
+  return {p.degree,
+          text,
           {{"schema", json_schema},
            {"radius", p.radius},
            {"degree", p.degree},
@@ -121,7 +123,8 @@ Description describe_rational(const PolyFlags& flags) {
       "{:.17g} <= max |P(x) - exp(x)| <= {:.17g}\n{:.17g} <= max |P(x)/exp(x) - 1| <= {:.17g}\n",
       p.degree, p.radius, p.radius, p.bits, p.absolute.low, p.absolute.high, p.relative.low, p.relative.high);
   for (std::size_t t = 0; t < p.coefficients.size(); ++t) text += fmt::format("c_{} = {}\n", t, p.coefficients[t]);
-  return {text,
+  return {p.degree,
+          text,
           {{"schema", json_schema},
            {"radius", p.radius},
            {"degree", p.degree},
@@ -142,9 +145,8 @@ int run(int argc, char** argv) {
   check_flags(flags);
   Description p = flags.rational ? describe_rational(flags) : describe_floating(flags);
   if (dim) {
-    const int degree = p.json["degree"].get<int>();
-    const std::int64_t rank = feature_rank(*dim, degree);
-    const std::int64_t papers = papers_rank(*dim, degree);
+    const std::int64_t rank = feature_rank(*dim, p.degree);
+    const std::int64_t papers = papers_rank(*dim, p.degree);
     p.text += fmt::format("rank for d = {}: {} (Alman and Song 2023, Lemma 3.2: {})\n", *dim, rank_text(rank),
                           rank_text(papers));
     p.json["dim"] = *dim;

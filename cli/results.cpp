@@ -117,17 +117,11 @@ void Outputs::commit() {
   files_.clear();
 }
 
-void publish(const std::optional<std::string>& json_path, const Json& json, const std::string& in_words) {
-  if (json_path == "-") {
-    print(json_text(json));
-    return;
-  }
-  if (json_path) {
-    Outputs outputs;
-    outputs.add_text(*json_path, json_text(json));
-    outputs.commit();
-  }
-  print(in_words);
+void publish(const std::optional<std::string>& json_path, const Json& json, const std::string& in_words,
+             Outputs files) {
+  if (json_path && *json_path != "-") files.add_text(*json_path, json_text(json));
+  files.commit();
+  print(json_path == "-" ? json_text(json) : in_words);
 }
 
 std::vector<std::string> file_outputs(const std::vector<std::optional<std::string>>& paths) {

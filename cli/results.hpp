@@ -52,9 +52,10 @@ class Outputs {
   std::vector<std::unique_ptr<io::StagedFile>> files_;
 };
 
-/// For commands whose result is a report: `json_path` empty prints the words; "-" prints JSON instead; else JSON goes
-/// to that file and the words to standard output.
-void publish(const std::optional<std::string>& json_path, const Json& json, const std::string& in_words);
+/// Gives the files their names, with the report beside them: `json_path` empty prints the words; "-" prints JSON
+/// instead; else JSON goes to that file and the words to standard output.
+void publish(const std::optional<std::string>& json_path, const Json& json, const std::string& in_words,
+             Outputs files = {});
 /// `path` unless it is "-", standard output.
 std::vector<std::string> file_outputs(const std::vector<std::optional<std::string>>& paths);
 

@@ -196,12 +196,9 @@ int run(int argc, char** argv) {
   add_result(json, result);
   Outputs files;
   write(files, flags, result, tables, places);
-  const std::optional<std::string>& json_path = flags.common.json;
-  if (json_path && *json_path != "-") files.add_text(*json_path, json_text(json));
-  files.commit();
-  print(json_path == "-" ? json_text(json)
-                         : input_words(tables, chosen) + words(result.report) + words(result, tables.values->columns) +
-                               (verification ? describe(*verification) : ""));
+  const std::string text = input_words(tables, chosen) + words(result.report) + words(result, tables.values->columns) +
+                           (verification ? describe(*verification) : "");
+  publish(flags.common.json, json, text, std::move(files));
   return verification && verification->outside > 0 ? exit_outside : exit_done;
 }
 

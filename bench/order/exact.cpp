@@ -6,6 +6,7 @@
 #include "order/parts.hpp"
 #include "support/case.hpp"
 #include "support/driver.hpp"
+#include "support/exact_time.hpp"
 #include "support/fma_peak.hpp"
 #include "support/statistics.hpp"
 
@@ -91,16 +92,22 @@ void measure_share(benchmark::State& state, const ShareCase& which) {
 
 void measure_rows(benchmark::State& state, const RowCase& which) {
   Inputs<float> inputs(which.sizes);
-  const std::int64_t many = which.sizes.queries;
   const Report report = inputs.attend_first(which.few);
+  Options single = inputs.options;
+  single.arithmetic = Arithmetic::float32;
+  const ExactTime exact(
+      [&](std::int64_t rows, const Options& options) {
+        inputs.options = options;
+        return inputs.attend_first(rows);
+      },
+      single, {which.few, which.sizes.queries, which.sizes.keys[0]});
   std::vector<double> per_row;
   std::vector<double> all;
   for (auto _ : state) {
-    const double of_few = seconds_of([&] { benchmark::DoNotOptimize(inputs.attend_first(which.few)); });
-    const double of_many = seconds_of([&] { benchmark::DoNotOptimize(inputs.attend_all()); });
-    per_row.push_back((of_many - of_few) / static_cast<double>(many - which.few));
-    all.push_back(of_many + per_row.back() * static_cast<double>(which.sizes.keys[0] - many));
-    state.SetIterationTime(of_many + of_few);
+    const ExactTime::Seconds seconds = exact.measure();
+    per_row.push_back(seconds.per_row);
+    all.push_back(seconds.all);
+    state.SetIterationTime(seconds.per_row);
   }
   set_counter(state, "median_seconds_per_row", median(per_row));
   set_counter(state, "extrapolated_seconds", median(all));

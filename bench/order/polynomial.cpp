@@ -6,11 +6,13 @@
 #include "support/case.hpp"
 #include "support/data.hpp"
 #include "support/driver.hpp"
+#include "support/exact_time.hpp"
 #include "support/statistics.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -121,21 +123,23 @@ constexpr SpeedCase kSpeedCases[] = {
 
 void measure_speed(benchmark::State& state, const SpeedCase& which) {
   Bounded inputs(which.order, which.n, which.scale, which.tolerance);
-  Options exact = inputs.options;
-  exact.engine = Engine::exact;
   const Report report = inputs.attend_all(which.n, inputs.options);
   if (which.checked > 0) set_counter(state, "measured_error", inputs.error(which.checked));
+  std::optional<ExactTime> exact;
+  if (which.many > 0) {
+    exact.emplace([&](std::int64_t rows, const Options& options) { return inputs.attend(rows, which.n, options); },
+                  inputs.options, ExactTime::Rows{which.few, which.many, which.n});
+    set_counter(state, "exact_bits", exact->head().arithmetic == Arithmetic::float32 ? 32.0 : 64.0);
+    set_counter(state, "exact_bound", exact->head().certificate.bound());
+  }
   std::vector<double> own;
   std::vector<double> ratios;
   std::vector<double> all_exact;
   for (auto _ : state) {
     own.push_back(seconds_of([&] { benchmark::DoNotOptimize(inputs.attend_all(which.n, inputs.options)); }));
     state.SetIterationTime(own.back());
-    if (which.many == 0) continue;
-    const double few = seconds_of([&] { inputs.attend(which.few, which.n, exact); });
-    const double many = seconds_of([&] { inputs.attend(which.many, which.n, exact); });
-    const double row = (many - few) / static_cast<double>(which.many - which.few);
-    all_exact.push_back(many + row * static_cast<double>(which.n - which.many));
+    if (!exact) continue;
+    all_exact.push_back(exact->seconds());
     ratios.push_back(all_exact.back() / own.back());
   }
   set_counter(state, "median_seconds", median(own));

@@ -19,7 +19,7 @@ constexpr double kHopeless = 2.0;
 /// First calls below this time are followed by a second: they may have met cold caches.
 constexpr double kRepeatSeconds = 0.02;
 constexpr int kDegreesAbout[] = {-1, 0, 1};
-constexpr int kHighestDegree = 30;  ///< that can be asked for
+constexpr int kHighestDegree = 30;  ///< that options.degree may ask for (include/polyattn/options.hpp)
 
 Choice choice_of(const Problem& automatic, Engine engine, Arithmetic arithmetic) {
   Choice choice;
@@ -38,7 +38,7 @@ bool no_choice(const Error& error) noexcept {
          error.code() == ErrorCode::out_of_memory;
 }
 
-/// Seconds of a first call; infinity if it does not certify the tolerance or cannot serve the problem.
+/// Seconds of a first call; infinity if it is no choice.
 double first_call(const Choice& choice, const View& output) {
   const auto call = [&] { attend_into(choice.problem, output); };
   try {

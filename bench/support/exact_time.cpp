@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace polyattn::bench {
 
@@ -14,9 +15,10 @@ constexpr std::int64_t kPairs = 2'000'000'000;
 constexpr std::int64_t kFraction = 4;  // the smaller number is a quarter of it
 constexpr Arithmetic kArithmetics[] = {Arithmetic::automatic, Arithmetic::float32, Arithmetic::float64};
 
-View first_rows(View output, std::int64_t rows) {
-  output.shape[2] = rows;
-  return output;
+ExactTime::Rows rows_of(const Problem& problem) {
+  const std::int64_t all = problem.q.shape[2];
+  const std::int64_t many = std::clamp<std::int64_t>(kPairs / problem.keys.shape[2], kFraction, all);
+  return {many / kFraction, many, all};
 }
 
 }  // namespace
@@ -27,20 +29,18 @@ Problem first_rows(const Problem& problem, std::int64_t rows) {
   return first;
 }
 
-ExactTime::ExactTime(const Problem& problem, const View& output)
-    : rows_(problem.q.shape[2]),
-      output_(output),
-      few_(problem),
-      many_(first_rows(problem, std::clamp<std::int64_t>(kPairs / problem.keys.shape[2], kFraction, rows_))) {
-  many_.options.engine = Engine::exact;
+ExactTime::ExactTime(Call call, const Options& options, const Rows& rows)
+    : call_(std::move(call)), options_(options), rows_(rows) {
+  options_.engine = Engine::exact;
   double least = std::numeric_limits<double>::infinity();
-  Arithmetic best = Arithmetic::automatic;
+  Arithmetic best = options.arithmetic;
   for (const Arithmetic arithmetic : kArithmetics) {
-    many_.options.arithmetic = arithmetic;
+    if (options.arithmetic != Arithmetic::automatic && arithmetic != options.arithmetic) continue;
+    options_.arithmetic = arithmetic;
     try {
       // The first call finds out what is certified and warms up.
-      const Report report = attend_into(many_, first_rows(output_, many_.q.shape[2]));
-      const double seconds = seconds_of_call(many_);
+      const Report report = call_(rows_.many, options_);
+      const double seconds = seconds_of_rows(rows_.many);
       if (seconds >= least) continue;
       least = seconds;
       best = arithmetic;
@@ -49,22 +49,31 @@ ExactTime::ExactTime(const Problem& problem, const View& output)
       if (error.code() != ErrorCode::not_reachable) throw;
     }
   }
-  many_.options.arithmetic = best;
-  few_ = first_rows(many_, many_.q.shape[2] / kFraction);
+  options_.arithmetic = best;
 }
 
-double ExactTime::seconds_of_call(const Problem& problem) const {
-  const View output = first_rows(output_, problem.q.shape[2]);
-  return seconds_of([&] { benchmark::DoNotOptimize(attend_into(problem, output)); });
+ExactTime::ExactTime(const Problem& problem, const View& output)
+    : ExactTime(
+          [problem, output](std::int64_t rows, const Options& options) {
+            Problem first = first_rows(problem, rows);
+            first.options = options;
+            View there = output;
+            there.shape[2] = rows;
+            return attend_into(first, there);
+          },
+          problem.options, rows_of(problem)) {}
+
+double ExactTime::seconds_of_rows(std::int64_t rows) const {
+  return seconds_of([&] { benchmark::DoNotOptimize(call_(rows, options_)); });
 }
 
-double ExactTime::seconds() const {
-  const double of_few = seconds_of_call(few_);
-  const double of_many = seconds_of_call(many_);
-  const std::int64_t few = few_.q.shape[2];
-  const std::int64_t many = many_.q.shape[2];
-  const double per_row = (of_many - of_few) / static_cast<double>(many - few);
-  return of_many + per_row * static_cast<double>(rows_ - many);
+ExactTime::Seconds ExactTime::measure() const {
+  const double of_few = seconds_of_rows(rows_.few);
+  const double of_many = seconds_of_rows(rows_.many);
+  Seconds out;
+  out.per_row = (of_many - of_few) / static_cast<double>(rows_.many - rows_.few);
+  out.all = of_many + out.per_row * static_cast<double>(rows_.all - rows_.many);
+  return out;
 }
 
 }  // namespace polyattn::bench

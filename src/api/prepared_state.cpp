@@ -224,10 +224,6 @@ void build(PreparedState& state) {
   const base::FloatEnvironment environment;
   const ConstView q = representatives(state);
   state.shape = check_shapes(q, first_keys(state), first_values(state));
-  for (std::size_t s = 0; s < state.sets.size(); ++s) {
-    state.shape.set_keys[s] = keys_in(state.sets[s]);
-  }
-  state.shape.n_kv = state.shape.set_keys.front();
   check_domain(state.domain, state.shape.dim);
   state.request = request_of(state);
   const base::Context context = context_of(state);
@@ -257,7 +253,6 @@ std::shared_ptr<const PreparedState> extended(const PreparedState& state, std::s
   next->sets = state.sets;
   next->sets.front().push_back(piece);
   next->shape = state.shape;
-  next->shape.n_kv += piece->keys();
   next->request = request_of(*next);
   next->domains = state.domains;
   next->samples = state.samples;

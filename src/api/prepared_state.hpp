@@ -24,7 +24,7 @@ struct PreparedState {
   QueryDomain domain;                            ///< the caller's; `representative` views the copy below
   std::shared_ptr<const Tensor> representative;  ///< copy of the caller's
   std::vector<api::KeyPieces> sets;              ///< one at order 2
-  api::CallShape shape;
+  api::CallShape shape;  ///< of a call with the first pieces: batch, heads and dims are those of all
   planning::Request request;
   std::vector<planning::Domain> domains;             ///< per head, as the two below
   std::vector<std::vector<double>> samples;          ///< representatives drawn from a declared domain

@@ -95,10 +95,13 @@ std::vector<double> farthest_points(const QueryDomain& domain, const engines::Qu
   const std::vector<double>& centre = extent.centre;
   const std::size_t dim = centre.size();
   std::vector<double> points;
-  if (!domain.low.empty()) {
+  const bool box = !domain.low.empty();
+  if (box || dim > kMostAxes) {
     for (std::size_t l = 0; l < dim; ++l) {
       points.push_back(centre[l] + std::copysign(extent.half[l], centre[l]));
     }
+  }
+  if (box) {
     return points;
   }
   double norm = 0.0;
@@ -108,13 +111,7 @@ std::vector<double> farthest_points(const QueryDomain& domain, const engines::Qu
   for (const double x : centre) {
     points.push_back(norm > 0.0 ? x + x / norm * domain.radius * (1.0 + 1e-12) : 0.0);
   }
-  if (dim > kMostAxes) {
-    for (std::size_t l = 0; l < dim; ++l) {
-      points.push_back(centre[l] + std::copysign(extent.half[l], centre[l]));
-    }
-    return points;
-  }
-  for (std::size_t l = 0; l < dim; ++l) {
+  for (std::size_t l = 0; l < dim && dim <= kMostAxes; ++l) {
     for (const double sign : {-1.0, 1.0}) {
       points.insert(points.end(), centre.begin(), centre.end());
       points[points.size() - dim + l] += sign * extent.half[l];

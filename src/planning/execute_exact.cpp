@@ -176,14 +176,14 @@ void Execution::run_exact(RowList list, bool handed_over) {
   RowList missing = std::move(list);
   Arithmetic used = Arithmetic::float64;
   float32_guess = free && arithmetic == Arithmetic::automatic ? guess_of_float32(missing) : kNaN;
-  const bool in_vain = float32_guess >= (wide_gaussian() ? kSurelyMissesWide : kSurelyMisses);
+  const bool in_vain = float32_guess >= kSurelyMisses && (float32_guess >= kSurelyMissesWide || !wide_gaussian());
   if (arithmetic != Arithmetic::float64 && !in_vain) {
     const std::int64_t before = missing.count(problem.n_q());
     missing = exact_pass<float>(missing, !free);
     if (missing.count(problem.n_q()) < before || before == 0) {
       used = Arithmetic::float32;
     }
-    if (!free && (missing.all || !missing.rows.empty())) {
+    if (!free && !missing.rows.empty()) {  // the last pass leaves a list, never all
       fail_not_reachable(report, request, rows, missing.rows, "exact in float32");
     }
   }

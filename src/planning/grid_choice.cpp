@@ -274,15 +274,8 @@ bool try_grid(const engines::HeadProblem& problem, const Request& request, const
   if (!known.sketch) {
     return false;
   }
-  if (!forced && first) {
-    if (seconds > (sure(problem, known) ? kSketched : kClear) * known.exact_seconds) {
-      return false;
-    }
-    if (polynomials_take_less(*known.seen, seconds)) {
-      return false;
-    }
-  }
-  if (!forced && seconds >= (first && sure(problem, known) ? kSketched : kCheaper) * known.limit) {
+  const double share = !first ? kCheaper : sure(problem, known) ? kSketched : kClear;
+  if (!forced && (seconds >= share * known.limit || (first && polynomials_take_less(*known.seen, seconds)))) {
     return false;
   }
   const double allowed = range > 0.0 ? tolerance : kInfinity;

@@ -75,7 +75,7 @@ void fail_not_reachable(const HeadReport& report, const Request& request, const 
     Missed missed;
     for (const std::int64_t row : missing) {
       missed.count += bound(row) <= tolerance ? 0 : 1;
-      missed.worst = bound(row) <= missed.worst ? missed.worst : bound(row);
+      missed.worst = std::isnan(missed.worst) || bound(row) <= missed.worst ? missed.worst : bound(row);
     }
     return missed;
   };
