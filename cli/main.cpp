@@ -42,8 +42,8 @@ std::string help() {
          "  polyattn verify q.npy k.npy v.npy out.npy --tolerance 1e-3 --rows 1000\n"
          "  polyattn order q.npy k.npy --scale-rule inverse-dim\n\n"
          "'polyattn COMMAND --help' explains a command, 'polyattn --version' prints the version.\n"
-         "Exit codes: 0 done, 1 verify found a row outside, 2 usage, 3 bad input, 4 tolerance not reachable,\n"
-         "5 anything else, 130 interrupted.\n";
+         "Exit codes: 0 done, 1 verify or --verify found a row outside (lab disjoint: the protocol failed), 2 usage,\n"
+         "3 bad input, 4 tolerance not reachable, 5 anything else, 130 interrupted.\n";
 }
 
 int dispatch(int argc, char** argv) {

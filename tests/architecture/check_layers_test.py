@@ -27,6 +27,10 @@ CLEAN = {
     "src/api/attend.cpp": '#include "polyattn/attention.hpp"\n#include "planning/plan.hpp"\n#include "base/version.hpp"\n',
     "src/planning/plan.hpp": "",
     "cli/main.cpp": '#include "io/npy.hpp"\n#include <polyattn/attention.hpp>\n#include <CLI/CLI.hpp>\n',
+    "cli/lab/sat.cpp": '#include "lab/sat.hpp"\n#include "lab/commands.hpp"\n',
+    "cli/lab/commands.hpp": "",
+    "lab/sat.hpp": '#include "polyattn/attention.hpp"\n#include <flint/fmpz.h>\n',
+    "lab/sat.cpp": '#include "lab/sat.hpp"\n',
     "cli/io/npy.hpp": "#include <sys/mman.h>\n",
     "bench/exact_bench.cpp": '#include "polyattn/attention.hpp"\n#include <benchmark/benchmark.h>\n',
 }
@@ -62,9 +66,20 @@ VIOLATIONS = [
     ("src/engines/reference/bad.cpp", '#include "simd/dispatch.hpp"', "reaches src/simd/dispatch.hpp"),
     ("src/engines/problem.hpp", '#include "numerics/exp.hpp"', "reference.cpp: reaches src/numerics/exp.hpp through"),
     ("src/gpu/kernel.cpp", "", "not a layer"),
+    ("src/api/bad.cpp", '#include "lab/sat.hpp"', "api may not include lab"),
+    ("src/base/bad.cpp", '#include "lab/sat.hpp"', "base may not include lab"),
+    ("src/api/bad.cpp", "#include <flint/fmpz.h>", "outside the standard library"),
     ("cli/bad.cpp", '#include "planning/plan.hpp"', "cli may not include planning"),
+    ("cli/bad.cpp", '#include "base/error.hpp"', "cli may not include base"),
+    ("cli/bad.cpp", '#include "bench/exact_bench.cpp"', "cli may not include bench"),
     ("lab/bad.cpp", '#include "engines/problem.hpp"', "lab may not include engines"),
+    ("lab/bad.cpp", '#include "base/error.hpp"', "lab may not include base"),
+    ("lab/bad.cpp", '#include "cli/io/npy.hpp"', "lab may not include cli"),
+    ("lab/bad.cpp", '#include "../cli/io/npy.hpp"', "no such file"),
+    ("lab/threshold/bad.cpp", '#include "simd/dispatch.hpp"', "lab may not include simd"),
     ("bench/bad_bench.cpp", '#include "engines/problem.hpp"', "bench may not include engines"),
+    ("bench/bad_bench.cpp", '#include "base/error.hpp"', "bench may not include base"),
+    ("bench/bad_bench.cpp", '#include "lab/sat.hpp"', "bench may not include lab"),
 ]
 
 

@@ -118,7 +118,7 @@ TEST_F(LabSat, SaysWhyNotBeyond) {
   expect_error({"--generate", "24", "--via", "protocol"}, 2, "multiply-adds");
   expect_error({"--generate", "12", "--via", "protocol", "--shape", "paper"}, 4, "exp(-");
   expect_error({"--generate", "9", "--via", "protocol", "--shape", "paper", "--ratio", "0.5", "--engine", "exact"}, 4,
-               "");
+               "inf of engine exact");
   expect_error({"--generate", "6", "--shape", "paper"}, 2, "need --via protocol");
   expect_error({"--generate", "6", "--via", "magic"}, 2, "--via 'magic'");
   expect_error({"--generate", "6", "--via", "protocol", "--block", "0"}, 2, "--block '0'");

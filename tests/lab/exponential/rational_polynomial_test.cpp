@@ -1,11 +1,12 @@
 // Rational polynomials and the enclosures of their errors against values in binary128.
 
 #include "lab/exponential/rational_polynomial.hpp"
+#include "lab/exponential/chebyshev_degree.hpp"
 #include "polyattn/error.hpp"
 #include "support/quad.hpp"
 
 #include <gtest/gtest.h>
-#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -36,6 +37,9 @@ struct Largest {
   double relative = 0.0;
 };
 
+/// The larger of the two; NaN if either is.
+double larger(double a, double b) { return std::isnan(a) || b <= a ? a : b; }
+
 /// Over 20,001 points, ends included.
 Largest sampled(const std::vector<std::string>& coefficients, double radius) {
   std::vector<Quad> c;
@@ -47,8 +51,8 @@ Largest sampled(const std::vector<std::string>& coefficients, double radius) {
     Quad value = 0;
     for (std::size_t t = c.size(); t-- > 0;) value = value * x + c[t];
     const Quad exact = test::exp_of(x);
-    largest.absolute = std::max(largest.absolute, std::abs(static_cast<double>(value - exact)));
-    largest.relative = std::max(largest.relative, std::abs(static_cast<double>(value / exact - 1)));
+    largest.absolute = larger(largest.absolute, std::abs(static_cast<double>(value - exact)));
+    largest.relative = larger(largest.relative, std::abs(static_cast<double>(value / exact - 1)));
   }
   return largest;
 }
@@ -106,7 +110,18 @@ TEST(RationalPolynomial, MeetsItsTolerance) {
 TEST(RationalPolynomial, IsSimple) {
   const RationalPolynomial p = rational_exp_polynomial_for(2.0, 1e-3, false);
   EXPECT_EQ(p.degree, 6);
-  EXPECT_LE(p.bits, 20);  // the tolerance has 10
+  // Half of what the series leaves of the tolerance is shared by seven terms, so coefficient t may lie anywhere in an
+  // interval of length 2 room / 2^t, which holds a fraction with denominator ceil(1 / length). All coefficients are
+  // below 2 and the last is below 1, so no numerator has more bits than the last of these denominators.
+  const double room = 0.5 * (1e-3 - std::exp(log_chebyshev_error(2.0, 6))) / 7.0;
+  const auto most = [&](int t) { return std::ceil(std::ldexp(1.0, t) / (2.0 * room)); };
+  for (int t = 0; t <= 6; ++t) {
+    const std::string& text = p.coefficients[static_cast<std::size_t>(t)];
+    const std::size_t slash = text.find('/');
+    const double denominator = slash == std::string::npos ? 1.0 : std::stod(text.substr(slash + 1));
+    EXPECT_LE(denominator, most(t)) << t;
+  }
+  EXPECT_LE(p.bits, std::bit_width(static_cast<std::uint64_t>(most(6))));
   const RationalPolynomial nothing = rational_exp_polynomial(0.0, 2);
   EXPECT_EQ(nothing.coefficients, (std::vector<std::string>{"1", "0", "0"}));
   EXPECT_EQ(nothing.absolute.high, 0.0);

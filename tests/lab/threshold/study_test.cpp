@@ -257,13 +257,15 @@ TEST(Study, PredictsRealHeads) {
   EXPECT_GT(cubic.exact_seconds, 0.0);
 }
 
-TEST(Study, MeasuresRealHeads) {
+// What is measured and with how many rows follows from predictions; what came out of the clock is not looked at.
+TEST(Study, MeasuresRealHeadsAsFarAsTheLimitGoes) {
   Settings settings;
   const Instance instance(2, 256, 4, settings.seed);
   Point point = predict_point(settings, instance, 0.5, {});
+  ASSERT_LT(std::max(point.polynomial_seconds, point.exact_seconds), Look{}.limit);
   measure_point(settings, instance, {}, point);
-  EXPECT_GT(point.polynomial_measured, 0.0);
-  EXPECT_GT(point.exact_measured, 0.0);
+  EXPECT_FALSE(std::isnan(point.polynomial_measured));
+  EXPECT_FALSE(std::isnan(point.exact_measured));
   EXPECT_EQ(point.exact_rows, 256);
   Point limited = predict_point(settings, instance, 0.5, {});
   Look look;
@@ -271,7 +273,7 @@ TEST(Study, MeasuresRealHeads) {
   measure_point(settings, instance, look, limited);
   EXPECT_TRUE(std::isnan(limited.polynomial_measured));
   EXPECT_EQ(limited.exact_rows, 48);
-  EXPECT_GT(limited.exact_measured, 0.0);
+  EXPECT_FALSE(std::isnan(limited.exact_measured));
 }
 
 }  // namespace

@@ -115,14 +115,13 @@ TEST(Theory, FormulaIsThatOfLemma21) {
   for (const DegreeRow& row : rows) {
     ASSERT_GE(row.degree, 1);
     // exp on [0, B] to within eps is exp on [-B/2, B/2] to within eps exp(-B/2).
-    EXPECT_LE(log_chebyshev_error(row.length / 2.0, row.degree), std::log(row.tolerance) - row.length / 2.0);
+    const double allowed = std::log(row.tolerance) - row.length / 2.0;
+    EXPECT_LE(log_chebyshev_error(row.length / 2.0, row.degree), allowed);
+    EXPECT_GT(log_chebyshev_error(row.length / 2.0, row.degree - 1), allowed);
   }
   const RatioRange range = ratio_range(rows);
-  EXPECT_GT(range.low, 0.0);
-  for (const DegreeRow& row : rows) {
-    EXPECT_GE(row.ratio(), range.low);
-    EXPECT_LE(row.ratio(), range.high);
-  }
+  EXPECT_NEAR(range.low, 0.66, 0.005);  // what docs/lab.md publishes, to its digits
+  EXPECT_NEAR(range.high, 1.59, 0.005);
 }
 
 }  // namespace
