@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <functional>
 #include <limits>
 #include <string>
@@ -154,6 +155,24 @@ TEST(GridHostile, MoreCellsThanCanBeListedAreRefused) {
   EXPECT_TRUE(fails_with(ErrorCode::out_of_memory, {"cells"}, [&] { attend(problem, options); }));
   options.engine = Engine::automatic;
   EXPECT_TRUE(within_bounds(problem, options));
+}
+
+/// A grid, its pilot and its search are optional: where exact fits in memory the planner's choice does not fail.
+TEST(GridHostile, WhatIsTriedDoesNotFailForWantOfMemory) {
+  const Problem problem =
+      random_problem({.n_q = 4000, .n_kv = 20000, .dim = 3, .value_dim = 64}, 30.0, DType::float64, 91);
+  Options options;
+  options.threads = 1;
+  options.tolerance = {1e-3, ToleranceKind::of_value_range};
+  options.engine = Engine::exact;
+  const std::uint64_t needed = attend(problem, options).report.peak_bytes;
+  for (const double more : {1.5, 2.0, 3.0, 5.0}) {
+    options.max_memory = static_cast<std::uint64_t>(more * static_cast<double>(needed));
+    options.engine = Engine::exact;
+    ASSERT_NO_THROW(attend(problem, options)) << more;
+    options.engine = Engine::automatic;
+    EXPECT_NO_THROW(attend(problem, options)) << more;
+  }
 }
 
 TEST(GridHostile, BandwidthsOfAnySize) {
